@@ -1,0 +1,34 @@
+"""The work of Tuneline: stateless agents. `AGENTS` is the one table of them."""
+
+import importlib
+from typing import Any, NamedTuple
+
+from agents.base.contract import Agent, Config, Output
+
+
+class AgentEntry(NamedTuple):
+    """Where an agent is (`module:Class`, imported only when needed) and its default queue."""
+
+    path: str
+    queue: str
+
+
+AGENTS: dict[str, AgentEntry] = {
+    "dataset": AgentEntry("agents.dataset:DatasetAgent", "default"),
+    "validation": AgentEntry("agents.validation:ValidationAgent", "default"),
+    "preprocessing": AgentEntry("agents.preprocessing:PreprocessingAgent", "default"),
+    "training": AgentEntry("agents.training:TrainingAgent", "training"),
+    "evaluation": AgentEntry("agents.evaluation:EvaluationAgent", "evaluation"),
+    "export": AgentEntry("agents.export:ExportAgent", "default"),
+}
+QUEUES = ("default", "training", "evaluation")
+
+
+def load_agent(path: str) -> type[Agent[Any, Any]]:
+    """Import an agent's class. Cheap: agents import heavy libraries inside the functions that use them."""
+    module, _, name = path.partition(":")
+    agent: type[Agent[Any, Any]] = getattr(importlib.import_module(module), name)
+    return agent
+
+
+__all__ = ["AGENTS", "QUEUES", "Agent", "AgentEntry", "Config", "Output", "load_agent"]

@@ -1,0 +1,1 @@
+"""What work needs: the contract, the error tree, the object store, the sources."""

@@ -1,0 +1,151 @@
+"""The error tree: what went wrong, in a sentence a user can act on, and whether another try can help.
+
+    TunelineError
+    ├── InvalidSpec            422  the spec has faults; `details` lists all of them
+    ├── InvalidRequest         422  a request that can't be taken as it is
+    ├── NotAllowed             403  needs a permission the caller lacks
+    ├── NotFound               404  no such job, model, version or dataset
+    ├── Conflict               409  not possible in the present state
+    │   └── Fenced                  a late writer: its attempt is no longer the current one
+    ├── Unavailable            503  Redis or the object store doesn't answer; try again
+    ├── Overloaded             429  a queue is full; try again
+    ├── InvalidData            422  the user's rows; final
+    ├── InvalidModel           422  the base model; final
+    ├── CorruptArtifact        500  bytes that don't match their digest; final
+    ├── OutOfMemory            507  tried again with a smaller micro-batch
+    ├── TimedOut               504  a node ran past its `timeout`
+    ├── WorkerLost             500  the process that ran the node is gone; tried again
+    └── AgentFailed            500  an agent raised something it had not foreseen; final
+
+`StopRequested` is no error: it carries a cancel or a pause up to the attempt.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+Detail = Mapping[str, Any]
+StopKind = Literal["cancel", "pause"]
+
+
+class TunelineError(Exception):
+    """Root of all errors a user can see.
+
+    `message` says what is wrong and where, `cure` what to do about it.
+    """
+
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, cure: str = "", details: Sequence[Detail] = ()) -> None:
+        super().__init__(f"{message} {cure}".strip())
+        self.message = message
+        self.cure = cure
+        self.details = [dict(detail) for detail in details]
+
+    @classmethod
+    def code(cls) -> str:
+        """The machine's name of this error: `InvalidSpec` is `INVALID_SPEC`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).upper()
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON for the API's answer, the job's state and the log."""
+        return {"error": self.code(), "message": str(self), "details": self.details}
+
+
+class InvalidSpec(TunelineError):
+    """The spec has faults; each detail is `{"path", "message"}`."""
+
+    status = 422
+
+
+class InvalidRequest(TunelineError):
+    """A request that can't be taken as it is."""
+
+    status = 422
+
+
+class NotAllowed(TunelineError):
+    """The caller lacks a permission."""
+
+    status = 403
+
+
+class NotFound(TunelineError):
+    """No such job, model, version or dataset."""
+
+    status = 404
+
+
+class Conflict(TunelineError):
+    """Not possible in the present state."""
+
+    status = 409
+
+
+class Fenced(Conflict):
+    """A late writer: another attempt holds the node now, so nothing was written."""
+
+
+class Unavailable(TunelineError):
+    """A server that Tuneline leans on doesn't answer."""
+
+    status = 503
+    retryable = True
+    retry_after_s: ClassVar[int] = 5
+
+
+class Overloaded(TunelineError):
+    """A queue is full."""
+
+    status = 429
+    retryable = True
+    retry_after_s: ClassVar[int] = 1
+
+
+class InvalidData(TunelineError):
+    """The rows can't be used; the message names file, line or column."""
+
+    status = 422
+
+
+class InvalidModel(TunelineError):
+    """The base model can't be used."""
+
+    status = 422
+
+
+class CorruptArtifact(TunelineError):
+    """Stored bytes don't match their digest."""
+
+
+class OutOfMemory(TunelineError):
+    """Memory ran out; another try uses half the micro-batch."""
+
+    status = 507
+    retryable = True
+
+
+class TimedOut(TunelineError):
+    """A node ran past its `timeout`."""
+
+    status = 504
+    retryable = True
+
+
+class WorkerLost(TunelineError):
+    """The process that ran the node is gone."""
+
+    retryable = True
+
+
+class AgentFailed(TunelineError):
+    """An agent raised something it had not foreseen."""
+
+
+class StopRequested(Exception):
+    """Raised inside an agent when its job is to be cancelled or paused."""
+
+    def __init__(self, kind: StopKind) -> None:
+        super().__init__(kind)
+        self.kind: StopKind = kind

@@ -1,0 +1,132 @@
+"""What passes between the agents: the output of each, in the order of the pipeline.
+
+Outputs hold references and figures only; rows, weights and reports are artifacts.
+"""
+
+from typing import Any, Literal
+
+from agents.base.contract import Artifact, Output, Record
+
+Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
+Task = Literal["classification", "sft"]
+SPLITS = ("train", "validation", "test")
+
+
+class DatasetOutput(Output):
+    """Rows as read: JSON lines `{"row": 1-based line or row number in the source, "text": ..., "label": ...}`
+    plus every other column of the source."""
+
+    rows: Artifact
+    row_count: int
+    columns: list[str]
+    text_column: str
+    label_column: str
+    label_counts: dict[str, int]
+    dropped: dict[str, int]
+    """Why rows of the source are missing here -> how many."""
+    statistics: dict[str, Any]
+    source: str
+    """The URI as the spec wrote it."""
+    source_sha256: str
+
+
+class ValidationOutput(Output):
+    rows: Artifact
+    """Rows that passed, in the form of `DatasetOutput.rows`."""
+    row_count: int
+    label_counts: dict[str, int]
+    report: Artifact
+    """JSON with every finding: kind, count, masked examples, row numbers."""
+    report_markdown: Artifact
+    findings: dict[str, int]
+    """Kind of finding -> count, such as `{"duplicate": 12, "pii.phone": 80}`."""
+
+
+class Split(Record):
+    """One split as Parquet: `row` int64, `text` string, `label` int64 (index into `labels`),
+    `input_ids` list<int32> (with special tokens, truncated to `max_tokens`)."""
+
+    rows: Artifact
+    row_count: int
+    label_counts: dict[str, int]
+    token_count: int
+
+
+class PreprocessingOutput(Output):
+    splits: dict[str, Split]
+    """`train`, `validation` and `test`. The test split is frozen: its digest goes into every verdict."""
+    labels: list[str]
+    """Label names by index, sorted."""
+    task: Task
+    model: str
+    """URI of the model whose tokenizer was used."""
+    tokenizer_fingerprint: str
+    max_tokens: int
+    dropped: dict[str, int]
+    """`exact_duplicate`, `near_duplicate`, `empty` ... -> rows removed before the split."""
+    leaked: int
+    """Near duplicates between test and train; 0 unless dedup was switched off."""
+
+
+class TrainingOutput(Output):
+    files: dict[str, Artifact]
+    """The adapter in PEFT's layout (`adapter_model.safetensors`, `adapter_config.json`), or the whole
+    model for `method: full`; and the tokenizer's files."""
+    method: str
+    task: Task
+    base_model: str
+    base_model_fingerprint: str
+    tokenizer_fingerprint: str
+    labels: list[str]
+    positive_label: str | None
+    max_tokens: int
+    seed: int
+    trainable_parameters: int
+    total_parameters: int
+    steps: int
+    metrics: dict[str, float]
+    """`train_loss`, `validation_loss`, `validation_f1`, `tokens_per_s`, `train_s` ..."""
+    curve: Artifact
+    """JSON list of the streamed records: step, loss, learning rate, tokens/s."""
+    resolved: dict[str, Any]
+    """Every dial as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
+
+
+class EvaluationOutput(Output):
+    training_node: str
+    """The node whose model was judged: with several trainings the best by validation score."""
+    training: TrainingOutput
+    """What is judged, whole, so that export needs nothing else."""
+    model_name: str
+    metrics: dict[str, float]
+    """`accuracy`, `precision`, `recall`, `f1`, `macro_f1` ..., on the test split."""
+    metric: str
+    minimum: float
+    confusion: list[list[int]]
+    """Rows are the true labels, columns the predicted ones, in the order of `labels`."""
+    test_sha256: str
+    test_rows: int
+    predictions: Artifact
+    """JSON list of `{"row", "label", "predicted", "confidence"}` of the test split."""
+    champion_version: int | None
+    champion_metrics: dict[str, float] | None
+    """The champion scored again on this same test split."""
+    verdict: Verdict
+    reasons: list[str]
+
+
+class ExportedFile(Record):
+    path: str
+    artifact: Artifact
+
+
+class ExportOutput(Output):
+    model_name: str
+    version: int
+    verdict: Verdict
+    champion_version: int | None
+    """The champion that the verdict was given against."""
+    formats: dict[str, list[ExportedFile]]
+    """`adapter`, `merged` ... -> its files."""
+    metrics: dict[str, float]
+    manifest_key: str

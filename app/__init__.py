@@ -1,0 +1,1 @@
+"""How people and processes reach Tuneline: HTTP, command line, workers, serving."""

@@ -1,0 +1,64 @@
+"""Settings: the only reader of the environment. Every name starts with `TUNELINE_`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1}
+
+
+class Settings(BaseSettings):
+    """Values come from the environment, then `.env`, then the defaults below."""
+
+    model_config = SettingsConfigDict(env_prefix="TUNELINE_", env_file=".env", extra="ignore", frozen=True)
+
+    state_dir: Path = Field(Path(".tuneline"), description="Where `tuneline up` keeps its servers' data.")
+
+    redis_url: str | None = Field(None, description="Redis 7/8 or Valkey; unset: the embedded one.")
+    redis_timeout_s: float = Field(5.0, description="How long a Redis command may take.")
+
+    s3_endpoint_url: str | None = Field(None, description="Any S3 server; unset: the embedded one.")
+    s3_access_key: str = Field("tuneline", description="Access key of the object store.")
+    s3_secret_key: SecretStr = Field(SecretStr("tuneline-local"), description="Secret key of the object store.")
+    s3_bucket: str = Field("tuneline", description="Bucket for artifacts, models and archived logs.")
+    s3_region: str = Field("us-east-1", description="Region to sign for.")
+
+    api_host: str = Field("127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(8000, description="Port of the API.")
+    serving_host: str = Field("127.0.0.1", description="Address serving listens on.")
+    serving_port: int = Field(8001, description="Port of serving.")
+    api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
+    serving_url: str = Field("http://127.0.0.1:8001", description="Where the command line finds serving.")
+    api_key: SecretStr | None = Field(
+        None, description="Key that callers send as `Authorization: Bearer`; required beyond loopback."
+    )
+
+    history_url: str | None = Field(
+        None, description="SQLAlchemy URL of the prediction history; unset: SQLite in the state folder."
+    )
+
+    workers: Annotated[dict[str, int], NoDecode] = Field(
+        DEFAULT_WORKERS, description="Workers that `tuneline up` starts: `default=1,training=1,evaluation=1`."
+    )
+    data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (Path(),), description="Folders that path sources may lie in, separated by `:`."
+    )
+    lease_ttl_s: float = Field(10.0, description="A worker silent for so long has lost its node.")
+    lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
+    sweep_interval_s: float = Field(1.0, description="How often lost leases and due retries are looked for.")
+    stop_grace_s: float = Field(20.0, description="Time for a stopping node to save a checkpoint before it is killed.")
+    log_max_entries: int = Field(200_000, description="Entries of a job's live log before the oldest are trimmed.")
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _parse_workers(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {name.strip(): int(count) for name, _, count in (part.partition("=") for part in value.split(","))}
+        return value
+
+    @field_validator("data_roots", mode="before")
+    @classmethod
+    def _parse_data_roots(cls, value: object) -> object:
+        return tuple(Path(part) for part in value.split(":")) if isinstance(value, str) else value

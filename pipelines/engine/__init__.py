@@ -1,0 +1,1 @@
+"""The engine: decides what runs next, keeps the state, and runs attempts."""

