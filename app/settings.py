@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     workers: Annotated[dict[str, int], NoDecode] = Field(
         DEFAULT_WORKERS, description="Workers that `tuneline up` starts: `default=1,training=1,evaluation=1`."
     )
+    agents: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="Agents of your own: `name=module:Class@queue`, separated by commas."
+    )
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (Path(),), description="Folders that path sources may lie in, separated by `:`."
     )
@@ -56,6 +59,14 @@ class Settings(BaseSettings):
     def _parse_workers(cls, value: object) -> object:
         if isinstance(value, str):
             return {name.strip(): int(count) for name, _, count in (part.partition("=") for part in value.split(","))}
+        return value
+
+    @field_validator("agents", mode="before")
+    @classmethod
+    def _parse_agents(cls, value: object) -> object:
+        if isinstance(value, str):
+            pairs = (part.partition("=") for part in value.split(",") if part.strip())
+            return {name.strip(): place.strip() for name, _, place in pairs}
         return value
 
     @field_validator("data_roots", mode="before")

@@ -78,7 +78,7 @@ class AgentBench:
             "inputs": given,
             "objects": self.objects,
             "sources": sources,
-            "work_dir": self.work_dir,
+            "work_path": self.work_dir,
             "emit": self.records.append,
             "checkpoint_prefixes": (f"checkpoints/job_test/{agent}",),
         }

@@ -68,8 +68,6 @@ class Context(Protocol):
     inputs: tuple[Input, ...]
     objects: "ObjectStore"
     sources: "Sources"
-    work_dir: Path
-    """An empty folder of this attempt's own; removed when it ends."""
     checkpoint_prefixes: tuple[str, ...]
     """Object store prefixes with this node's checkpoints: the first is its own to write, the others
     are those of the jobs this one continues, newest first."""
@@ -79,6 +77,10 @@ class Context(Protocol):
     """Version number reserved for this node; only for agents with `makes_version`."""
     attempt_notes: Mapping[str, Any]
     """What earlier attempts at this node left for this one, such as `{"out_of_memory": 1}`."""
+
+    @property
+    def work_dir(self) -> Path:
+        """An empty folder of this attempt's own; removed when it ends."""
 
     def log(self, event: str, *, level: str = "info", **fields: Any) -> None:
         """Append a record to the job's log. `event` is a machine name, such as `rows_dropped`."""

@@ -4,6 +4,7 @@ The only S3 client of the project. Everything that is not an artifact (manifests
 archived logs) has a key of its own, and a set of objects counts only once its manifest is there.
 """
 
+import copy
 import hashlib
 import io
 import json
@@ -47,6 +48,15 @@ class ObjectStore:
         timeout_s: float = 30.0,
     ) -> None:
         url = urlsplit(endpoint_url)
+        # What another process needs to make this store again.
+        self.address: dict[str, Any] = {
+            "endpoint_url": endpoint_url,
+            "access_key": access_key,
+            "secret_key": secret_key,
+            "bucket": bucket,
+            "region": region,
+            "timeout_s": timeout_s,
+        }
         self.endpoint_url = endpoint_url
         self.bucket = bucket
         self._client = Minio(
@@ -67,6 +77,12 @@ class ObjectStore:
         with self._errors(self.bucket):
             if not self._client.bucket_exists(self.bucket):
                 self._client.make_bucket(self.bucket)
+
+    def in_bucket(self, bucket: str) -> "ObjectStore":
+        """Return another bucket of the same server, over the same connections."""
+        other = copy.copy(self)
+        other.bucket = bucket
+        return other
 
     # -- artifacts: by digest ------------------------------------------------------------------
 
@@ -169,6 +185,12 @@ class ObjectStore:
         except NotFound:
             return None
 
+    def etag(self, key: str) -> str:
+        """Return the server's word for an object's present content: it changes when the content does."""
+        with self._errors(key):
+            found = self._client.stat_object(self.bucket, key)
+            return f"{found.etag}-{found.size}-{found.last_modified}"
+
     def keys(self, prefix: str) -> list[str]:
         """Return all keys below a prefix, sorted."""
         with self._errors(prefix):
@@ -232,7 +254,7 @@ def _s3_code(fault: Exception) -> str | None:
     rclone answers `text/xml`, which the client takes for no S3 answer: its code is in the body.
     """
     if isinstance(fault, S3Error):
-        return fault.code
+        return str(fault.code)
     found = re.search(r"<Code>(\w+)</Code>", str(fault)) if isinstance(fault, InvalidResponseError) else None
     return found[1] if found else None
 

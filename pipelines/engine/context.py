@@ -31,7 +31,7 @@ class AttemptContext:
     inputs: tuple[Input, ...]
     objects: ObjectStore
     sources: Sources
-    work_dir: Path
+    work_path: Path
     emit: Emit
     wanted_stop: Callable[[], StopKind | None] = lambda: None
     stops_at_once: bool = True
@@ -42,6 +42,12 @@ class AttemptContext:
     _started_at: float = field(default_factory=time.monotonic)
     _first_done: float | None = None
     _last_progress_at: float = 0.0
+
+    @property
+    def work_dir(self) -> Path:
+        """An empty folder of this attempt's own, made when it is first asked for."""
+        self.work_path.mkdir(parents=True, exist_ok=True)
+        return self.work_path
 
     def log(self, event: str, *, level: str = "info", **fields: Any) -> None:
         self._stop_if_wanted()

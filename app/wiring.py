@@ -1,0 +1,181 @@
+"""Wiring: settings in, connected parts out. The one place that builds anything."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from agents import AGENTS, AgentEntry
+from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
+from agents.base.objects import ObjectStore
+from agents.base.sources import Sources
+from app.settings import Settings
+from pipelines.engine.attempt import AttemptRunner, Limits
+from pipelines.engine.logs import Logs
+from pipelines.engine.orchestrator import Orchestrator
+from pipelines.engine.registry import Registry
+from pipelines.engine.run_state import RunState
+from pipelines.engine.sweeper import Sweeper
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything connected, built when it is first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def redis_url(self) -> str:
+        return self.settings.redis_url or stack(self.settings)["redis_url"]
+
+    @cached_property
+    def connection(self) -> "redis.Redis":
+        """The Redis connection; a lost one is made anew, with a few tries before an error is raised."""
+        timeout_s = self.settings.redis_timeout_s
+        return redis.Redis.from_url(
+            self.redis_url,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
+            health_check_interval=30,
+        )
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        settings = self.settings
+        return ObjectStore(
+            settings.s3_endpoint_url or stack(settings)["s3_endpoint_url"],
+            settings.s3_access_key,
+            settings.s3_secret_key.get_secret_value(),
+            settings.s3_bucket,
+            region=settings.s3_region,
+        )
+
+    @cached_property
+    def sources(self) -> Sources:
+        roots = tuple(root.resolve() for root in self.settings.data_roots)
+        return Sources(self.objects, roots, self.settings.state_dir.resolve() / "cache")
+
+    @cached_property
+    def agents(self) -> dict[str, AgentEntry]:
+        return {**AGENTS, **extra_agents(self.settings.agents)}
+
+    @cached_property
+    def state(self) -> RunState:
+        settings = self.settings
+        return RunState(self.connection, lease_ttl_s=settings.lease_ttl_s, log_max_entries=settings.log_max_entries)
+
+    @cached_property
+    def orchestrator(self) -> Orchestrator:
+        return Orchestrator(self.state, self.agents)
+
+    @cached_property
+    def logs(self) -> Logs:
+        return Logs(self.connection, self.objects, max_entries=self.settings.log_max_entries)
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.connection, self.objects)
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        return Sweeper(self.orchestrator, self.logs, self.registry, lease_ttl_s=self.settings.lease_ttl_s)
+
+    def runner(self, worker: str) -> AttemptRunner:
+        """Return what runs attempts in a worker process."""
+        settings = self.settings
+        limits = Limits(
+            settings.lease_ttl_s,
+            settings.lease_renew_s,
+            settings.stop_grace_s,
+            settings.state_dir.resolve() / "work" / str(os.getpid()),
+        )
+        return AttemptRunner(worker, self.orchestrator, self.logs, self.registry, self.objects, self.sources, limits)
+
+    def check(self) -> None:
+        """See that both servers answer and the bucket is there.
+
+        Raises:
+            Unavailable: one doesn't; the message names it and the setting to look at.
+        """
+        try:
+            self.connection.ping()
+        except redis.RedisError as fault:
+            raise redis_unavailable(self.redis_url) from fault
+        self.objects.create_bucket()
+
+
+def build_parts(settings: Settings) -> Parts:
+    """Return the parts for these settings; nothing is connected yet."""
+    return Parts(settings)
+
+
+def redis_unavailable(url: str) -> Unavailable:
+    """Return the error for a Redis that doesn't answer; the address is shown without its password."""
+    return Unavailable(
+        f"Redis at {url.rpartition('@')[2].removeprefix('redis://')} doesn't answer.",
+        cure="Start it (`tuneline up` brings one), or check TUNELINE_REDIS_URL.",
+    )
+
+
+def stack_file(settings: Settings) -> Path:
+    """Return where `tuneline up` writes down the addresses of its embedded servers."""
+    return settings.state_dir / "stack.json"
+
+
+def stack(settings: Settings) -> Mapping[str, Any]:
+    """Return the addresses of the embedded servers.
+
+    Raises:
+        Unavailable: they have not been started here.
+    """
+    try:
+        found: Mapping[str, Any] = json.loads(stack_file(settings).read_text())
+    except FileNotFoundError:
+        raise Unavailable(
+            f"No embedded stack runs here: there is no {stack_file(settings)}.",
+            cure="Start one with `tuneline up`, or set TUNELINE_REDIS_URL and TUNELINE_S3_ENDPOINT_URL.",
+        ) from None
+    return found
+
+
+def extra_agents(written: Mapping[str, str]) -> dict[str, AgentEntry]:
+    """Return a user's own agents: `name -> module:Class@queue`.
+
+    Raises:
+        InvalidRequest: one is not written so.
+    """
+    entries = {}
+    for name, place in written.items():
+        path, _, queue = place.partition("@")
+        if ":" not in path:
+            raise InvalidRequest(f"TUNELINE_AGENTS: '{name}={place}' is not name=module:Class@queue.")
+        entries[name] = AgentEntry(path, queue or "default")
+    return entries
+
+
+def require_key_beyond_loopback(host: str, settings: Settings) -> None:
+    """Refuse to listen on the network without a key.
+
+    Raises:
+        NotAllowed: `host` is no loopback address and no key is set.
+    """
+    if host not in LOOPBACK and settings.api_key is None:
+        raise NotAllowed(
+            f"Listening on {host} lets others in, and no key is set.", cure="Set TUNELINE_API_KEY, or use 127.0.0.1."
+        )
+
+
+def worker_name() -> str:
+    """Name this process among all workers."""
+    return f"{socket.gethostname()}-{os.getpid()}"

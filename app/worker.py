@@ -1,0 +1,65 @@
+"""The worker process: takes messages from its queues and runs them. `handle` is named to RQ by its path."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from functools import cache
+from multiprocessing.connection import Connection
+from typing import Any
+
+from app.settings import Settings
+from app.wiring import Parts, build_parts, worker_name
+from pipelines.engine.attempt import AttemptRunner
+from pipelines.engine.queue import Message, run_worker
+
+
+@cache
+def _parts() -> Parts:
+    return build_parts(Settings())
+
+
+@cache
+def _runner() -> AttemptRunner:
+    return _parts().runner(worker_name())
+
+
+def handle(message: dict[str, Any]) -> None:
+    """Run one message; called by RQ's worker."""
+    _runner().run(Message.model_validate(message))
+
+
+def work(queues: Sequence[str], *, burst: bool = False) -> None:
+    """Be a worker for `queues` until SIGTERM or SIGINT; `burst`: until they are empty.
+
+    Raises:
+        Unavailable: Redis or the object store doesn't answer.
+    """
+    parts = _parts()
+    parts.check()
+    stop = threading.Event()
+    sweeper = threading.Thread(
+        target=parts.sweeper.run, args=(stop, parts.settings.sweep_interval_s), name="sweeper", daemon=True
+    )
+    sweeper.start()
+    try:
+        run_worker(queues, parts.connection, worker_name(), _runner().shut_down, burst=burst)
+    finally:
+        stop.set()
+        sweeper.join()
+
+
+def work_in_fleet(queues: Sequence[str], environment: dict[str, str], alive: Connection) -> None:
+    """Be a worker in a process that a fleet started: end in good order when the fleet is gone."""
+    # Ctrl-C in a terminal reaches its whole process group: the fleet alone decides what becomes of its workers.
+    os.setpgrp()
+    os.environ.update(environment)
+    threading.Thread(target=_stop_without, args=(alive,), daemon=True).start()
+    work(queues)
+
+
+def _stop_without(alive: Connection) -> None:
+    try:
+        alive.recv_bytes()
+    except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGTERM)

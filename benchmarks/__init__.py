@@ -1,0 +1,1 @@
+"""Programs that measure Tuneline: each prints a table and, as its last line, one JSON object."""

@@ -1,0 +1,46 @@
+"""An agent that does nothing but leave a line behind: what remains is the engine's own time."""
+
+import os
+import time
+from typing import ClassVar
+
+from agents.base.contract import Agent, Config, Context, Output
+
+
+class NoopConfig(Config):
+    """Nothing to set."""
+
+
+class NoopOutput(Output):
+    """About 200 bytes, as a real node hands on."""
+
+    node: str
+    uri: str
+    sha256: str
+    rows: int
+    metrics: dict[str, float]
+    parents: int
+
+
+class NoopAgent(Agent[NoopConfig, NoopOutput]):
+    """Reads its inputs, appends a line to `BENCH_TRACE`, hands on a small output."""
+
+    config_type = NoopConfig
+    output_type = NoopOutput
+    cacheable: ClassVar[bool] = False
+
+    def run(self, config: NoopConfig, context: Context) -> NoopOutput:
+        started = time.monotonic()
+        output = NoopOutput(
+            node=context.node,
+            uri=f"s3://models/demo/{context.node}",
+            sha256="0123456789abcdef" * 4,
+            rows=12345,
+            metrics={"accuracy": 0.98, "f1": 0.97},
+            parents=len(context.inputs),
+        )
+        line = f"{context.job_id} {context.node} {started:.6f} {time.monotonic():.6f}\n".encode()
+        descriptor = os.open(os.environ["BENCH_TRACE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, line)
+        os.close(descriptor)
+        return output

@@ -1,0 +1,290 @@
+"""One attempt in a worker: claim it, ask the step cache, run the agent, report under the fencing token."""
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import structlog
+from redis import RedisError
+
+from agents import load_agent
+from agents.base.contract import Input
+from agents.base.errors import AgentFailed, Fenced, StopRequested, TimedOut, TunelineError
+from agents.base.objects import ObjectStore
+from agents.base.sources import Sources
+from pipelines.engine.cache import CacheKey, StepCache, cache_key
+from pipelines.engine.child import AgentProcess
+from pipelines.engine.context import AttemptContext
+from pipelines.engine.job import JOB_ENDED, Completed, Decision, Event, Stopped
+from pipelines.engine.lease import LeaseKeeper, Reason
+from pipelines.engine.logs import Logs
+from pipelines.engine.orchestrator import Orchestrator
+from pipelines.engine.queue import Message
+from pipelines.engine.registry import Registry
+from pipelines.engine.run_state import Claim
+from pipelines.engine.work import Outcome, run_agent
+
+log = structlog.get_logger()
+T = TypeVar("T")
+#: How long a finished attempt waits for a Redis that is away before it gives its work up.
+REPORT_PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Times that bound an attempt, in seconds, and the folder it works in."""
+
+    lease_ttl_s: float
+    lease_renew_s: float
+    stop_grace_s: float
+    work_root: Path
+
+
+class AttemptRunner:
+    """Runs attempts, one after the other, for one worker process."""
+
+    def __init__(
+        self,
+        worker: str,
+        orchestrator: Orchestrator,
+        logs: Logs,
+        registry: Registry,
+        objects: ObjectStore,
+        sources: Sources,
+        limits: Limits,
+    ) -> None:
+        self.worker = worker
+        self.orchestrator = orchestrator
+        self.state = orchestrator.state
+        self.logs = logs
+        self.registry = registry
+        self.cache = StepCache(self.state.connection, objects)
+        self.objects = objects
+        self.sources = sources
+        self.limits = limits
+        self._keeper: LeaseKeeper | None = None
+        self._heavy = False
+
+    def run(self, message: Message) -> None:
+        """Run the attempt a message names, unless it is another's or no longer wanted."""
+        try:
+            claim = self.orchestrator.claim(message.job, message.node, message.attempt, self.worker, message.inputs)
+            attempt = _Attempt(self, message, claim)
+            self._heavy = attempt.heavy
+            with attempt.keeper as self._keeper:
+                event, extra = attempt.work()
+            self._report(message, event, extra)
+        except Fenced as fault:
+            log.info("attempt_refused", job=message.job, node=message.node, message=fault.message)
+        finally:
+            self._keeper = None
+
+    def shut_down(self) -> None:
+        """Let a light agent end; let a heavy one save a checkpoint and hand its node back."""
+        if self._keeper is not None and self._heavy:
+            self._keeper.hand_back()
+
+    def _report(self, message: Message, event: Event, extra: list[tuple[str, ...]]) -> None:
+        decision = patiently(lambda: self.orchestrator.node_ended(message.job, event, extra))
+        self._after(message.job, decision)
+
+    def _after(self, job: str, decision: Decision) -> None:
+        """Copy to the object store what can be made again from Redis; the sweeper does what is missed here."""
+        try:
+            if decision.promotion:
+                self.registry.save_aliases(decision.promotion.model)
+            if decision.head.status in JOB_ENDED:
+                self.logs.archive(job)
+        except (TunelineError, RedisError) as fault:
+            log.warning("archive_later", job=job, message=str(fault))
+
+
+class _Attempt:
+    """What is known while one attempt runs."""
+
+    def __init__(self, runner: AttemptRunner, message: Message, claim: Claim) -> None:
+        self.runner = runner
+        self.message = message
+        self.claim = claim
+        self.plan = runner.state.plan(message.job)
+        self.node = node = self.plan.nodes[message.node]
+        self.entry = runner.orchestrator.agents[node.agent]
+        self.heavy = load_agent(self.entry.path).heavy
+        self.work_path = runner.limits.work_root / f"{message.job}-{node.number}-{message.attempt}"
+        self.key: CacheKey | None = None
+        self.process: AgentProcess | None = None
+        self.keeper = LeaseKeeper(
+            runner.state.connection,
+            message.job,
+            message.lease,
+            ttl_s=runner.limits.lease_ttl_s,
+            renew_s=runner.limits.lease_renew_s,
+            timeout_s=node.timeout_s,
+            on_stop=self._on_stop,
+        )
+
+    def work(self) -> tuple[Event, list[tuple[str, ...]]]:
+        """Return how the attempt ended and what else is to be written with it.
+
+        Raises:
+            Fenced: the lease was lost on the way.
+        """
+        cached: dict[str, Any] | None = None
+        note: dict[str, Any] | None = None
+        try:
+            context = self._context()
+            cached, note = self._from_cache(context)
+            outcome = Outcome(output=cached) if cached is not None else self._run(context)
+        except TunelineError as fault:
+            outcome = Outcome(error=fault.as_record(), retryable=fault.retryable)
+        finally:
+            if self.work_path.exists():
+                shutil.rmtree(self.work_path, ignore_errors=True)
+        if self.keeper.stop_reason == "lost":
+            raise Fenced(f"Attempt {self.message.attempt} at '{self.node.name}' lost its lease.")
+        return self._event(outcome, note, cached is not None), self._extra(outcome)
+
+    # -- before ------------------------------------------------------------------------------
+
+    def _context(self) -> AttemptContext:
+        runner, message, node = self.runner, self.message, self.node
+        model = node.config.get("model_name") or self.plan.name
+        return AttemptContext(
+            job_id=message.job,
+            pipeline=self.plan.name,
+            node=node.name,
+            attempt=message.attempt,
+            inputs=tuple(
+                Input(node=name, agent=self.plan.nodes[name].agent, output=output)
+                for name, output in zip(message.inputs, self.claim.outputs, strict=True)
+            ),
+            objects=runner.objects,
+            sources=runner.sources,
+            work_path=self.work_path,
+            emit=self._emit,
+            wanted_stop=self.keeper.stop_wanted,
+            checkpoint_prefixes=tuple(f"checkpoints/{job}/{node.name}" for job in self._lineage()),
+            champion=runner.registry.champion(model) if node.reads_champion else None,
+            version=runner.registry.reserve(model, message.job, node.name) if node.makes_version else None,
+            attempt_notes=self.claim.notes,
+        )
+
+    def _lineage(self) -> Iterator[str]:
+        yield self.message.job
+        older = self.claim.retry_of
+        while older is not None:
+            yield older
+            older = self.runner.state.head(older).retry_of
+
+    def _from_cache(self, context: AttemptContext) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        if not self.node.cache:
+            return None, {"hit": False, "reason": "switched off"}
+        sources = self.runner.sources
+        self.key = cache_key(self.node, self.entry, context.inputs, sources, context.champion, self.plan.name)
+        if self.key is None:
+            return None, None
+        found, reason = self.runner.cache.find(self.plan.name, self.node, self.key)
+        return found, {"hit": found is not None, "reason": reason}
+
+    # -- the agent ---------------------------------------------------------------------------
+
+    def _run(self, context: AttemptContext) -> Outcome:
+        if self.heavy:
+            grace_s = self.runner.limits.stop_grace_s
+            self.process = AgentProcess(self.entry.path, self.node.config, context, grace_s)
+            if self.keeper.stop_reason:
+                self._on_stop(self.keeper.stop_reason)
+            return self.process.run()
+        with _interruptible():
+            try:
+                return run_agent(self.entry.path, self.node.config, context)
+            except StopRequested as stop:
+                return Outcome(stopped=stop.kind)
+
+    def _emit(self, record: dict[str, Any]) -> None:
+        patiently(lambda: self.runner.logs.append(self.message.job, self.node.name, self.message.attempt, record))
+
+    def _on_stop(self, reason: Reason) -> None:
+        """Called from the keeper's thread."""
+        if self.process is not None:
+            self.process.ask_to_stop("cancel" if reason == "cancel" else "pause", kill=reason == "lost")
+        elif reason != "handed_back":
+            timer = threading.Timer(self.runner.limits.stop_grace_s, _interrupt, (self.keeper,))
+            timer.daemon = True
+            timer.start()
+
+    # -- after -------------------------------------------------------------------------------
+
+    def _event(self, outcome: Outcome, note: dict[str, Any] | None, cached: bool) -> Event:
+        name, attempt = self.node.name, self.message.attempt
+        if outcome.output is not None:
+            return Completed(name, attempt, outcome.output, cache=note, cached=cached)
+        if outcome.stopped and self.keeper.stop_reason != "timed_out":
+            return Stopped(name, attempt)
+        if outcome.stopped:
+            outcome = Outcome(error=self._too_long().as_record(), retryable=True)
+        error = outcome.error or AgentFailed(f"'{name}' ended without an output.").as_record()
+        return self.runner.orchestrator.failure(name, attempt, error, outcome.retryable, outcome.notes)
+
+    def _too_long(self) -> TimedOut:
+        return TimedOut(
+            f"'{self.node.name}' ran longer than its timeout of {self.node.timeout_s:g} s.",
+            cure=f"Raise nodes.{self.node.name}.timeout, or make its work smaller.",
+        )
+
+    def _extra(self, outcome: Outcome) -> list[tuple[str, ...]]:
+        if outcome.output is None:
+            return []
+        commands: list[tuple[str, ...]] = []
+        if self.key is not None:
+            commands += StepCache.store_commands(self.plan.name, self.node, self.message.job, self.key, outcome.output)
+        if self.node.makes_version:
+            commands += Registry.add_commands(outcome.output["model_name"], outcome.output["version"])
+        return commands
+
+
+def patiently(call: Callable[[], T], patience_s: float = REPORT_PATIENCE_S) -> T:
+    """Call until Redis answers, for at most `patience_s`.
+
+    Raises:
+        RedisError: it stayed away.
+    """
+    deadline = time.monotonic() + patience_s
+    pause_s = 0.05
+    while True:
+        try:
+            return call()
+        except RedisError:
+            if time.monotonic() + pause_s > deadline:
+                raise
+            time.sleep(pause_s)
+            pause_s = min(2.0, pause_s * 2)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let `_interrupt` break into a light agent that never asks whether it should stop."""
+
+    def break_in(_number: int, _frame: FrameType | None) -> None:
+        raise StopRequested("cancel")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, break_in)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def _interrupt(keeper: LeaseKeeper) -> None:
+    if keeper.is_kept():
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)

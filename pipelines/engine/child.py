@@ -1,0 +1,185 @@
+"""An agent in a process of its own: start, watch, stop gently, then firmly.
+
+The child comes from a forkserver that has the heavy libraries imported already. Both sides talk in
+JSON over a pipe; when the worker dies the pipe breaks and the child ends itself.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from agents.base.contract import Input
+from agents.base.errors import StopKind, WorkerLost
+from agents.base.objects import ObjectStore
+from agents.base.sources import Sources
+from pipelines.engine.context import AttemptContext
+from pipelines.engine.work import Outcome, run_agent
+
+#: Imported by the forkserver once, so that every child starts with torch at hand.
+WARM_MODULES = ["pipelines.engine.warm"]
+POLL_S = 0.1
+
+
+def warm_up() -> None:
+    """Start the forkserver of this process and its children, with the heavy libraries imported."""
+    multiprocessing.set_forkserver_preload(WARM_MODULES)
+    process = multiprocessing.get_context("forkserver").Process(target=_nothing)
+    process.start()
+    process.join()
+
+
+def _nothing() -> None:
+    """Do nothing: starting it starts the forkserver."""
+
+
+@dataclass
+class AgentProcess:
+    """One agent run in a child process."""
+
+    agent_path: str
+    config: dict[str, Any]
+    context: AttemptContext
+    grace_s: float
+    _stop_asked_at: float | None = None
+    _stop: StopKind | None = None
+    _kill: bool = False
+
+    def ask_to_stop(self, kind: StopKind, *, kill: bool = False) -> None:
+        """Ask the agent to stop; past the grace time, or at once with `kill`, its process is killed."""
+        self._stop, self._kill = kind, kill
+
+    def run(self) -> Outcome:
+        """Run the agent to its end and return what became of it. Its process is gone on return."""
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("forkserver").Process(target=_child_main, args=(theirs,), daemon=False)
+        process.start()
+        theirs.close()
+        with _ended(process), ours:
+            ours.send_bytes(json.dumps(_task(self.agent_path, self.config, self.context)).encode())
+            return self._watch(ours, process)
+
+    def _watch(self, pipe: Connection, process: BaseProcess) -> Outcome:
+        while True:
+            try:
+                if pipe.poll(POLL_S):
+                    record = json.loads(pipe.recv_bytes())
+                    if record["kind"] == "ended":
+                        return Outcome.from_record(record)
+                    self.context.emit(record)
+            except (EOFError, ConnectionResetError):
+                process.join()
+                return self._died(process.exitcode)
+            self._pass_on_stop(pipe, process)
+
+    def _pass_on_stop(self, pipe: Connection, process: BaseProcess) -> None:
+        if self._stop is None:
+            return
+        if self._stop_asked_at is None:
+            self._stop_asked_at = time.monotonic()
+            pipe.send_bytes(self._stop.encode())
+        if self._kill or time.monotonic() - self._stop_asked_at > self.grace_s:
+            process.kill()
+
+    def _died(self, exit_code: int | None) -> Outcome:
+        if self._stop is not None:
+            return Outcome(stopped=self._stop)
+        name = signal.Signals(-exit_code).name if exit_code and exit_code < 0 else f"exit code {exit_code}"
+        fault = WorkerLost(
+            f"The process of '{self.context.node}' ended by itself ({name}).",
+            cure="SIGKILL often means that memory ran out: try a smaller batch_size." if exit_code == -9 else "",
+        )
+        return Outcome(error=fault.as_record(), retryable=True)
+
+
+@contextmanager
+def _ended(process: BaseProcess) -> Iterator[None]:
+    """See to it that the process is gone, and its memory given back, on the way out."""
+    try:
+        yield
+    finally:
+        process.join(timeout=2)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        process.close()
+
+
+# -- the child's side -------------------------------------------------------------------------
+
+
+def _task(agent_path: str, config: dict[str, Any], context: AttemptContext) -> dict[str, Any]:
+    return {
+        "agent_path": agent_path,
+        "config": config,
+        "store": context.objects.address,
+        "roots": [str(root) for root in context.sources.roots],
+        "cache_dir": str(context.sources.cache_dir),
+        "inputs": [given.model_dump() for given in context.inputs],
+        "context": {
+            "job_id": context.job_id,
+            "pipeline": context.pipeline,
+            "node": context.node,
+            "attempt": context.attempt,
+            "work_path": str(context.work_path),
+            "checkpoint_prefixes": list(context.checkpoint_prefixes),
+            "champion": context.champion,
+            "version": context.version,
+            "attempt_notes": dict(context.attempt_notes),
+        },
+    }
+
+
+def _child_main(pipe: Connection) -> None:
+    # Ctrl-C in a terminal reaches every process: the worker alone decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    task = json.loads(pipe.recv_bytes())
+    stop: list[StopKind] = []
+    threading.Thread(target=_listen, args=(pipe, stop), daemon=True).start()
+    lock = threading.Lock()
+
+    def emit(record: dict[str, Any]) -> None:
+        with lock:
+            pipe.send_bytes(json.dumps(record).encode())
+
+    context = _context(task, emit, lambda: stop[0] if stop else None)
+    emit({"kind": "ended", **run_agent(task["agent_path"], task["config"], context).as_record()})
+    pipe.close()
+    # Threads of native libraries may hang at exit; all that counts has been sent.
+    os._exit(0)
+
+
+def _listen(pipe: Connection, stop: list[StopKind]) -> None:
+    try:
+        while True:
+            stop.append(pipe.recv_bytes().decode())  # type: ignore[arg-type]
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _context(task: dict[str, Any], emit: Callable[[dict[str, Any]], None], stop: Callable[[], Any]) -> AttemptContext:
+    objects = ObjectStore(**task["store"])
+    fields = task["context"]
+    return AttemptContext(
+        objects=objects,
+        sources=Sources(objects, tuple(Path(root) for root in task["roots"]), Path(task["cache_dir"])),
+        inputs=tuple(Input(**given) for given in task["inputs"]),
+        emit=emit,
+        wanted_stop=stop,
+        stops_at_once=False,
+        **{
+            **fields,
+            "work_path": Path(fields["work_path"]),
+            "checkpoint_prefixes": tuple(fields["checkpoint_prefixes"]),
+        },
+    )

@@ -1,0 +1,76 @@
+"""Names of everything the engine keeps in Redis."""
+
+JOBS = "tuneline:jobs"
+"""Sorted set: job id by time of submission."""
+LEASES = "tuneline:leases"
+"""Sorted set: `job|node|attempt` by the time its lease ends. Who isn't in it has no right to write."""
+DUE = "tuneline:due"
+"""Sorted set: `job|node|attempt` by the time its next try is due."""
+SENT = "tuneline:sent"
+"""Sorted set: `job|node|attempt` by the time its message was queued; looked at for lost messages."""
+UNARCHIVED = "tuneline:unarchived"
+"""Sorted set: jobs that ended and whose log is not in the object store yet, by the time they ended."""
+MODELS = "tuneline:models"
+"""Set: names of all models."""
+FLEET = "tuneline:fleet"
+"""Hash: queue -> workers wanted."""
+
+
+def state(job: str) -> str:
+    """Hash: `head`, and a field per node."""
+    return f"tuneline:job:{job}"
+
+
+def plan(job: str) -> str:
+    """String: the plan as JSON; never changes."""
+    return f"tuneline:job:{job}:plan"
+
+
+def outputs(job: str) -> str:
+    """Hash: node -> its output as JSON."""
+    return f"tuneline:job:{job}:outputs"
+
+
+def progress(job: str) -> str:
+    """Hash: node -> its newest progress as JSON."""
+    return f"tuneline:job:{job}:progress"
+
+
+def log(job: str) -> str:
+    """Stream: the job's log."""
+    return f"tuneline:job:{job}:log"
+
+
+def cache(key: str) -> str:
+    """String: an output in the step cache, as JSON."""
+    return f"tuneline:cache:{key}"
+
+
+def cache_parts(pipeline: str, node: str) -> str:
+    """String: what the newest key of this node was made of, to say why the next one misses."""
+    return f"tuneline:cache:parts:{pipeline}:{node}"
+
+
+def idempotency(key: str) -> str:
+    """String: the job that a submit with this `Idempotency-Key` made, with the digest of its body."""
+    return f"tuneline:idempotency:{key}"
+
+
+def aliases(model: str) -> str:
+    """Hash: alias -> version."""
+    return f"tuneline:model:{model}:aliases"
+
+
+def versions(model: str) -> str:
+    """Hash: version -> the manifest's key; only complete versions."""
+    return f"tuneline:model:{model}:versions"
+
+
+def reserved(model: str) -> str:
+    """Hash: `job|node` -> version number kept for it; field `last`: the newest number given."""
+    return f"tuneline:model:{model}:reserved"
+
+
+def history(model: str) -> str:
+    """List: every move of an alias as JSON, newest first."""
+    return f"tuneline:model:{model}:history"

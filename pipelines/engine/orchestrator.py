@@ -1,0 +1,131 @@
+"""The orchestrator: takes an event, reads, decides, writes, returns. It never waits.
+
+Everything that happens to a job passes through here: submit and the wishes of users from the API,
+claims and ends of attempts from workers, lost leases and due retries from the sweeper.
+"""
+
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from ulid import ULID
+
+from agents import AgentEntry
+from agents.base.errors import Conflict, Fenced, StopKind
+from pipelines.engine.cache import digest
+from pipelines.engine.job import (
+    JOB_ENDED,
+    NODE_DONE,
+    Claimed,
+    Decision,
+    Due,
+    Event,
+    Failed,
+    JobHead,
+    Lost,
+    ResumeAsked,
+    StopAsked,
+)
+from pipelines.engine.run_state import Claim, RunState
+from pipelines.judge import judge
+
+
+class Orchestrator:
+    """Any number of these may run, in any process: all they know is in Redis."""
+
+    def __init__(self, state: RunState, agents: Mapping[str, AgentEntry]) -> None:
+        self.state = state
+        self.agents = agents
+
+    # -- wishes of users -----------------------------------------------------------------------
+
+    def submit(self, spec: Any, params: Mapping[str, Any], idempotency_key: str | None = None) -> str:
+        """Judge a spec, store it as a job and queue its first nodes; return the job's id.
+
+        Raises:
+            InvalidSpec: all faults of the spec.
+            Conflict: the idempotency key was used for another spec.
+        """
+        plan = judge(spec, params, self.agents)
+        body = digest(json.loads(json.dumps({"spec": spec, "params": dict(params)}, default=str)))
+        idempotency = (idempotency_key, body) if idempotency_key else None
+        return self.state.submit(_new_id(), plan, idempotency=idempotency)
+
+    def stop(self, job_id: str, kind: StopKind) -> JobHead:
+        """Cancel or pause a job; asked twice it changes nothing more.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended already.
+        """
+        head = self.state.head(job_id)
+        if head.stop == kind and head.status not in JOB_ENDED:
+            return head
+        return self.state.apply(job_id, StopAsked(kind)).head
+
+    def resume(self, job_id: str) -> JobHead:
+        """Let a paused job go on.
+
+        Raises:
+            NotFound, Conflict: no such job, or it is not paused.
+        """
+        return self.state.apply(job_id, ResumeAsked()).head
+
+    def retry(self, job_id: str) -> str:
+        """Make a new job from an ended one that takes over its finished nodes; return its id.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it still runs, or completed.
+        """
+        job = self.state.job(job_id)
+        if job.head.status not in JOB_ENDED:
+            raise Conflict(f"The job is {job.head.status}.", cure="Cancel it first, or let it end.")
+        if job.head.status == "completed":
+            raise Conflict("The job completed: there is nothing to retry.", cure="Submit its spec again.")
+        done = {name: job.outputs[name] for name, node in job.nodes.items() if node.status in NODE_DONE}
+        return self.state.submit(_new_id(), job.plan, done=done, retry_of=job_id)
+
+    # -- attempts ------------------------------------------------------------------------------
+
+    def claim(self, job_id: str, node: str, attempt: int, worker: str, inputs: list[str]) -> Claim:
+        """Take an attempt for a worker, with the outputs of `inputs`.
+
+        Raises:
+            Fenced: it is another's, over, or no longer wanted.
+        """
+        return self.state.claim(job_id, Claimed(node, attempt, worker), inputs)
+
+    def node_ended(self, job_id: str, event: Event, extra: list[tuple[str, ...]]) -> Decision:
+        """Write the end of an attempt and queue what became ready.
+
+        Raises:
+            Fenced: the attempt is no longer the current one; nothing was written.
+        """
+        return self.state.apply(job_id, event, extra)
+
+    @staticmethod
+    def failure(node: str, attempt: int, error: dict[str, Any], retryable: bool, notes: dict[str, Any]) -> Failed:
+        """Return the event of a failed attempt, with the chance that its backoff needs."""
+        return Failed(node, attempt, error, retryable, random.random(), notes)
+
+    # -- the sweeper's findings ----------------------------------------------------------------
+
+    def lease_lost(self, job_id: str, node: str, attempt: int) -> Decision | None:
+        """Queue a node anew whose worker went silent; None where that is known already."""
+        return self._applied(job_id, Lost(node, attempt))
+
+    def retry_due(self, job_id: str, node: str, attempt: int) -> Decision | None:
+        """Queue a node anew whose backoff is over; None where that is known already."""
+        return self._applied(job_id, Due(node, attempt))
+
+    def _applied(self, job_id: str, event: Event) -> Decision | None:
+        try:
+            return self.state.apply(job_id, event)
+        except Fenced:
+            return None
+
+
+def _new_id() -> str:
+    return f"job_{ULID()}"

@@ -1,0 +1,165 @@
+"""The queues: one small JSON message per attempt. The only file that imports RQ.
+
+RQ is a pipe here: order, retries, leases and results are the engine's own, so its `depends_on`,
+result store and registries stay unused, and the worker skips their book-keeping.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue, SimpleWorker, Worker
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job as QueuedMessage
+from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
+
+from agents.base.contract import Record
+from pipelines.plan import PlannedNode
+
+#: What RQ calls with a message; a path, because the engine must not import `app`.
+HANDLER = "app.worker.handle"
+NO_TIMEOUT = -1
+#: RQ forgets a worker after 420 s of silence.
+HEARTBEAT_S = 15.0
+
+
+class Message(Record):
+    """What a worker needs to know of an attempt."""
+
+    job: str
+    node: str
+    attempt: int
+    agent: str
+    config: dict[str, Any]
+    inputs: list[str]
+    """Nodes whose outputs the agent gets."""
+
+    @property
+    def lease(self) -> str:
+        return f"{self.job}|{self.node}|{self.attempt}"
+
+
+class NodeQueues:
+    """All queues on one Redis."""
+
+    def __init__(self, connection: "Redis") -> None:
+        self._connection = connection
+        self._queues: dict[str, Queue] = {}
+
+    def send(self, queue: str, messages: Sequence[tuple[str, Message]], pipeline: Pipeline) -> None:
+        """Add messages, each with its id, to a queue, as part of the caller's transaction."""
+        rows = [
+            Queue.prepare_data(
+                HANDLER,
+                args=(message.model_dump(),),
+                job_id=message_id,
+                timeout=NO_TIMEOUT,
+                result_ttl=0,
+                failure_ttl=0,
+                description=f"{message.node} of {message.job}",
+            )
+            for message_id, message in messages
+        ]
+        self._queue(queue).enqueue_many(rows, pipeline=pipeline)
+
+    def holds(self, queue: str, message_id: str) -> bool:
+        """Say whether a message still waits in a queue."""
+        return self._connection.lpos(self._queue(queue).key, message_id) is not None
+
+    def remove(self, queue: str, message_id: str, pipeline: Pipeline) -> None:
+        """Take a message out of a queue, as part of the caller's transaction."""
+        pipeline.lrem(self._queue(queue).key, 1, message_id)
+        pipeline.delete(QueuedMessage.key_for(message_id))
+
+    def lengths(self) -> dict[str, int]:
+        """Return how many messages wait: queue -> count."""
+        return {queue.name: queue.count for queue in Queue.all(self._connection, serializer=JSONSerializer)}
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return the living workers: name, queues, state, host, process id."""
+        return [
+            {
+                "name": worker.name,
+                "queues": worker.queue_names(),
+                "state": worker.get_state(),
+                "host": worker.hostname,
+                "pid": worker.pid,
+            }
+            for worker in Worker.all(connection=self._connection, serializer=JSONSerializer)
+        ]
+
+    def _queue(self, name: str) -> Queue:
+        if name not in self._queues:
+            self._queues[name] = Queue(name, connection=self._connection, serializer=JSONSerializer)
+        return self._queues[name]
+
+
+class NodeWorker(SimpleWorker):  # type: ignore[misc]
+    """Takes messages and runs their handler, in this process.
+
+    The handler reports to the engine by itself and never raises for an agent's fault, so nothing of
+    RQ's success and failure handling is wanted: a taken message is deleted, and that is all.
+    """
+
+    def __init__(self, *args: Any, on_stop: Callable[[], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_stop = on_stop
+        self._heartbeat_at = float("-inf")
+
+    def execute_job(self, job: QueuedMessage, queue: Queue) -> None:
+        # Tells RQ's signal handler to wait for the handler's end; costs no round trip.
+        self._state = WorkerStatus.BUSY
+        try:
+            job.func(*job.args)
+        finally:
+            self._state = WorkerStatus.IDLE
+            with self.connection.pipeline(transaction=False) as pipeline:
+                pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 1, job.id)
+                pipeline.delete(job.key)
+                pipeline.execute()
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Say that this worker lives, but not several times for each message as RQ does."""
+        if time.monotonic() - self._heartbeat_at > HEARTBEAT_S:
+            self._heartbeat_at = time.monotonic()
+            super().heartbeat(timeout, pipeline)
+
+    def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
+        if state != self._state:
+            super().set_state(state, pipeline)
+
+    def handle_warm_shutdown_request(self) -> None:
+        self._on_stop()
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """No: lost messages are found by the engine's sweeper, not by RQ's registries."""
+        return False
+
+
+def run_worker(
+    queues: Sequence[str], connection: "Redis", name: str, on_stop: Callable[[], None], *, burst: bool = False
+) -> None:
+    """Take messages from `queues` until told to stop by SIGTERM or SIGINT; `burst`: until they are empty.
+
+    `on_stop` is called when the signal comes, while a handler may be running.
+    """
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)
+    worker = NodeWorker(list(queues), connection=connection, name=name, serializer=JSONSerializer, on_stop=on_stop)
+    worker.work(burst=burst, logging_level="WARNING")
+
+
+def message_id(job: str, number: int, attempt: int) -> str:
+    """Name the message of an attempt; RQ takes letters, digits, - and _."""
+    return f"{job}-{number}-{attempt}"
+
+
+def message_for(job: str, attempt: int, node: PlannedNode) -> Message:
+    """Return the message of an attempt at a planned node."""
+    return Message(
+        job=job, node=node.name, attempt=attempt, agent=node.agent, config=node.config, inputs=list(node.inputs)
+    )

@@ -1,0 +1,328 @@
+"""Job state in Redis: what a decision changes, and the messages it causes, in one transaction."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import WatchError
+
+from agents.base.errors import Conflict, NotFound
+from pipelines.engine import keys
+from pipelines.engine.clock import ServerClock
+from pipelines.engine.decide import decide, first_head, first_states, scope
+from pipelines.engine.job import (
+    JOB_ENDED,
+    Claimed,
+    Decision,
+    Event,
+    Job,
+    JobHead,
+    LogLine,
+    NodeState,
+    Promotion,
+    Submitted,
+)
+from pipelines.engine.queue import NodeQueues, message_for, message_id
+from pipelines.plan import Plan
+
+IDEMPOTENCY_TTL_S = 7 * 86400
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a worker gets with an attempt: the outputs it asked for, and what came before."""
+
+    outputs: list[dict[str, Any]]
+    notes: dict[str, Any]
+    retry_of: str | None
+
+
+class RunState:
+    """The only place that writes job state."""
+
+    def __init__(self, connection: "Redis", *, lease_ttl_s: float, log_max_entries: int) -> None:
+        self.connection = connection
+        self.clock = ServerClock(connection)
+        self.queues = NodeQueues(connection)
+        self._lease_ttl_s = lease_ttl_s
+        self._log_max_entries = log_max_entries
+        self._cached_plan = lru_cache(maxsize=64)(self._read_plan)
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        job_id: str,
+        plan: Plan,
+        *,
+        done: Mapping[str, dict[str, Any]] | None = None,
+        retry_of: str | None = None,
+        idempotency: tuple[str, str] | None = None,
+    ) -> str:
+        """Store a job and queue its first nodes; return its id.
+
+        `idempotency` is (key, digest of the request): where the key is known the first job's id comes back.
+
+        Raises:
+            Conflict: the key was used for another request.
+        """
+        now = self.clock.now()
+        job = Job(job_id, plan, first_head(now, retry_of), first_states(plan), {})
+        decision = decide(job, Submitted(dict(done or {})), now)
+        with self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    if idempotency:
+                        pipe.watch(keys.idempotency(idempotency[0]))
+                        known = pipe.get(keys.idempotency(idempotency[0]))
+                        if known:
+                            return _same_request(json.loads(known), idempotency)
+                    pipe.multi()
+                    if idempotency:
+                        record = json.dumps({"job": job_id, "digest": idempotency[1]})
+                        pipe.set(keys.idempotency(idempotency[0]), record, ex=IDEMPOTENCY_TTL_S)
+                    pipe.zadd(keys.JOBS, {job_id: now})
+                    pipe.set(keys.plan(job_id), plan.model_dump_json())
+                    self._write_states(pipe, job_id, {**job.nodes, **decision.nodes})
+                    self._write(pipe, job, decision, now)
+                    pipe.execute()
+                    return job_id
+                except WatchError:
+                    continue
+
+    def claim(self, job_id: str, event: Claimed, inputs: list[str]) -> Claim:
+        """Take an attempt for a worker, and read in the same transaction what it needs to start.
+
+        Raises:
+            Fenced: it is another's, over, or no longer wanted.
+            NotFound: no such job.
+        """
+        read = [("HMGET", keys.outputs(job_id), *inputs)] if inputs else []
+        decision, results = self._commit(job_id, event, read)
+        outputs = [json.loads(output) for output in results[0]] if inputs else []
+        return Claim(outputs, decision.nodes[event.node].notes, decision.head.retry_of)
+
+    def apply(self, job_id: str, event: Event, extra: Sequence[tuple[str, ...]] = ()) -> Decision:
+        """Decide on an event and write what it changes, at once or not at all.
+
+        `extra` are further commands for the same transaction, such as a cache entry.
+
+        Raises:
+            Fenced, Conflict: as `decide` says; nothing was written.
+            NotFound: no such job.
+        """
+        return self._commit(job_id, event, extra)[0]
+
+    def _commit(self, job_id: str, event: Event, extra: Sequence[tuple[str, ...]]) -> tuple[Decision, list[Any]]:
+        """Apply an event; return the decision and what the `extra` commands answered."""
+        plan = self.plan(job_id)
+        names, with_output = scope(plan, event)
+        with self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(keys.state(job_id))
+                    job = self._job(pipe, job_id, plan, names, with_output)
+                    now = self.clock.now()
+                    decision = decide(job, event, now)
+                    champion = self._watched_champion(pipe, decision.promotion)
+                    pipe.multi()
+                    self._write_states(pipe, job_id, decision.nodes)
+                    self._write(pipe, job, decision, now)
+                    if decision.promotion:
+                        self._promote(pipe, job_id, decision.promotion, champion, now)
+                    for command in extra:
+                        pipe.execute_command(*command)
+                    results = pipe.execute()
+                    return decision, results[len(results) - len(extra) :]
+                except WatchError:
+                    continue
+
+    def resend(self, job_id: str, node: str, attempt: int) -> bool:
+        """Queue the message of a ready node once more; False where the node is no longer ready."""
+        planned = self.plan(job_id).nodes[node]
+        lease = _lease(job_id, node, attempt)
+        with self.connection.pipeline() as pipe:
+            try:
+                pipe.watch(keys.state(job_id))
+                state = _state(pipe.hget(keys.state(job_id), _field(node)))
+                wanted = state.status == "ready" and state.attempt == attempt
+                pipe.multi()
+                pipe.zrem(keys.SENT, lease)
+                if wanted:
+                    message = message_for(job_id, attempt, planned)
+                    self.queues.send(planned.queue, [(message_id(job_id, planned.number, attempt), message)], pipe)
+                    pipe.zadd(keys.SENT, {lease: self.clock.now()})
+                pipe.execute()
+                return wanted
+            except WatchError:
+                return False
+
+    def _write(self, pipe: Pipeline, job: Job, decision: Decision, now: float) -> None:
+        if decision.head != job.head:
+            pipe.hset(keys.state(job.id), "head", json.dumps(decision.head.as_record()))
+        for name, output in decision.outputs.items():
+            pipe.hset(keys.outputs(job.id), name, json.dumps(output))
+        if decision.leased:
+            lease = _lease(job.id, decision.leased, decision.nodes[decision.leased].attempt)
+            pipe.zadd(keys.LEASES, {lease: now + self._lease_ttl_s})
+            pipe.zrem(keys.SENT, lease)
+        for node, attempt in decision.released:
+            pipe.zrem(keys.LEASES, _lease(job.id, node, attempt))
+        for node in decision.due:
+            state = decision.nodes[node]
+            pipe.zadd(keys.DUE, {_lease(job.id, node, state.attempt): state.due_at or now})
+        self._unqueue(pipe, job, decision)
+        self._queue(pipe, job, decision, now)
+        for line in decision.log:
+            self.append_log(pipe, job.id, line)
+        if decision.head.status in JOB_ENDED and job.head.status not in JOB_ENDED:
+            pipe.zadd(keys.UNARCHIVED, {job.id: now})
+
+    def _queue(self, pipe: Pipeline, job: Job, decision: Decision, now: float) -> None:
+        by_queue: dict[str, list[str]] = {}
+        for name in decision.queue:
+            by_queue.setdefault(job.plan.nodes[name].queue, []).append(name)
+        for queue, names in by_queue.items():
+            attempts = {name: decision.nodes[name].attempt for name in names}
+            rows = [
+                (
+                    message_id(job.id, job.plan.nodes[name].number, attempts[name]),
+                    message_for(job.id, attempts[name], job.plan.nodes[name]),
+                )
+                for name in names
+            ]
+            self.queues.send(queue, rows, pipe)
+            pipe.zadd(keys.SENT, {_lease(job.id, name, attempts[name]): now for name in names})
+
+    def _unqueue(self, pipe: Pipeline, job: Job, decision: Decision) -> None:
+        """Take the messages of nodes that are no longer ready out of their queues."""
+        for name, state in decision.nodes.items():
+            if job.nodes[name].status == "ready" and state.status in {"cancelled", "paused"}:
+                node = job.plan.nodes[name]
+                self.queues.remove(node.queue, message_id(job.id, node.number, state.attempt), pipe)
+                pipe.zrem(keys.SENT, _lease(job.id, name, state.attempt))
+
+    @staticmethod
+    def _write_states(pipe: Pipeline, job_id: str, nodes: Mapping[str, NodeState]) -> None:
+        if nodes:
+            rows = {_field(name): json.dumps(state.as_record()) for name, state in nodes.items()}
+            pipe.hset(keys.state(job_id), mapping=rows)
+
+    def append_log(self, pipe: Pipeline, job_id: str, line: LogLine) -> None:
+        """Add a record to the job's log, as part of the caller's transaction."""
+        entry = {"level": line.level, "event": line.event, "node": line.node or "", "fields": json.dumps(line.fields)}
+        pipe.xadd(keys.log(job_id), entry, maxlen=self._log_max_entries, approximate=True)
+
+    # -- aliases -------------------------------------------------------------------------------
+
+    @staticmethod
+    def _watched_champion(pipe: Pipeline, promotion: Promotion | None) -> int | None:
+        """Return the champion as it is now, and have the transaction fail if it changes."""
+        if promotion is None:
+            return None
+        pipe.watch(keys.aliases(promotion.model))
+        found = pipe.hget(keys.aliases(promotion.model), "champion")
+        return int(found) if found else None
+
+    def _promote(self, pipe: Pipeline, job_id: str, promotion: Promotion, champion: int | None, now: float) -> None:
+        model, version = promotion.model, promotion.version
+        if champion == version:
+            return
+        if champion != promotion.instead_of:
+            fields = {"model": model, "version": version, "champion": champion, "judged_against": promotion.instead_of}
+            self.append_log(pipe, job_id, LogLine("promotion_overtaken", level="warning", fields=fields))
+            return
+        move_alias(pipe, model, version, champion, {"at": now, "job": job_id, "why": "verdict PROMOTE"})
+        fields = {"model": model, "version": version, "previous": champion}
+        self.append_log(pipe, job_id, LogLine("champion_promoted", fields=fields))
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def plan(self, job_id: str) -> Plan:
+        """Return a job's plan; kept in this process, since it never changes.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return self._cached_plan(job_id)
+
+    def job(self, job_id: str) -> Job:
+        """Return the whole job.
+
+        Raises:
+            NotFound: no such job.
+        """
+        plan = self.plan(job_id)
+        with self.connection.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.state(job_id))
+            pipe.hgetall(keys.outputs(job_id))
+            states, outputs = pipe.execute()
+        nodes = {name: _state(states[_field(name).encode()]) for name in plan.nodes}
+        return Job(job_id, plan, _head(states[b"head"]), nodes, {k.decode(): json.loads(v) for k, v in outputs.items()})
+
+    def head(self, job_id: str) -> JobHead:
+        """Return a job's head.
+
+        Raises:
+            NotFound: no such job.
+        """
+        found = self.connection.hget(keys.state(job_id), "head")
+        if found is None:
+            raise NotFound(f"There is no job '{job_id}'.", cure="See `tuneline jobs` for those there are.")
+        return _head(found)
+
+    def job_ids(self, offset: int = 0, limit: int = 50) -> list[str]:
+        """Return jobs, newest first."""
+        return [found.decode() for found in self.connection.zrevrange(keys.JOBS, offset, offset + limit - 1)]
+
+    def _job(self, pipe: Pipeline, job_id: str, plan: Plan, names: list[str], with_output: list[str]) -> Job:
+        head, *states = pipe.hmget(keys.state(job_id), ["head", *(_field(name) for name in names)])
+        if head is None:
+            raise NotFound(f"There is no job '{job_id}'.", cure="See `tuneline jobs` for those there are.")
+        found = pipe.hmget(keys.outputs(job_id), with_output) if with_output else []
+        outputs = {name: json.loads(value) for name, value in zip(with_output, found, strict=True) if value}
+        nodes = {name: _state(value) for name, value in zip(names, states, strict=True)}
+        return Job(job_id, plan, _head(head), nodes, outputs)
+
+    def _read_plan(self, job_id: str) -> Plan:
+        found = self.connection.get(keys.plan(job_id))
+        if found is None:
+            raise NotFound(f"There is no job '{job_id}'.", cure="See `tuneline jobs` for those there are.")
+        return Plan.model_validate_json(found)
+
+
+def move_alias(pipe: Pipeline, model: str, version: int, champion: int | None, note: Mapping[str, Any]) -> None:
+    """Point `champion` at a version and `previous` at the old champion, as part of a transaction."""
+    pipe.hset(keys.aliases(model), "champion", version)
+    if champion is not None:
+        pipe.hset(keys.aliases(model), "previous", champion)
+    pipe.lpush(keys.history(model), json.dumps({"version": version, "from": champion, **note}))
+
+
+def _lease(job: str, node: str, attempt: int) -> str:
+    return f"{job}|{node}|{attempt}"
+
+
+def _field(node: str) -> str:
+    return f"node:{node}"
+
+
+def _head(value: bytes) -> JobHead:
+    return JobHead(**json.loads(value))
+
+
+def _state(value: bytes) -> NodeState:
+    return NodeState(**json.loads(value))
+
+
+def _same_request(known: Mapping[str, str], idempotency: tuple[str, str]) -> str:
+    if known["digest"] != idempotency[1]:
+        raise Conflict(
+            f"The Idempotency-Key '{idempotency[0]}' was used for another request, which made {known['job']}.",
+            cure="Use a new key for a new request.",
+        )
+    return known["job"]

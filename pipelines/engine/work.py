@@ -1,0 +1,81 @@
+"""Running an agent: config and context in, an Outcome out, whatever it raises."""
+
+import json
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from agents import load_agent
+from agents.base.errors import AgentFailed, OutOfMemory, StopKind, StopRequested, TunelineError
+from pipelines.engine.context import AttemptContext
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an attempt: an output, an error or a stop."""
+
+    output: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    retryable: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
+    stopped: StopKind | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON for the pipe between a child and its worker."""
+        return {
+            "output": self.output,
+            "error": self.error,
+            "retryable": self.retryable,
+            "notes": self.notes,
+            "stopped": self.stopped,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Outcome":
+        return cls(**{key: value for key, value in record.items() if key != "kind"})
+
+
+def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) -> Outcome:
+    """Run an agent in this process. Never raises for what the agent does."""
+    try:
+        agent_type = load_agent(agent_path)
+        output = agent_type().run(agent_type.config_type.model_validate_json(json.dumps(config)), context)
+        return Outcome(output=output.model_dump(mode="json"))
+    except StopRequested as stop:
+        return Outcome(stopped=stop.kind)
+    except TunelineError as fault:
+        return failure(fault, context)
+    except (MemoryError, ImportError) as fault:
+        return failure(_named(fault, context), context)
+    except Exception as fault:
+        log.exception("agent_failed", job=context.job_id, node=context.node)
+        return failure(_named(fault, context), context)
+
+
+def failure(fault: TunelineError, context: AttemptContext) -> Outcome:
+    """Return the outcome of an attempt that raised one of our own errors."""
+    notes = {}
+    if isinstance(fault, OutOfMemory):
+        notes = {"out_of_memory": context.attempt_notes.get("out_of_memory", 0) + 1}
+    return Outcome(error=fault.as_record(), retryable=fault.retryable, notes=notes)
+
+
+def _named(fault: Exception, context: AttemptContext) -> TunelineError:
+    """Turn what an agent had not foreseen into one of our errors, with the place but without the trace."""
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        return OutOfMemory(f"'{context.node}' ran out of memory: {fault}")
+    if isinstance(fault, ImportError):
+        return AgentFailed(
+            f"'{context.node}' needs the Python module '{fault.name}', which this worker lacks.",
+            cure="Install the extra: pip install 'tuneline[train]'.",
+        )
+    frame = traceback.extract_tb(fault.__traceback__)[-1]
+    place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    return AgentFailed(
+        f"'{context.node}' failed unexpectedly in {place}: {type(fault).__name__}: {fault}",
+        cure="The worker's own log has the whole trace.",
+    )

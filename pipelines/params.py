@@ -1,0 +1,77 @@
+"""Substitution of `${params.x}`, and `matrix` fan-out: resolved values, each with its source."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+
+def references(value: Any) -> set[str]:
+    """Return what `${...}` names anywhere in a value, such as `{"params.model"}`."""
+    if isinstance(value, str):
+        return set(REFERENCE.findall(value))
+    if isinstance(value, Mapping):
+        return set().union(*map(references, value.values()), set())
+    if isinstance(value, list):
+        return set().union(*map(references, value), set())
+    return set()
+
+
+def substitute(value: Any, params: Mapping[str, Any]) -> Any:
+    """Replace `${params.x}`: alone it becomes the parameter's value, inside a text its text.
+
+    Raises:
+        KeyError: the name of a parameter that doesn't exist.
+    """
+    if isinstance(value, str):
+        whole = REFERENCE.fullmatch(value)
+        if whole:
+            return params[whole[1].removeprefix("params.")]
+        return REFERENCE.sub(lambda found: str(params[found[1].removeprefix("params.")]), value)
+    if isinstance(value, Mapping):
+        return {key: substitute(item, params) for key, item in value.items()}
+    if isinstance(value, list):
+        return [substitute(item, params) for item in value]
+    return value
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value below a mapping with its dotted path: `("lora.r", 8)`."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
+
+
+def value_sources(written: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, str]:
+    """Say for every leaf of the resolved config where its value came from."""
+    named = {path: _source(value) for path, value in leaves(written)}
+    return {path: named.get(path, "default") for path, _ in leaves(resolved)}
+
+
+def _source(value: Any) -> str:
+    found = sorted(references(value))
+    return ", ".join(found) if found else "spec"
+
+
+def combinations(matrix: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return every combination of a matrix: `{"lora.r": [8, 16]}` gives two."""
+    return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*matrix.values())]
+
+
+def variant_name(node: str, values: Mapping[str, Any]) -> str:
+    """Name one variant of a fanned-out node: `training[lora.r=8,seed=1]`."""
+    return f"{node}[{','.join(f'{key}={value}' for key, value in values.items())}]"
+
+
+def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with dotted keys set: `{"lora.r": 8}` sets `config["lora"]["r"]`."""
+    result = dict(config)
+    for path, value in values.items():
+        head, _, rest = path.partition(".")
+        below = result.get(head)
+        result[head] = with_values(below if isinstance(below, Mapping) else {}, {rest: value}) if rest else value
+    return result

@@ -1,0 +1,50 @@
+"""A plan: a judged spec with every value resolved. Immutable for the whole life of its job."""
+
+from typing import Any
+
+from agents.base.contract import Record
+from pipelines.spec import When
+
+
+class PlannedNode(Record):
+    """A node as the engine runs it."""
+
+    name: str
+    number: int
+    """Place in the plan, from 0; part of the queue message's id."""
+    agent: str
+    queue: str
+    needs: tuple[str, ...]
+    children: tuple[str, ...]
+    inputs: tuple[str, ...]
+    """Nodes whose outputs the agent gets, in topological order."""
+    config: dict[str, Any]
+    sources: dict[str, str]
+    """Dotted config key -> `spec`, `params.<name>`, `matrix` or `default`."""
+    retries: int
+    timeout_s: float
+    when: When | None
+    when_value: Any = None
+    """The parameter's value where `when` names a parameter."""
+    cache: bool
+    reads_champion: bool
+    makes_version: bool
+
+
+class Plan(Record):
+    """A job's graph. `nodes` is in topological order."""
+
+    name: str
+    description: str
+    params: dict[str, Any]
+    param_sources: dict[str, str]
+    """Parameter -> `spec` or `request`."""
+    nodes: dict[str, PlannedNode]
+
+    def descendants(self, name: str) -> list[str]:
+        """Return all nodes that need `name`, directly or not, in topological order."""
+        found: set[str] = set()
+        for node in self.nodes.values():
+            if name in node.needs or not found.isdisjoint(node.needs):
+                found.add(node.name)
+        return [node for node in self.nodes if node in found]

@@ -1,0 +1,80 @@
+"""A spec: a pipeline as frozen records. Unknown keys are refused."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from agents.base.contract import Record
+
+#: Names go into object store keys, log records and URLs.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+Scalar = str | int | float | bool | None
+Operator = Literal["equals", "not_equals", "at_least", "at_most", "one_of"]
+OPERATORS: tuple[Operator, ...] = ("equals", "not_equals", "at_least", "at_most", "one_of")
+
+
+def seconds(value: object) -> object:
+    """Turn `90`, `"90s"`, `"15m"`, `"2h"` or `"1d"` into seconds."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
+        if not found:
+            raise ValueError("a duration is a number with s, m, h or d, such as 90s or 2h")
+        return float(found[1]) * UNIT_SECONDS[found[2]]
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+
+
+class When(Record):
+    """A condition as data: an earlier node's output field, or a parameter, against a value."""
+
+    output: str | None = None
+    """`node.field`, such as `evaluation.verdict`."""
+    param: str | None = None
+    equals: Scalar = None
+    not_equals: Scalar = None
+    at_least: float | None = None
+    at_most: float | None = None
+    one_of: list[Scalar] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> "When":
+        if (self.output is None) == (self.param is None):
+            raise ValueError("name either `output` (node.field) or `param`")
+        if len(self.model_fields_set & set(OPERATORS)) != 1:
+            raise ValueError(f"name just one of {', '.join(OPERATORS)}")
+        return self
+
+    @property
+    def operator(self) -> Operator:
+        return next(operator for operator in OPERATORS if operator in self.model_fields_set)
+
+
+class Node(Record):
+    """One step: an agent, its config and the nodes it needs."""
+
+    agent: str
+    needs: list[str] = []
+    config: dict[str, Any] = {}
+    queue: str | None = Field(None, pattern=NAME_PATTERN)
+    retries: int = Field(2, ge=0, le=20)
+    """Further attempts after a failure that can pass by itself."""
+    timeout: Duration = 86400.0
+    """Seconds one attempt may take."""
+    when: When | None = None
+    matrix: dict[str, list[Scalar]] | None = None
+    """Dotted config keys -> values; every combination becomes a node of its own."""
+    cache: bool = True
+
+
+class Spec(Record):
+    """A pipeline."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    params: dict[str, Any] = {}
+    nodes: dict[str, Node] = Field(min_length=1)
