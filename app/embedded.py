@@ -1,41 +1,15 @@
 """The embedded servers: Valkey and S3 on loopback, from wheels, with their data in one folder."""
 
-import os
 import shutil
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 import urllib3
 
 from agents.base.errors import Unavailable
-
-START_TIMEOUT_S = 20.0
-
-
-@dataclass
-class Server:
-    """A server process of ours on loopback."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End the process: by SIGTERM, then by SIGKILL."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
+from app.processes import Server, launch
 
 
 def free_port() -> int:
@@ -60,7 +34,7 @@ def start_valkey(folder: Path, port: int | None = None) -> Server:
         *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)),
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
     ]
-    return _start("Valkey", command, folder, port, lambda: _valkey_answers(port))
+    return launch("Valkey", command, folder, port, lambda: _valkey_answers(port)).wait_until_ready()
 
 
 def start_s3(folder: Path, access_key: str, secret_key: str, port: int | None = None) -> Server:
@@ -80,7 +54,7 @@ def start_s3(folder: Path, access_key: str, secret_key: str, port: int | None = 
     ]
     # By environment: a command line can be read by every user of the machine.
     keys = {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'}
-    return _start("The S3 server", command, folder, port, lambda: _http_answers(port), keys)
+    return launch("The S3 server", command, folder, port, lambda: http_answers(port), keys).wait_until_ready()
 
 
 def _program(name: str, package: str) -> str:
@@ -91,32 +65,6 @@ def _program(name: str, package: str) -> str:
     return found
 
 
-def _start(
-    name: str,
-    command: list[str],
-    folder: Path,
-    port: int,
-    answers: Callable[[], bool],
-    env: dict[str, str] | None = None,
-) -> Server:
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "server.log"
-    with log.open("ab") as output:
-        # A session of its own: Ctrl-C in the terminal reaches `tuneline up`, which stops its servers last.
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, start_new_session=True, env={**os.environ, **(env or {})}
-        )
-    server = Server(name, process, port, log)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not answers():
-        if process.poll() is not None or time.monotonic() > deadline:
-            server.stop()
-            last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise Unavailable(f"{name} did not start on port {port}: {' '.join(last)}", cure=f"See {log}.")
-        time.sleep(0.02)
-    return server
-
-
 def _valkey_answers(port: int) -> bool:
     try:
         return bool(redis.Redis(port=port, socket_connect_timeout=0.5).ping())
@@ -124,7 +72,8 @@ def _valkey_answers(port: int) -> bool:
         return False
 
 
-def _http_answers(port: int) -> bool:
+def http_answers(port: int) -> bool:
+    """Say whether something answers HTTP on a port of loopback."""
     try:
         urllib3.request("GET", f"http://127.0.0.1:{port}/", retries=False, timeout=0.5)
     except urllib3.exceptions.HTTPError:

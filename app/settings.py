@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (Path(),), description="Folders that path sources may lie in, separated by `:`."
     )
+    upload_limit_mb: int = Field(1024, description="Largest dataset that can be uploaded, in MiB.")
     lease_ttl_s: float = Field(10.0, description="A worker silent for so long has lost its node.")
     lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
     sweep_interval_s: float = Field(1.0, description="How often lost leases and due retries are looked for.")

@@ -68,7 +68,8 @@ class NodeState:
 
     def as_record(self) -> dict[str, Any]:
         """JSON with the defaults left out, to keep a job of 1,000 nodes small."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, {}, 0)}
+        values = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in values if value not in (None, {}, 0)}
 
 
 @dataclass(frozen=True, slots=True)

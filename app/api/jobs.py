@@ -1,0 +1,132 @@
+"""Jobs: submit, list, look, cancel, pause, resume, retry."""
+
+import json
+from typing import Annotated, Any
+
+import yaml
+from fastapi import APIRouter, Header, Query, Request
+from starlette.concurrency import run_in_threadpool as _in_thread
+
+from agents.base.errors import InvalidRequest
+from app.api.parts import PartsDep
+from app.schemas import JobPage, JobSummary, JobView, SubmitBody
+from app.views import job_summary, job_view
+from app.wiring import Parts
+from pipelines.engine import keys
+from pipelines.engine.job import JobStatus
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+#: A spec is written by a person; more than this is a mistake or an attack.
+SPEC_MOST_BYTES = 1 << 20
+
+
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra={
+        "requestBody": {
+            "content": {
+                "application/json": {"schema": SubmitBody.model_json_schema()},
+                "application/yaml": {"schema": {"type": "string"}},
+            }
+        }
+    },
+)
+async def submit(
+    request: Request, parts: PartsDep, idempotency_key: Annotated[str | None, Header(max_length=200)] = None
+) -> JobView:
+    """Judge a spec and start it. The body is `{"spec", "params"}`, or a spec itself, as JSON or YAML."""
+    spec, params = read_body(await request.body())
+    job_id = await _in_thread(parts.orchestrator.submit, spec, params, idempotency_key)
+    return await _in_thread(_view, parts, job_id)
+
+
+@router.get("")
+def list_jobs(
+    parts: PartsDep,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    status: JobStatus | None = None,
+    name: str | None = None,
+) -> JobPage:
+    """List jobs, newest first."""
+    found = (_summary(parts, job_id) for job_id in parts.state.job_ids(0, 10_000 if status or name else offset + limit))
+    wanted = [job for job in found if status in (None, job.status) and name in (None, job.name)]
+    total = len(wanted) if status or name else parts.connection.zcard(keys.JOBS)
+    return JobPage(jobs=wanted[offset : offset + limit], total=total)
+
+
+@router.get("/{job_id}")
+def look(job_id: str, parts: PartsDep) -> JobView:
+    """Show a job: every node's state, progress, times, cache, and why it waits."""
+    return _view(parts, job_id)
+
+
+@router.delete("/{job_id}", status_code=202)
+def cancel(job_id: str, parts: PartsDep) -> JobView:
+    """Cancel a job. A training saves a checkpoint first."""
+    parts.orchestrator.stop(job_id, "cancel")
+    return _view(parts, job_id)
+
+
+@router.post("/{job_id}/pause", status_code=202)
+def pause(job_id: str, parts: PartsDep) -> JobView:
+    """Pause a job: running nodes save a checkpoint and stop, nothing new starts."""
+    parts.orchestrator.stop(job_id, "pause")
+    return _view(parts, job_id)
+
+
+@router.post("/{job_id}/resume", status_code=202)
+def resume(job_id: str, parts: PartsDep) -> JobView:
+    """Let a paused job go on."""
+    parts.orchestrator.resume(job_id)
+    return _view(parts, job_id)
+
+
+@router.post("/{job_id}/retry", status_code=202)
+def retry(job_id: str, parts: PartsDep) -> JobView:
+    """Make a new job that takes over the finished nodes of a failed or cancelled one."""
+    return _view(parts, parts.orchestrator.retry(job_id))
+
+
+def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
+    """Return the spec and the params of a submit.
+
+    Raises:
+        InvalidRequest: neither JSON nor YAML, or too large.
+    """
+    if len(body) > SPEC_MOST_BYTES:
+        raise InvalidRequest(f"The spec has {len(body):,} bytes; {SPEC_MOST_BYTES:,} are allowed.")
+    value = _parsed(body)
+    if not isinstance(value, dict) or "spec" not in value:
+        return value, {}
+    unknown = sorted(set(value) - {"spec", "params"})
+    if unknown:
+        raise InvalidRequest(f'Unknown key \'{unknown[0]}\': the body is {{"spec", "params"}}, or a spec.')
+    spec, params = value["spec"], value.get("params") or {}
+    if not isinstance(params, dict):
+        raise InvalidRequest("`params` is a mapping from parameter to value.")
+    return _parsed(spec.encode()) if isinstance(spec, str) else spec, params
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        mark = getattr(fault, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InvalidRequest(f"The spec is neither JSON nor YAML{place}.") from fault
+
+
+def _view(parts: Parts, job_id: str) -> JobView:
+    job = parts.state.job(job_id)
+    progress = {name.decode(): json.loads(p) for name, p in parts.connection.hgetall(keys.progress(job_id)).items()}
+    return job_view(job, progress, parts.state.clock.now())
+
+
+def _summary(parts: Parts, job_id: str) -> JobSummary:
+    return job_summary(job_id, parts.state.plan(job_id), parts.state.head(job_id))

@@ -1,0 +1,55 @@
+"""The API's process: the routers, the one error handler, and the sweeper beside them."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.api import datasets, fleet, jobs, logs, models
+from app.http import install_error_handlers, install_key_check
+from app.settings import Settings
+from app.wiring import Parts, build_parts, require_key_beyond_loopback
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the API over these parts. Every route is also reachable under `/api/v1`."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=parts.sweeper.run, args=(stop, parts.settings.sweep_interval_s), daemon=True)
+        thread.start()
+        yield
+        stop.set()
+
+    app = FastAPI(title="Tuneline", version=version("tuneline"), lifespan=lifespan)
+    app.state.parts = parts
+    for module in (jobs, logs, datasets, models, fleet):
+        app.include_router(module.router)
+        app.include_router(module.router, prefix="/api/v1", include_in_schema=False)
+    install_error_handlers(app)
+    install_key_check(app, parts.settings)
+    return app
+
+
+def main(settings: Settings) -> None:
+    """Serve the API until SIGTERM or SIGINT.
+
+    Raises:
+        NotAllowed: it would listen beyond loopback without a key.
+        Unavailable: Redis or the object store doesn't answer.
+    """
+    require_key_beyond_loopback(settings.api_host, settings)
+    parts = build_parts(settings)
+    parts.check()
+    uvicorn.run(
+        create_app(parts),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+    )

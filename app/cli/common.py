@@ -1,0 +1,33 @@
+"""What the commands share: the client, the consoles, JSON for scripts."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from app.client import Client
+from app.settings import Settings
+
+console = Console()
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def client() -> Client:
+    """Return a client for the API and serving that the settings name."""
+    settings = Settings()
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    return Client(settings.api_url, settings.serving_url, key)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document, without colours or line breaks of the terminal's."""
+    print(json.dumps(value), flush=True)
+
+
+def ago(seconds: float) -> str:
+    """Return a time span as a person says it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"

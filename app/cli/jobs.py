@@ -1,0 +1,200 @@
+"""Commands about jobs: run, jobs, logs, cancel, pause, resume, retry."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.table import Table
+
+from agents.base.errors import InvalidRequest
+from app.cli.common import AsJson, ago, client, console, print_json
+from app.cli.live import STYLES, JobDisplay, show
+from app.client import Client
+from pipelines import shipped_specs
+
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+
+
+def run(
+    spec: Annotated[str, typer.Argument(help="A spec's file, or the name of a shipped one: spam.")],
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="name=value, in place of the spec's.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not watch; print the job's id.")] = False,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key starts the same job only once.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a spec and watch it run. Ctrl-C stops watching; the job goes on."""
+    with client() as api:
+        job = api.submit(read_spec(spec), dict(parse_param(text) for text in param or []), idempotency_key)
+        if detach:
+            print_json(job) if as_json else console.print(job["id"], soft_wrap=True)
+            return
+        try:
+            ended = watch(api, job, as_json=as_json)
+        except KeyboardInterrupt:
+            console.print(f"\nThe job goes on. Watch it: tuneline logs -f {job['id']}", soft_wrap=True)
+            raise
+    if ended["status"] != "completed":
+        raise typer.Exit(1)
+
+
+def watch(api: Client, job: dict[str, Any], *, as_json: bool = False) -> dict[str, Any]:
+    """Show a job until it has ended; return it as it is then."""
+    if as_json:
+        for record in api.follow(job["id"]):
+            print_json(record)
+        ended = api.job(job["id"])
+        print_json(ended)
+        return ended
+    console.print(f"Job {job['id']} ({job['name']})", soft_wrap=True)
+    show(console, JobDisplay(job["nodes"]), api.follow(job["id"]))
+    ended = api.job(job["id"])
+    print_result(ended)
+    return ended
+
+
+def print_result(job: dict[str, Any]) -> None:
+    """Print what a job came to: errors, or metrics, verdict and version."""
+    style = STYLES.get(job["status"], "")
+    console.print(f"Job {job['status']}.", style=style)
+    for name, node in job["nodes"].items():
+        if node["status"] == "failed":
+            console.print(f"  {name}: {node['error']['message']}", style="red", markup=False, soft_wrap=True)
+        output = node["output"] or {}
+        if node["agent"] == "evaluation" and output:
+            figures = "  ".join(f"{key} {value:.4f}" for key, value in output["metrics"].items() if _is_headline(key))
+            console.print(f"  metrics   {figures}", soft_wrap=True)
+            reasons = " ".join(output["reasons"])
+            console.print(f"  verdict   {output['verdict']}: {reasons}", markup=False, soft_wrap=True)
+        if node["agent"] == "export" and output:
+            model, version = output["model_name"], output["version"]
+            console.print(f"  model     {model} v{version}: {', '.join(output['formats'])}")
+            console.print(f"  download  tuneline models download {model} --version {version}", soft_wrap=True)
+    if job["status"] == "failed":
+        console.print(f"  Fix the cause, then: tuneline retry {job['id']}", soft_wrap=True)
+
+
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(help="Show this job, whole.")] = None,
+    limit: int = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, or show one."""
+    with client() as api:
+        if job_id:
+            job = api.job(job_id)
+            print_json(job) if as_json else _print_job(job)
+            return
+        found = api.jobs(limit)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("job", "name", "status", "nodes", "age", box=None, header_style="dim")
+    for job in found:
+        nodes = f"{job['nodes_done']}/{job['nodes_total']}"
+        status = f"[{STYLES.get(job['status'], 'default')}]{job['status']}[/]"
+        table.add_row(job["id"], job["name"], status, nodes, ago(time.time() - job["created_at"]))
+    console.print(table if found else "No jobs yet. Start one: tuneline run spam")
+
+
+def _print_job(job: dict[str, Any]) -> None:
+    console.print(f"{job['id']}  {job['name']}  {job['status']}", soft_wrap=True)
+    table = Table("node", "status", "attempt", "seconds", "cache", "why", box=None, header_style="dim")
+    for name, node in job["nodes"].items():
+        why = (node["error"] or {}).get("message") if node["status"] == "failed" else node["waits_for"]
+        cache = node["cache"] or {}
+        seconds = f"{node['seconds']:.1f}" if node["seconds"] is not None else ""
+        reason = f"{'hit' if cache.get('hit') else 'miss'}: {cache['reason']}" if cache else ""
+        table.add_row(name, node["status"], str(node["attempt"]), seconds, reason, why or "")
+    console.print(table)
+
+
+def logs(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    node: Annotated[str | None, typer.Option(help="Only this node's records.")] = None,
+    level: Annotated[str | None, typer.Option(help="At least this level: debug, info, warning, error.")] = None,
+    after: Annotated[str, typer.Option(help="Only records after this id.")] = "0-0",
+    as_json: AsJson = False,
+) -> None:
+    """Print a job's log."""
+    filters = {key: value for key, value in (("node", node), ("level", level)) if value}
+    with client() as api:
+        records = api.follow(job_id, after, **filters) if follow else api.logs(job_id, after, **filters)
+        for record in records:
+            print_json(record) if as_json else _print_record(record)
+
+
+def _print_record(record: dict[str, Any]) -> None:
+    at = time.strftime("%H:%M:%S", time.localtime(record["at"]))
+    fields = " ".join(f"{key}={json.dumps(value)}" for key, value in record["fields"].items())
+    style = {"warning": "yellow", "error": "red"}.get(record["level"], "")
+    line = f"{at} {record['level']:<7} {record['node'] or '-':<14} {record['event']} {fields}"
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def cancel(job_id: JobId) -> None:
+    """Cancel a job; a training saves a checkpoint first."""
+    with client() as api:
+        api.cancel(job_id)
+    console.print(f"{job_id} is being cancelled.", soft_wrap=True)
+
+
+def pause(job_id: JobId) -> None:
+    """Pause a job; a training saves a checkpoint first."""
+    with client() as api:
+        api.pause(job_id)
+    console.print(f"{job_id} is being paused. Go on with: tuneline resume {job_id}", soft_wrap=True)
+
+
+def resume(job_id: JobId) -> None:
+    """Let a paused job go on."""
+    with client() as api:
+        api.resume(job_id)
+    console.print(f"{job_id} goes on. Watch it: tuneline logs -f {job_id}", soft_wrap=True)
+
+
+def retry(job_id: JobId, as_json: AsJson = False) -> None:
+    """Run the failed nodes of a job again, as a new job that takes over its finished ones."""
+    with client() as api:
+        job = api.retry(job_id)
+        if watch(api, job, as_json=as_json)["status"] != "completed":
+            raise typer.Exit(1)
+
+
+def read_spec(spec: str) -> Any:
+    """Return a spec from a file or of a shipped name.
+
+    Raises:
+        InvalidRequest: there is neither, or it is not YAML.
+    """
+    shipped = shipped_specs()
+    path = shipped.get(spec) or Path(spec)
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as fault:
+        raise InvalidRequest(
+            f"There is no spec '{spec}' ({fault.strerror}).", cure=f"Name a file, or one of: {', '.join(shipped)}."
+        ) from fault
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise InvalidRequest(f"'{spec}' is not YAML: {' '.join(str(fault).split())}.") from fault
+
+
+def parse_param(text: str) -> tuple[str, Any]:
+    """Return (name, value) of `name=value`; the value is read as YAML, so `3` is a number.
+
+    Raises:
+        InvalidRequest: not so written.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InvalidRequest(f"'{text}' is not name=value.")
+    return name, yaml.safe_load(value)
+
+
+def _is_headline(metric: str) -> bool:
+    return metric in {"accuracy", "precision", "recall", "f1", "macro_f1"}

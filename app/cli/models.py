@@ -1,0 +1,123 @@
+"""Commands about models: list, show, card, download, promote, rollback, predict."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from app.cli.common import AsJson, client, console, print_json
+
+app = typer.Typer(help="Models: list, show, card, download, promote, rollback.", invoke_without_command=True)
+Name = Annotated[str, typer.Argument(help="The model's name.")]
+Version = Annotated[str, typer.Option(help="A version's number, or champion or previous.")]
+
+
+@app.callback()
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List all models."""
+    if context.invoked_subcommand is not None:
+        return
+    with client() as api:
+        found = api.models()
+    if as_json:
+        print_json(found)
+        return
+    table = Table("model", "champion", "previous", "versions", "f1", box=None, header_style="dim")
+    for model in found:
+        champion = model["aliases"].get("champion")
+        metrics: dict[str, float] = next((v["metrics"] for v in model["versions"] if v["version"] == champion), {})
+        table.add_row(
+            model["name"],
+            f"v{champion}" if champion else "-",
+            f"v{model['aliases']['previous']}" if "previous" in model["aliases"] else "-",
+            str(len(model["versions"])),
+            f"{metrics['f1']:.4f}" if "f1" in metrics else "",
+        )
+    console.print(table if found else "No models yet. Make one: tuneline run spam")
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show a model's versions."""
+    with client() as api:
+        model = api.model(name)
+    if as_json:
+        print_json(model)
+        return
+    table = Table("version", "verdict", "f1", "formats", "aliases", box=None, header_style="dim")
+    for version in model["versions"]:
+        f1 = version["metrics"].get("f1")
+        table.add_row(
+            f"v{version['version']}",
+            version["verdict"],
+            f"{f1:.4f}" if f1 is not None else "",
+            ", ".join(version["formats"]),
+            ", ".join(version["aliases"]),
+        )
+    console.print(table)
+
+
+@app.command()
+def card(name: Name, version: Version = "champion") -> None:
+    """Print a version's model card."""
+    with client() as api:
+        console.print(api.card(name, version), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def download(
+    name: Name,
+    version: Version = "champion",
+    format_: Annotated[str, typer.Option("--format", help="adapter or merged.")] = "adapter",
+    to: Annotated[Path | None, typer.Option(help="Folder for the files; default: NAME-VERSION-FORMAT.")] = None,
+) -> None:
+    """Download a version's files. Run again, a download that broke off goes on."""
+    folder = to or Path(f"{name}-{version}-{format_}")
+    columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with client() as api, Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"{name} {format_}", total=None)
+
+        def advance(received: int, total: int) -> None:
+            progress.update(task, completed=received, total=total)
+
+        files = api.download(name, version, format_, folder, advance)
+    for file in files:
+        console.print(str(file), soft_wrap=True)
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(help="The version to make champion.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the model's history.")],
+    force: Annotated[bool, typer.Option(help="Also against its verdict.")] = False,
+) -> None:
+    """Make a version the champion."""
+    with client() as api:
+        aliases = api.promote(name, version, reason, force=force)["aliases"]
+    console.print(f"{name}: champion is v{aliases['champion']}.")
+
+
+@app.command()
+def rollback(name: Name, reason: Annotated[str, typer.Option(help="Why.")] = "rollback") -> None:
+    """Make the previous champion the champion again."""
+    with client() as api:
+        aliases = api.rollback(name, reason)["aliases"]
+    console.print(f"{name}: champion is v{aliases['champion']}.")
+
+
+def predict(
+    model: Name,
+    text: Annotated[list[str], typer.Argument(help="One or more texts.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask the serving process."""
+    with client() as api:
+        answers = api.predict_many(model, text) if len(text) > 1 else [api.predict(model, text[0])]
+    if as_json:
+        print_json(answers)
+        return
+    for given, answer in zip(text, answers, strict=True):
+        console.print(f"{answer['label']:<8} {answer['confidence']:.3f}  {given}", markup=False, highlight=False)

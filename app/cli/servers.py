@@ -1,0 +1,83 @@
+"""Commands that start parts of Tuneline, and the doctor."""
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from agents import QUEUES
+from app.cli.common import AsJson, console, print_json
+from app.doctor import diagnose
+from app.settings import Settings
+from app.stack import Stack
+
+
+def up() -> None:
+    """Start everything on this machine: servers, API, workers, serving. Ctrl-C stops it all in good order."""
+    settings = Settings()
+    stop, ready = stop_on_signals(), threading.Event()
+
+    def announce() -> None:
+        ready.wait()
+        if not stop.is_set():
+            console.print(f"API      http://{settings.api_host}:{settings.api_port}  (docs at /docs)")
+            console.print(f"Serving  http://{settings.serving_host}:{settings.serving_port}")
+            console.print("Workers  " + ", ".join(f"{name} {count}" for name, count in settings.workers.items()))
+            console.print("Next     tuneline run spam     (Ctrl-C here stops everything; jobs go on at the next start)")
+
+    threading.Thread(target=announce, daemon=True).start()
+    console.print(f"Starting, with state in {settings.state_dir.resolve()} ...", soft_wrap=True)
+    Stack(settings).run(stop, ready)
+    console.print("Stopped.")
+
+
+def api() -> None:
+    """Start the API."""
+    from app.api.main import main
+
+    main(Settings())
+
+
+def worker(
+    queue: Annotated[list[str] | None, typer.Option(help="A queue to work on; may be given more than once.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Worker processes for each queue.")] = 1,
+) -> None:
+    """Start workers on this machine. SIGTERM lets light nodes end and hands trainings back."""
+    from app.fleet import run_fleet
+    from app.wiring import build_parts
+
+    settings = Settings()
+    run_fleet(settings, build_parts(settings), dict.fromkeys(queue or QUEUES, count), stop_on_signals())
+
+
+def serve() -> None:
+    """Start serving: answers with what is promoted."""
+    from app.serving.main import main
+
+    main(Settings())
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at this machine and the servers, and say what to do about each fault."""
+    findings = diagnose(Settings())
+    if as_json:
+        print_json([finding.model_dump() for finding in findings])
+    else:
+        table = Table("", "what", "found", box=None, show_header=False)
+        for finding in findings:
+            mark = {True: "[green]ok[/]", False: "[red]fault[/]", None: "[yellow]note[/]"}[finding.ok]
+            cure = f"\n[bold]{finding.cure}[/]" if finding.cure and finding.ok is not True else ""
+            table.add_row(mark, finding.name, finding.found + cure)
+        console.print(table)
+    if any(finding.ok is False for finding in findings):
+        raise typer.Exit(1)
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

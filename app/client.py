@@ -1,0 +1,215 @@
+"""The SDK: `Client` speaks the API's HTTP, in the API's own words."""
+
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+import httpx_sse
+
+from agents.base.errors import TunelineError, Unavailable
+
+#: A follower that lost its server comes back after so long; with its cursor it misses nothing.
+RECONNECT_S = 0.5
+
+
+class ApiError(TunelineError):
+    """The API refused; `answer` is its whole body."""
+
+    def __init__(self, status_code: int, answer: Mapping[str, Any]) -> None:
+        super().__init__(str(answer.get("message", answer)), details=answer.get("details", ()))
+        self.status_code = status_code
+        self.answer = answer
+
+
+class Client:
+    """Talks to one API and one serving process.
+
+    All methods raise `ApiError` for a refusal and `Unavailable` where nobody answers.
+    """
+
+    def __init__(
+        self,
+        api_url: str = "http://127.0.0.1:8000",
+        serving_url: str = "http://127.0.0.1:8001",
+        api_key: str | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._api = httpx.Client(base_url=api_url, headers=headers, timeout=timeout_s)
+        self._serving = httpx.Client(base_url=serving_url, headers=headers, timeout=timeout_s)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._api.close()
+        self._serving.close()
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def submit(
+        self, spec: Mapping[str, Any] | str, params: Mapping[str, Any] | None = None, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Start a job from a spec (a mapping, or YAML text); return it."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        body = {"spec": spec, "params": dict(params or {})}
+        return self._json(self._api, "POST", "/jobs", json=body, headers=headers)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self._json(self._api, "GET", f"/jobs/{job_id}")
+
+    def jobs(self, limit: int = 20, **filters: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._json(self._api, "GET", "/jobs", params={"limit": limit, **filters})["jobs"]
+        return found
+
+    def cancel(self, job_id: str) -> dict[str, Any]:
+        return self._json(self._api, "DELETE", f"/jobs/{job_id}")
+
+    def pause(self, job_id: str) -> dict[str, Any]:
+        return self._json(self._api, "POST", f"/jobs/{job_id}/pause")
+
+    def resume(self, job_id: str) -> dict[str, Any]:
+        return self._json(self._api, "POST", f"/jobs/{job_id}/resume")
+
+    def retry(self, job_id: str) -> dict[str, Any]:
+        return self._json(self._api, "POST", f"/jobs/{job_id}/retry")
+
+    def logs(self, job_id: str, after: str = "0-0", **filters: str) -> Iterator[dict[str, Any]]:
+        """Yield the records there are after a cursor, oldest first."""
+        while True:
+            page = self._json(self._api, "GET", f"/jobs/{job_id}/logs", params={"after": after, **filters})
+            yield from page["records"]
+            if page["next"] == after:
+                return
+            after = page["next"]
+
+    def follow(self, job_id: str, after: str = "0-0", **filters: str) -> Iterator[dict[str, Any]]:
+        """Yield records as they come, until the job has ended; a lost connection is taken up again."""
+        while True:
+            try:
+                for event in self._events(job_id, after, filters):
+                    if event.event == "end":
+                        return
+                    if event.event == "log":
+                        after = event.id
+                        yield event.json()
+            except (httpx.TransportError, httpx_sse.SSEError):
+                pass
+            time.sleep(RECONNECT_S)
+
+    def _events(self, job_id: str, after: str, filters: Mapping[str, str]) -> Iterator[httpx_sse.ServerSentEvent]:
+        headers = {"Last-Event-ID": after}
+        url = f"/jobs/{job_id}/logs/stream"
+        with httpx_sse.connect_sse(self._api, "GET", url, params=dict(filters), headers=headers) as source:
+            if source.response.status_code in {502, 503, 504}:
+                return
+            if source.response.is_error:
+                source.response.read()
+                raise _refusal(source.response)
+            yield from source.iter_sse()
+
+    # -- data and models -----------------------------------------------------------------------
+
+    def upload(self, path: Path) -> dict[str, Any]:
+        """Store a file of rows; its `uri` goes into a spec."""
+        with path.open("rb") as file:
+            return self._json(self._api, "POST", "/datasets", files={"file": (path.name, file)})
+
+    def models(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._json(self._api, "GET", "/models")["models"]
+        return found
+
+    def model(self, name: str) -> dict[str, Any]:
+        return self._json(self._api, "GET", f"/models/{name}")
+
+    def version(self, name: str, version: str = "champion") -> dict[str, Any]:
+        return self._json(self._api, "GET", f"/models/{name}/{version}")
+
+    def card(self, name: str, version: str = "champion") -> str:
+        return self._checked(self._api, "GET", f"/models/{name}/{version}/card").text
+
+    def promote(self, name: str, version: str, reason: str, *, force: bool = False) -> dict[str, Any]:
+        body = {"version": version, "reason": reason, "force": force}
+        return self._json(self._api, "POST", f"/models/{name}/promote", json=body)
+
+    def rollback(self, name: str, reason: str) -> dict[str, Any]:
+        return self._json(self._api, "POST", f"/models/{name}/rollback", json={"reason": reason})
+
+    def download(
+        self, name: str, version: str, format_: str, folder: Path, on_bytes: Callable[[int, int], None] | None = None
+    ) -> list[Path]:
+        """Fetch a format's files into `folder`; return them. A download that broke off is gone on with.
+
+        `on_bytes` is told (received, total) as it goes.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{name}-{version}-{format_}.tar.part"
+        have = part.stat().st_size if part.exists() else 0
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        url = f"/models/{name}/{version}/download"
+        try:
+            with self._api.stream("GET", url, params={"format": format_}, headers=headers) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                total = have + int(response.headers["Content-Length"])
+                with part.open("ab") as file:
+                    for chunk in response.iter_bytes(1 << 20):
+                        file.write(chunk)
+                        if on_bytes:
+                            on_bytes(file.tell(), total)
+        except httpx.TransportError as fault:
+            raise Unavailable(f"The download broke off: {fault}.", cure="Run it again: it goes on.") from fault
+        with tarfile.open(part) as archive:
+            names = archive.getnames()
+            archive.extractall(folder, filter="data")
+        part.unlink()
+        return [folder / name for name in names]
+
+    # -- serving -------------------------------------------------------------------------------
+
+    def predict(self, model: str, text: str) -> dict[str, Any]:
+        return self._json(self._serving, "POST", f"/predict/{model}", json={"text": text})
+
+    def predict_many(self, model: str, texts: list[str]) -> list[dict[str, Any]]:
+        answer = self._json(self._serving, "POST", f"/predict/{model}/batch", json={"texts": texts})
+        found: list[dict[str, Any]] = answer["predictions"]
+        return found
+
+    def serving_health(self) -> dict[str, Any]:
+        return self._json(self._serving, "GET", "/health")
+
+    # -- HTTP ----------------------------------------------------------------------------------
+
+    def _json(self, http: httpx.Client, method: str, url: str, **fields: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._checked(http, method, url, **fields).json()
+        return answer
+
+    @staticmethod
+    def _checked(http: httpx.Client, method: str, url: str, **fields: Any) -> httpx.Response:
+        try:
+            response = http.request(method, url, **fields)
+        except httpx.TransportError as fault:
+            raise Unavailable(
+                f"Nobody answers at {http.base_url}.", cure="Start it with `tuneline up`, or check TUNELINE_API_URL."
+            ) from fault
+        if response.is_error:
+            raise _refusal(response)
+        return response
+
+
+def _refusal(response: httpx.Response) -> ApiError:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = {"error": "HTTP_ERROR", "message": f"{response.request.url} answered {response.status_code}."}
+    return ApiError(response.status_code, answer)
+
+
+__all__ = ["ApiError", "Client"]

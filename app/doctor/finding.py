@@ -1,0 +1,16 @@
+"""Finding: one thing that the doctor looked at."""
+
+from agents.base.contract import Record
+
+
+class Finding(Record):
+    """What was looked at, how it is, and what to do about it.
+
+    `ok`: True is fine, False a fault, None neither (not started, not needed, or only worth knowing).
+    `cure` is empty only where there is nothing to do; every fault has one.
+    """
+
+    name: str
+    ok: bool | None
+    found: str
+    cure: str = ""

@@ -1,0 +1,110 @@
+"""A fleet: the worker processes of one host, started, watched, replaced, and scaled by queue.
+
+All of them come from one forkserver that imports the heavy libraries once, and share its memory.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+import structlog
+from redis import RedisError
+
+from app.settings import Settings
+from app.wiring import Parts
+from app.worker import work_in_fleet
+from pipelines.engine import keys
+from pipelines.engine.child import WARM_MODULES
+
+log = structlog.get_logger()
+LOOK_EVERY_S = 0.5
+#: Past the grace time of its agent a worker still has to report.
+STOP_SLACK_S = 10.0
+
+
+@dataclass
+class WorkerProcess:
+    """One worker: its process, and the pipe whose end tells it that the fleet is gone."""
+
+    process: BaseProcess
+    alive: Connection
+
+
+class Fleet:
+    """Keeps as many workers per queue as are wanted: `counts`, or what `PUT /queues/{name}` said since."""
+
+    def __init__(self, parts: Parts, counts: Mapping[str, int]) -> None:
+        self._parts = parts
+        self._counts = dict(counts)
+        self._workers: dict[str, list[WorkerProcess]] = {queue: [] for queue in counts}
+        self._forkserver = multiprocessing.get_context("forkserver")
+        self._forkserver.set_forkserver_preload(WARM_MODULES)
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep the workers running until `stop` is set, then end them in good order."""
+        try:
+            while True:
+                self._follow()
+                if stop.wait(LOOK_EVERY_S):
+                    return
+        finally:
+            self.shut_down()
+
+    def shut_down(self) -> None:
+        """End all workers: light nodes end, trainings save a checkpoint and are handed back."""
+        leaving = [worker for workers in self._workers.values() for worker in workers]
+        self._end(leaving)
+        self._workers = {queue: [] for queue in self._workers}
+
+    def _follow(self) -> None:
+        for queue, wanted in self._wanted().items():
+            workers = self._workers[queue]
+            for dead in [worker for worker in workers if not worker.process.is_alive()]:
+                log.warning("worker_ended", queue=queue, pid=dead.process.pid, exit_code=dead.process.exitcode)
+                workers.remove(dead)
+            while len(workers) < wanted:
+                workers.append(self._start(queue))
+            if len(workers) > wanted:
+                leaving, self._workers[queue] = workers[wanted:], workers[:wanted]
+                threading.Thread(target=self._end, args=(leaving,), daemon=True).start()
+
+    def _wanted(self) -> dict[str, int]:
+        try:
+            said = self._parts.connection.hgetall(keys.FLEET)
+        except RedisError:
+            return self._counts
+        return {queue: int(said.get(queue.encode(), count)) for queue, count in self._counts.items()}
+
+    def _start(self, queue: str) -> WorkerProcess:
+        ours, theirs = multiprocessing.Pipe()
+        environment = {name: value for name, value in os.environ.items() if name.startswith("TUNELINE_")}
+        process = self._forkserver.Process(target=work_in_fleet, args=([queue], environment, theirs))
+        process.start()
+        theirs.close()
+        return WorkerProcess(process, ours)
+
+    def _end(self, workers: list[WorkerProcess]) -> None:
+        for worker in workers:
+            if worker.process.is_alive():
+                worker.process.terminate()
+        for worker in workers:
+            worker.process.join(self._parts.settings.stop_grace_s + STOP_SLACK_S)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.alive.close()
+
+
+def run_fleet(settings: Settings, parts: Parts, counts: Mapping[str, int], stop: threading.Event) -> None:
+    """Run a fleet until `stop` is set.
+
+    Raises:
+        Unavailable: Redis or the object store doesn't answer.
+    """
+    parts.check()
+    log.info("fleet_started", workers=dict(counts), state_dir=str(settings.state_dir))
+    Fleet(parts, counts).run(stop)

@@ -1,0 +1,151 @@
+"""The judge: every fault of a spec at once, each with its path and what to do."""
+
+from typing import Any
+
+import pytest
+
+from agents import AGENTS
+from agents.base.errors import InvalidSpec
+from pipelines.judge import judge
+from pipelines.plan import Plan
+from tests.agents import TEST_AGENTS, echo, spec
+
+
+def judged(nodes: dict[str, Any], overrides: dict[str, Any] | None = None, **fields: Any) -> Plan:
+    return judge(spec(nodes, **fields), overrides or {}, TEST_AGENTS)
+
+
+def faults(nodes: Any, overrides: dict[str, Any] | None = None, **fields: Any) -> dict[str, str]:
+    with pytest.raises(InvalidSpec) as caught:
+        judged(nodes, overrides, **fields)
+    return {detail["path"]: detail["message"] for detail in caught.value.details}
+
+
+def test_a_sound_spec_becomes_a_plan_in_topological_order() -> None:
+    plan = judged({"c": echo("b"), "a": echo(), "b": echo("a")})
+
+    assert list(plan.nodes) == ["a", "b", "c"]
+    assert plan.nodes["a"].children == ("b",)
+    assert plan.descendants("a") == ["b", "c"]
+
+
+def test_an_unknown_agent_is_named_with_the_nearest_one() -> None:
+    assert faults({"a": {"agent": "ehco"}}) == {"nodes.a.agent": "no agent 'ehco'; did you mean 'echo'?"}
+
+
+def test_an_unknown_key_is_named_with_the_nearest_one() -> None:
+    assert faults({"a": echo(retrys=1)}) == {"nodes.a.retrys": "unknown key; did you mean 'retries'?"}
+    assert faults({"a": echo(config={"sya": "x"})}) == {"nodes.a.config.sya": "unknown key; did you mean 'say'?"}
+
+
+def test_a_ring_is_shown_as_the_way_round() -> None:
+    found = faults({"a": echo("c"), "b": echo("a"), "c": echo("b"), "d": echo()})
+
+    assert found == {"nodes.a.needs": "a ring: a -> b -> c -> a; remove one of these needs"}
+
+
+def test_a_node_that_needs_itself_is_a_ring() -> None:
+    assert faults({"a": echo("a")}) == {"nodes.a.needs": "a ring: a -> a; remove one of these needs"}
+
+
+def test_a_need_that_does_not_exist_is_named() -> None:
+    assert faults({"first": echo(), "b": echo("frist")}) == {
+        "nodes.b.needs[0]": "no node 'frist'; did you mean 'first'?"
+    }
+
+
+def test_a_wrong_type_is_shown_with_the_value() -> None:
+    found = faults({"a": echo(config={"level": "2"}, timeout="soon")})
+    assert found == {"nodes.a.timeout": 'a duration is a number with s, m, h or d, such as 90s or 2h, got "soon"'}
+    assert faults({"a": echo(config={"level": "2"})}) == {
+        "nodes.a.config.level": 'input should be a valid integer, got "2"'
+    }
+
+
+def test_all_faults_come_in_one_answer() -> None:
+    found = faults(
+        {"a": echo("a", config={"level": "x"}), "b": {"agent": "nobody"}, "c": echo("d"), "e": {"agnet": "echo"}},
+        params={"unknown": 1},
+        params_typo={},
+    )
+
+    assert {"nodes.a.needs", "nodes.a.config.level", "nodes.b.agent", "nodes.c.needs[0]", "nodes.e.agnet"} <= set(found)
+    assert {"nodes.e.agent", "params_typo"} <= set(found)
+
+
+@pytest.mark.parametrize("written", [None, [], "text", 3, {}, {"name": "x"}, {"name": "X!", "nodes": {"a": echo()}}])
+def test_what_is_no_spec_at_all_is_refused_with_a_path(written: Any) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        judge(written, {}, TEST_AGENTS)
+
+    assert all(detail["message"] for detail in caught.value.details)
+
+
+def test_params_are_substituted_with_their_types_and_sources() -> None:
+    plan = judged(
+        {"a": echo(config={"say": "to ${params.who}", "level": "${params.level}"})},
+        {"level": 7},
+        params={"who": "you", "level": 1},
+    )
+
+    assert plan.nodes["a"].config == {"say": "to you", "level": 7}
+    assert plan.nodes["a"].sources == {"say": "params.who", "level": "params.level"}
+    assert plan.param_sources == {"who": "spec", "level": "request"}
+
+
+def test_values_nobody_wrote_are_marked_as_defaults() -> None:
+    assert judged({"a": echo(config={"say": "x"})}).nodes["a"].sources == {"say": "spec", "level": "default"}
+
+
+def test_a_parameter_nobody_reads_is_a_fault() -> None:
+    assert "no node reads" in faults({"a": echo()}, params={"model": "x"})["params.model"]
+
+
+def test_a_reference_to_no_parameter_is_a_fault() -> None:
+    found = faults({"a": echo(config={"say": "${params.txt} ${env.HOME}"})}, params={"text": "x"})
+
+    assert "did you mean 'text'?" in found["nodes.a.config"] or "only ${params.<name>}" in found["nodes.a.config"]
+
+
+def test_an_override_of_no_parameter_is_a_fault() -> None:
+    found = faults({"a": echo(config={"say": "${params.text}"})}, {"txet": 1}, params={"text": "x"})
+
+    assert found == {"params.txet": "no such parameter; did you mean 'text'?"}
+
+
+def test_a_matrix_fans_out_and_what_needs_it_joins() -> None:
+    plan = judged({"a": echo(matrix={"level": [1, 2], "say": ["x", "y"]}), "join": echo("a")})
+
+    assert plan.nodes["join"].needs == tuple(f"a[level={level},say={say}]" for level in (1, 2) for say in "xy")
+    assert plan.nodes["a[level=2,say=y]"].config == {"say": "y", "level": 2}
+    assert plan.nodes["a[level=2,say=y]"].sources == {"say": "matrix", "level": "matrix"}
+
+
+def test_an_empty_matrix_is_a_fault() -> None:
+    assert faults({"a": echo(matrix={"level": []})}) == {"nodes.a.matrix.level": "needs at least one value"}
+
+
+def test_a_condition_must_name_an_output_field_of_a_node_before_it() -> None:
+    late = {"output": "b.said", "equals": "x"}
+    assert "runs before" in faults({"a": echo(when=late), "b": echo("a")})["nodes.a.when.output"]
+    wrong = {"output": "a.siad", "equals": "x"}
+    assert "did you mean 'said'?" in faults({"a": echo(), "b": echo("a", when=wrong)})["nodes.b.when.output"]
+
+
+def test_a_condition_names_one_thing_and_one_operator() -> None:
+    assert "either" in faults({"a": echo(when={"equals": 1})})["nodes.a.when"]
+    assert "just one of" in faults({"a": echo(when={"param": "x", "equals": 1, "at_least": 2})})["nodes.a.when"]
+
+
+def test_durations_have_units() -> None:
+    assert judged({"a": echo(timeout="2h")}).nodes["a"].timeout_s == 7200
+    assert judged({"a": echo(timeout=90)}).nodes["a"].timeout_s == 90
+
+
+def test_an_agent_says_which_agents_must_stand_before_it() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec({"training": {"agent": "training", "config": {"model": "package://x/y"}}}), {}, AGENTS)
+
+    assert {"path": "nodes.training.needs", "message": "agent 'training' needs a 'preprocessing' node before it"} in (
+        caught.value.details
+    )
