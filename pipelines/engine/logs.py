@@ -74,17 +74,16 @@ class Logs:
         return [record for record, _ in zip(wanted, range(limit), strict=False)]
 
     def trimmed_after(self, job: str, after: str) -> bool:
-        """Say whether records after a cursor were dropped from the live stream to keep it short."""
+        """Say whether records after a cursor may have been dropped from the live stream to keep it short.
+
+        A cursor that is just the newest dropped record can't be told from older ones: it counts as a gap too.
+        """
         if not self.connection.exists(keys.log(job)):
             return False
-        newest_dropped = self.connection.xinfo_stream(keys.log(job)).get("max-deleted-entry-id", b"0-0").decode()
-        if newest_dropped == FIRST:
-            first = self.connection.xrange(keys.log(job), count=1)
-            added = self.connection.xinfo_stream(keys.log(job))["entries-added"]
-            if not first or added <= self.connection.xlen(keys.log(job)):
-                return False
-            return parse_id(after) < parse_id(first[0][0].decode()) and after == FIRST
-        return parse_id(after) < parse_id(newest_dropped)
+        info = self.connection.xinfo_stream(keys.log(job))
+        if info["entries-added"] == info["length"] or info["first-entry"] is None:
+            return False
+        return parse_id(after) < parse_id(info["first-entry"][0].decode())
 
     # -- archive -------------------------------------------------------------------------------
 
