@@ -22,8 +22,8 @@ from agents.base.sources import Sources
 from pipelines.engine.cache import CacheKey, StepCache, cache_key
 from pipelines.engine.child import AgentProcess
 from pipelines.engine.context import AttemptContext
-from pipelines.engine.job import JOB_ENDED, Completed, Decision, Event, Stopped
-from pipelines.engine.lease import LeaseKeeper, Reason
+from pipelines.engine.job import JOB_ENDED, Completed, Decision, NodeEvent, Stopped
+from pipelines.engine.lease import Lease, LeaseKeeper, Reason
 from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.queue import Message
@@ -69,31 +69,38 @@ class AttemptRunner:
         self.objects = objects
         self.sources = sources
         self.limits = limits
-        self._keeper: LeaseKeeper | None = None
+        self._keeper = LeaseKeeper(self.state.connection, ttl_s=limits.lease_ttl_s, renew_s=limits.lease_renew_s)
         self._heavy = False
+        self._stopping = False
 
     def run(self, message: Message) -> None:
-        """Run the attempt a message names, unless it is another's or no longer wanted."""
+        """Run the attempt a message names, unless it is another's or no longer wanted, and what it is handed next."""
         try:
-            claim = self.orchestrator.claim(message.job, message.node, message.attempt, self.worker, message.inputs)
-            attempt = _Attempt(self, message, claim)
-            self._heavy = attempt.heavy
-            with attempt.keeper as self._keeper:
-                event, extra = attempt.work()
-            self._report(message, event, extra)
+            claim: Claim | None = self.orchestrator.claim(message.job, message.node, message.attempt, self.worker)
+            while claim is not None:
+                claim = self._run(claim)
         except Fenced as fault:
             log.info("attempt_refused", job=message.job, node=message.node, message=fault.message)
-        finally:
-            self._keeper = None
 
     def shut_down(self) -> None:
         """Let a light agent end; let a heavy one save a checkpoint and hand its node back."""
-        if self._keeper is not None and self._heavy:
-            self._keeper.hand_back()
+        self._stopping = True
+        lease = self._keeper.lease
+        if lease is not None and self._heavy:
+            lease.hand_back()
 
-    def _report(self, message: Message, event: Event, extra: list[tuple[str, ...]]) -> None:
-        decision = patiently(lambda: self.orchestrator.node_ended(message.job, event, extra))
-        self._after(message.job, decision)
+    def _run(self, claim: Claim) -> Claim | None:
+        """Run one claimed attempt and report it; return the attempt that was handed over in turn, if any."""
+        attempt = _Attempt(self, claim)
+        self._heavy = attempt.heavy
+        with self._keeper.keep(attempt.lease):
+            event, extra = attempt.work()
+        job = claim.message.job
+        # Where the next node would only pass through an empty queue to a worker like this one, take it at once.
+        taker = None if self._stopping else (self.worker, attempt.node.queue)
+        decision, taken = patiently(lambda: self.orchestrator.node_ended(job, event, extra, taker))
+        self._after(job, decision)
+        return taken
 
     def _after(self, job: str, decision: Decision) -> None:
         """Copy to the object store what can be made again from Redis; the sweeper does what is missed here."""
@@ -109,10 +116,10 @@ class AttemptRunner:
 class _Attempt:
     """What is known while one attempt runs."""
 
-    def __init__(self, runner: AttemptRunner, message: Message, claim: Claim) -> None:
+    def __init__(self, runner: AttemptRunner, claim: Claim) -> None:
         self.runner = runner
-        self.message = message
         self.claim = claim
+        self.message = message = claim.message
         self.plan = runner.state.plan(message.job)
         self.node = node = self.plan.nodes[message.node]
         self.entry = runner.orchestrator.agents[node.agent]
@@ -120,17 +127,9 @@ class _Attempt:
         self.work_path = runner.limits.work_root / f"{message.job}-{node.number}-{message.attempt}"
         self.key: CacheKey | None = None
         self.process: AgentProcess | None = None
-        self.keeper = LeaseKeeper(
-            runner.state.connection,
-            message.job,
-            message.lease,
-            ttl_s=runner.limits.lease_ttl_s,
-            renew_s=runner.limits.lease_renew_s,
-            timeout_s=node.timeout_s,
-            on_stop=self._on_stop,
-        )
+        self.lease = Lease(message.job, message.lease, timeout_s=node.timeout_s, on_stop=self._on_stop)
 
-    def work(self) -> tuple[Event, list[tuple[str, ...]]]:
+    def work(self) -> tuple[NodeEvent, list[tuple[str, ...]]]:
         """Return how the attempt ended and what else is to be written with it.
 
         Raises:
@@ -147,7 +146,7 @@ class _Attempt:
         finally:
             if self.work_path.exists():
                 shutil.rmtree(self.work_path, ignore_errors=True)
-        if self.keeper.stop_reason == "lost":
+        if self.lease.stop_reason == "lost":
             raise Fenced(f"Attempt {self.message.attempt} at '{self.node.name}' lost its lease.")
         return self._event(outcome, note, cached is not None), self._extra(outcome)
 
@@ -169,7 +168,7 @@ class _Attempt:
             sources=runner.sources,
             work_path=self.work_path,
             emit=self._emit,
-            wanted_stop=self.keeper.stop_wanted,
+            wanted_stop=self.lease.stop_wanted,
             checkpoint_prefixes=tuple(f"checkpoints/{job}/{node.name}" for job in self._lineage()),
             champion=runner.registry.champion(model) if node.reads_champion else None,
             version=runner.registry.reserve(model, message.job, node.name) if node.makes_version else None,
@@ -199,8 +198,8 @@ class _Attempt:
         if self.heavy:
             grace_s = self.runner.limits.stop_grace_s
             self.process = AgentProcess(self.entry.path, self.node.config, context, grace_s)
-            if self.keeper.stop_reason:
-                self._on_stop(self.keeper.stop_reason)
+            if self.lease.stop_reason:
+                self._on_stop(self.lease.stop_reason)
             return self.process.run()
         with _interruptible():
             try:
@@ -216,17 +215,17 @@ class _Attempt:
         if self.process is not None:
             self.process.ask_to_stop("cancel" if reason == "cancel" else "pause", kill=reason == "lost")
         elif reason != "handed_back":
-            timer = threading.Timer(self.runner.limits.stop_grace_s, _interrupt, (self.keeper,))
+            timer = threading.Timer(self.runner.limits.stop_grace_s, _interrupt, (self.lease,))
             timer.daemon = True
             timer.start()
 
     # -- after -------------------------------------------------------------------------------
 
-    def _event(self, outcome: Outcome, note: dict[str, Any] | None, cached: bool) -> Event:
+    def _event(self, outcome: Outcome, note: dict[str, Any] | None, cached: bool) -> NodeEvent:
         name, attempt = self.node.name, self.message.attempt
         if outcome.output is not None:
             return Completed(name, attempt, outcome.output, cache=note, cached=cached)
-        if outcome.stopped and self.keeper.stop_reason != "timed_out":
+        if outcome.stopped and self.lease.stop_reason != "timed_out":
             return Stopped(name, attempt)
         if outcome.stopped:
             outcome = Outcome(error=self._too_long().as_record(), retryable=True)
@@ -285,6 +284,6 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _interrupt(keeper: LeaseKeeper) -> None:
-    if keeper.is_kept():
+def _interrupt(lease: Lease) -> None:
+    if lease.is_kept():
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)

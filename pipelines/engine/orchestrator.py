@@ -24,6 +24,7 @@ from pipelines.engine.job import (
     Failed,
     JobHead,
     Lost,
+    NodeEvent,
     ResumeAsked,
     StopAsked,
 )
@@ -89,21 +90,26 @@ class Orchestrator:
 
     # -- attempts ------------------------------------------------------------------------------
 
-    def claim(self, job_id: str, node: str, attempt: int, worker: str, inputs: list[str]) -> Claim:
-        """Take an attempt for a worker, with the outputs of `inputs`.
+    def claim(self, job_id: str, node: str, attempt: int, worker: str) -> Claim:
+        """Take an attempt for a worker, with the outputs it needs.
 
         Raises:
             Fenced: it is another's, over, or no longer wanted.
         """
-        return self.state.claim(job_id, Claimed(node, attempt, worker), inputs)
+        return self.state.claim(job_id, Claimed(node, attempt, worker))
 
-    def node_ended(self, job_id: str, event: Event, extra: list[tuple[str, ...]]) -> Decision:
+    def node_ended(
+        self, job_id: str, event: NodeEvent, extra: list[tuple[str, ...]], taker: tuple[str, str] | None = None
+    ) -> tuple[Decision, Claim | None]:
         """Write the end of an attempt and queue what became ready.
+
+        `taker` is (worker, queue): where that queue is empty, one node that became ready for it is
+        claimed for the worker in the same transaction.
 
         Raises:
             Fenced: the attempt is no longer the current one; nothing was written.
         """
-        return self.state.apply(job_id, event, extra)
+        return self.state.commit(job_id, event, extra, taker)
 
     @staticmethod
     def failure(node: str, attempt: int, error: dict[str, Any], retryable: bool, notes: dict[str, Any]) -> Failed:

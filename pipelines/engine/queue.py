@@ -70,6 +70,10 @@ class NodeQueues:
         """Say whether a message still waits in a queue."""
         return self._connection.lpos(self._queue(queue).key, message_id) is not None
 
+    def is_empty(self, queue: str, pipeline: Pipeline) -> bool:
+        """Say whether no message waits in a queue, asked over a connection that watches keys."""
+        return not pipeline.llen(self._queue(queue).key)
+
     def remove(self, queue: str, message_id: str, pipeline: Pipeline) -> None:
         """Take a message out of a queue, as part of the caller's transaction."""
         pipeline.lrem(self._queue(queue).key, 1, message_id)

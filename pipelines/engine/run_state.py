@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +26,7 @@ from pipelines.engine.job import (
     Promotion,
     Submitted,
 )
-from pipelines.engine.queue import NodeQueues, message_for, message_id
+from pipelines.engine.queue import Message, NodeQueues, message_for, message_id
 from pipelines.plan import Plan
 
 IDEMPOTENCY_TTL_S = 7 * 86400
@@ -34,8 +34,9 @@ IDEMPOTENCY_TTL_S = 7 * 86400
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker gets with an attempt: the outputs it asked for, and what came before."""
+    """What a worker gets with an attempt: its message, the outputs it needs, and what came before."""
 
+    message: Message
     outputs: list[dict[str, Any]]
     notes: dict[str, Any]
     retry_of: str | None
@@ -94,31 +95,41 @@ class RunState:
                 except WatchError:
                     continue
 
-    def claim(self, job_id: str, event: Claimed, inputs: list[str]) -> Claim:
+    def claim(self, job_id: str, event: Claimed) -> Claim:
         """Take an attempt for a worker, and read in the same transaction what it needs to start.
 
         Raises:
             Fenced: it is another's, over, or no longer wanted.
             NotFound: no such job.
         """
-        read = [("HMGET", keys.outputs(job_id), *inputs)] if inputs else []
-        decision, results = self._commit(job_id, event, read)
-        outputs = [json.loads(output) for output in results[0]] if inputs else []
-        return Claim(outputs, decision.nodes[event.node].notes, decision.head.retry_of)
+        _, claim = self.commit(job_id, event)
+        assert claim is not None
+        return claim
 
-    def apply(self, job_id: str, event: Event, extra: Sequence[tuple[str, ...]] = ()) -> Decision:
+    def apply(self, job_id: str, event: Event) -> Decision:
         """Decide on an event and write what it changes, at once or not at all.
-
-        `extra` are further commands for the same transaction, such as a cache entry.
 
         Raises:
             Fenced, Conflict: as `decide` says; nothing was written.
             NotFound: no such job.
         """
-        return self._commit(job_id, event, extra)[0]
+        return self.commit(job_id, event)[0]
 
-    def _commit(self, job_id: str, event: Event, extra: Sequence[tuple[str, ...]]) -> tuple[Decision, list[Any]]:
-        """Apply an event; return the decision and what the `extra` commands answered."""
+    def commit(
+        self,
+        job_id: str,
+        event: Event,
+        extra: Sequence[tuple[str, ...]] = (),
+        taker: tuple[str, str] | None = None,
+    ) -> tuple[Decision, Claim | None]:
+        """Apply an event; return the decision, and the attempt that was claimed with it, if any.
+
+        `extra` are further commands for the same transaction, such as a cache entry. `taker` is
+        (worker, queue): see `Orchestrator.node_ended`.
+
+        Raises:
+            Fenced, Conflict, NotFound: as `apply`.
+        """
         plan = self.plan(job_id)
         names, with_output = scope(plan, event)
         with self.connection.pipeline() as pipe:
@@ -128,6 +139,8 @@ class RunState:
                     job = self._job(pipe, job_id, plan, names, with_output)
                     now = self.clock.now()
                     decision = decide(job, event, now)
+                    if taker and decision.queue:
+                        decision = self._taken(pipe, job, decision, taker, now)
                     champion = self._watched_champion(pipe, decision.promotion)
                     pipe.multi()
                     self._write_states(pipe, job_id, decision.nodes)
@@ -136,10 +149,40 @@ class RunState:
                         self._promote(pipe, job_id, decision.promotion, champion, now)
                     for command in extra:
                         pipe.execute_command(*command)
-                    results = pipe.execute()
-                    return decision, results[len(results) - len(extra) :]
+                    return decision, self._executed(pipe, job, decision)
                 except WatchError:
                     continue
+
+    def _taken(self, pipe: Pipeline, job: Job, decision: Decision, taker: tuple[str, str], now: float) -> Decision:
+        """Claim one of the nodes that became ready for the worker that made it so, if nothing waits before it."""
+        worker, queue = taker
+        name = next((name for name in decision.queue if job.plan.nodes[name].queue == queue), None)
+        if name is None or not self.queues.is_empty(queue, pipe):
+            return decision
+        job = replace(job, head=decision.head, nodes={**job.nodes, **decision.nodes})
+        claim = decide(job, Claimed(name, decision.nodes[name].attempt, worker), now)
+        return replace(
+            decision,
+            head=claim.head,
+            nodes={**decision.nodes, **claim.nodes},
+            queue=tuple(other for other in decision.queue if other != name),
+            leased=name,
+            log=decision.log + claim.log,
+        )
+
+    def _executed(self, pipe: Pipeline, job: Job, decision: Decision) -> Claim | None:
+        """Execute the transaction; where it leases an attempt, read the outputs that attempt needs with it."""
+        if decision.leased is None:
+            pipe.execute()
+            return None
+        node, state = job.plan.nodes[decision.leased], decision.nodes[decision.leased]
+        outputs = []
+        if node.inputs:
+            pipe.hmget(keys.outputs(job.id), node.inputs)
+            outputs = [json.loads(output) for output in pipe.execute()[-1]]
+        else:
+            pipe.execute()
+        return Claim(message_for(job.id, state.attempt, node), outputs, state.notes, decision.head.retry_of)
 
     def resend(self, job_id: str, node: str, attempt: int) -> bool:
         """Queue the message of a ready node once more; False where the node is no longer ready."""

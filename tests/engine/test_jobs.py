@@ -99,7 +99,7 @@ def test_an_unforeseen_error_names_its_place_without_a_traceback(run_job: RunJob
 
 def test_a_late_writer_changes_nothing(parts: Parts, drain: Callable[[], None]) -> None:
     job_id = parts.orchestrator.submit(spec({"a": echo()}), {})
-    parts.orchestrator.claim(job_id, "a", 1, "zombie", [])
+    parts.orchestrator.claim(job_id, "a", 1, "zombie")
     parts.connection.zadd(keys.LEASES, {f"{job_id}|a|1": 0})
     parts.sweeper.sweep()
     drain()

@@ -41,7 +41,7 @@ def test_a_version_number_belongs_to_its_node_however_often_it_is_asked_for(part
 def test_a_promotion_judged_against_an_older_champion_is_left_out(parts: Parts, run_job: RunJob) -> None:
     run_job(version("one"), name="echo")
     job_id = parts.orchestrator.submit(spec(version("late"), name="echo"), {})
-    parts.state.claim(job_id, Claimed("export", 1, "w"), [])
+    parts.state.claim(job_id, Claimed("export", 1, "w"))
     output = {"model_name": "echo", "version": 9, "verdict": "PROMOTE", "champion_version": None}
     parts.state.apply(job_id, Completed("export", 1, output))
 
