@@ -218,7 +218,7 @@ class _Draft:
                 self._set(name, status="paused", due_at=None)
 
     def resume(self) -> None:
-        if self.head.stop != "pause":
+        if self.head.stop != "pause" or self.head.status in JOB_ENDED:
             raise Conflict(f"The job is {self.head.status}, not paused: there is nothing to resume.")
         self.head = replace(self.head, stop=None, status="running" if self.head.started_at else "queued")
         self._say("resumed")

@@ -191,6 +191,17 @@ def test_an_ended_job_can_not_be_stopped_or_resumed() -> None:
             run.do(event)
 
 
+def test_a_job_that_completes_during_a_pause_can_not_be_resumed() -> None:
+    run = Run({"a": echo()})
+    attempt = run.start("a")
+    run.do(StopAsked("pause"))
+    run.do(Completed("a", attempt, {}))
+
+    with pytest.raises(Conflict, match="completed, not paused"):
+        run.do(ResumeAsked())
+    assert run.job.head.status == "completed"
+
+
 def test_a_worker_that_shuts_down_hands_its_node_back() -> None:
     run = Run({"a": echo()})
 
