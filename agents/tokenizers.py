@@ -1,0 +1,93 @@
+"""Tokenizers: loaded from a model's folder or GGUF file, and known by a fingerprint."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.base.errors import InvalidModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+#: Model types whose position indices start behind the padding index, so that two positions are never used.
+OFFSET_POSITION_TYPES = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
+GGUF_SUFFIX = ".gguf"
+
+
+def load_tokenizer(path: Path) -> "PreTrainedTokenizerFast":
+    """Return the fast tokenizer of the model at `path`, a folder or a `*.gguf` file; never runs code from there.
+
+    A tokenizer without a padding token pads with its end-of-text token.
+
+    Raises:
+        InvalidModel: there is no tokenizer, it can't be read, or it has no fast form.
+    """
+    from transformers import AutoTokenizer
+
+    folder, options = (path.parent, {"gguf_file": path.name}) if is_gguf(path) else (path, {})
+    if not path.exists():
+        raise InvalidModel(f"There is no model at '{path}'.", cure="Check the model's URI.")
+    if path.is_dir() and not any(path.glob("*token*")) and not any(path.glob("vocab*")):
+        raise InvalidModel(
+            f"'{path}' holds no tokenizer.", cure="Copy the model's tokenizer.json beside its config.json."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except Exception as fault:
+        first_line = str(fault).partition("\n")[0] or type(fault).__name__
+        raise InvalidModel(
+            f"The tokenizer at '{path}' can't be read: {first_line}",
+            cure="Use a model with a tokenizer.json, or a GGUF file with its vocabulary inside.",
+        ) from fault
+    if not getattr(tokenizer, "is_fast", False):
+        raise InvalidModel(f"The tokenizer at '{path}' has no fast form.", cure="Use a model with a tokenizer.json.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    fast: PreTrainedTokenizerFast = tokenizer
+    return fast
+
+
+def is_gguf(path: Path) -> bool:
+    """Say whether a path names a GGUF file."""
+    return path.suffix.lower() == GGUF_SUFFIX and not path.is_dir()
+
+
+def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
+    """Return a sha256 (hex) over vocabulary, merges, normaliser, template and special tokens.
+
+    Truncation and padding are left out: they change with every call and are no property of the vocabulary.
+    """
+    backend: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    for changing in ("truncation", "padding"):
+        backend.pop(changing, None)
+    special = {name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())}
+    canonical = json.dumps([backend, special], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def longest_input_tokens(path: Path, tokenizer: "PreTrainedTokenizerFast") -> int:
+    """Return how many tokens, special ones included, the model at `path` takes at most."""
+    positions = _gguf_positions(path) if is_gguf(path) else _config_positions(path)
+    return min(int(tokenizer.model_max_length), positions or int(tokenizer.model_max_length))
+
+
+def _config_positions(folder: Path) -> int | None:
+    file = folder / "config.json"
+    if not file.exists():
+        return None
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    if not isinstance(positions, int):
+        return None
+    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in OFFSET_POSITION_TYPES else 0
+    return positions - offset
+
+
+def _gguf_positions(path: Path) -> int | None:
+    from gguf import GGUFReader
+
+    for name, field in GGUFReader(path).fields.items():
+        if name.endswith(".context_length"):
+            return int(field.contents())
+    return None

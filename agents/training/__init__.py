@@ -1,0 +1,117 @@
+"""Training: a base model learns the training split; the best weights by the validation split are kept."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from agents.base.contract import Agent, Config, Context, input_from
+from agents.base.errors import InvalidData
+from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.training.config import LoraSettings, TrainingConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from agents.base.sources import Sources
+
+__all__ = ["LoraSettings", "TrainingAgent", "TrainingConfig"]
+
+
+class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
+    """Fits LoRA, QLoRA or the whole model as a sequence classifier."""
+
+    config_type = TrainingConfig
+    output_type = TrainingOutput
+    consumes: ClassVar[tuple[str, ...]] = ("preprocessing",)
+    heavy = True
+
+    def run(self, config: TrainingConfig, context: Context) -> TrainingOutput:
+        """Load, adapt, fit, save.
+
+        Raises:
+            InvalidData: the split is empty or made with another tokenizer.
+            InvalidModel: the base model can't be loaded.
+            InvalidSpec: labels or module names that don't exist.
+            OutOfMemory: try again with a smaller micro-batch.
+            StopRequested: after a cancel or a pause; a checkpoint was saved.
+        """
+        from agents.training.checkpoint import Checkpoints
+        from agents.training.loop import Fit
+        from agents.training.model import build_model, parameter_counts, save_files
+        from agents.training.plan import describe, identity, make_plan, positive_label
+        from agents.training.randomness import seed_all
+
+        data = input_from(context, "preprocessing", PreprocessingOutput)
+        path = context.sources.local(config.model, "model")
+        fingerprint = context.sources.fingerprint(config.model, "model")
+        tokenizer = _matching_tokenizer(path, data)
+        plan = make_plan(config, data, context)
+
+        seed_all(config.seed)
+        model = build_model(
+            config,
+            path,
+            data.labels,
+            plan.placement,
+            cache_dir=context.sources.cache_dir,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        trained, total = parameter_counts(model, config.method)
+        resolved = describe(plan)
+        context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
+
+        course = Fit(model, plan, context, Checkpoints.of(context, identity(config, data, fingerprint))).run()
+
+        files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
+        metrics = course.metrics()
+        context.log("training_finished", steps=course.step, metrics=metrics)
+        return TrainingOutput(
+            files=files,
+            method=config.method,
+            task=config.task,
+            base_model=config.model,
+            base_model_fingerprint=fingerprint,
+            tokenizer_fingerprint=data.tokenizer_fingerprint,
+            labels=data.labels,
+            positive_label=positive_label(config, data.labels),
+            max_tokens=data.max_tokens,
+            seed=config.seed,
+            trainable_parameters=trained,
+            total_parameters=total,
+            steps=course.step,
+            metrics=metrics,
+            curve=context.objects.put_json(course.curve),
+            resolved=resolved,
+        )
+
+    def cache_inputs(self, config: TrainingConfig, sources: "Sources") -> Mapping[str, str]:
+        return {"model": sources.fingerprint(config.model, "model")}
+
+    @classmethod
+    def check(cls, config: TrainingConfig, upstream: Mapping[str, Config]) -> list[str]:
+        """Faults that only show beside the nodes before: rows made for another model."""
+        models = {name: getattr(other, "model", None) for name, other in upstream.items()}
+        return [
+            f"'model' is {config.model}, but '{name}' makes tokens for {model}: both must name the same model"
+            for name, model in models.items()
+            if model is not None and model != config.model
+        ]
+
+
+def _matching_tokenizer(path: Path, data: PreprocessingOutput) -> "PreTrainedTokenizerFast":
+    """Return the model's tokenizer, once it is sure that the rows were made with it."""
+    from agents.tokenizers import load_tokenizer, tokenizer_fingerprint
+
+    tokenizer = load_tokenizer(path)
+    if tokenizer_fingerprint(tokenizer) != data.tokenizer_fingerprint:
+        raise InvalidData(
+            f"The rows were made with the tokenizer of '{data.model}', which is not that of the model to train.",
+            cure="Name the same model in the configs of preprocessing and training.",
+        )
+    return tokenizer
+
+
+def _headline(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What is worth a line in the log, of all dials."""
+    names = ("method", "device", "precision", "total_steps", "steps_per_epoch", "micro_batch", "gradient_accumulation")
+    return {name: resolved[name] for name in names}

@@ -1,0 +1,67 @@
+"""The dials of a training: method, adapter, steps, precision, checkpoints. `docs/training.md` says what each buys."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from agents.base.contract import Config
+
+Method = Literal["lora", "qlora", "full"]
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+class LoraSettings(Config):
+    """The adapter (LoRA, Hu et al. 2021): each chosen weight W becomes W + alpha / r * B A, of rank r."""
+
+    r: int = Field(8, ge=1, le=1024)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    train_modules: list[str] = Field(default_factory=list)
+    """Modules trained whole beside the adapter and the head, such as `pooler`."""
+
+
+class TrainingConfig(Config):
+    """See `docs/training.md`; a step is one optimizer step over `batch_size * gradient_accumulation` rows."""
+
+    task: Literal["classification"] = "classification"
+    method: Method = "lora"
+    model: str = Field(min_length=1)
+    lora: LoraSettings = Field(default_factory=LoraSettings)
+    epochs: float = Field(3, gt=0, le=1000)
+    batch_size: int = Field(16, ge=1)
+    gradient_accumulation: int = Field(1, ge=1)
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    warmup_ratio: float = Field(0.1, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0)
+    scheduler: Literal["linear", "cosine", "constant"] = "cosine"
+    max_grad_norm: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    base_dropout: bool | None = None
+    """Keep the base model's own dropout; unset: only with `method: full`."""
+    class_weights: Literal["none", "balanced"] = "none"
+    positive_label: str | None = None
+    metric: Literal["f1", "accuracy", "loss"] = "f1"
+    early_stopping_patience: int | None = Field(None, ge=1)
+    length_grouping: bool = True
+    precision: Precision = "auto"
+    seed: int = Field(42, ge=0, lt=2**32)
+    save_steps: int = 100
+    log_steps: int = Field(5, ge=1)
+
+    @field_validator("save_steps")
+    @classmethod
+    def _some_checkpoint(cls, value: int) -> int:
+        if value < 1:
+            raise ValueError("would never write a checkpoint; set it to 1 or more")
+        return value
+
+    @model_validator(mode="after")
+    def _adapter_has_targets(self) -> "TrainingConfig":
+        if self.method != "full" and self.lora.target_modules == []:
+            raise ValueError("lora.target_modules is empty: nothing would be trained but the head")
+        return self
+
+    @property
+    def keeps_base_dropout(self) -> bool:
+        return self.method == "full" if self.base_dropout is None else self.base_dropout

@@ -1,0 +1,142 @@
+"""Rows for training: a split read from Parquet, in a seeded order, cut into pieces of like length, hardly padded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.base.errors import InvalidData
+from agents.base.objects import ObjectStore
+from agents.outputs import Split
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+#: Lengths are rounded up to this: matrix kernels are fastest on full vectors.
+PAD_MULTIPLE = 8
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A split in memory: `tokens` holds all rows end to end; row i is `tokens[starts[i]:starts[i + 1]]`."""
+
+    tokens: "np.ndarray"
+    starts: "np.ndarray"
+    labels: "np.ndarray"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> "np.ndarray":
+        """Tokens per row, int64 of shape (rows,)."""
+        lengths: np.ndarray = self.starts[1:] - self.starts[:-1]
+        return lengths
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`input_ids` and `attention_mask`: int64 of shape (rows, longest row); `labels`: int64 of shape (rows,)."""
+
+    input_ids: "torch.Tensor"
+    attention_mask: "torch.Tensor"
+    labels: "torch.Tensor"
+    token_count: int
+    """Without padding."""
+
+
+def read_rows(objects: ObjectStore, split: Split, work_dir: Path) -> Rows:
+    """Return a split's token ids and labels.
+
+    Raises:
+        InvalidData: the file lacks the columns, or a row has no tokens.
+        CorruptArtifact: the bytes don't match their digest.
+    """
+    import numpy as np
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    path = objects.get_artifact_file(split.rows, work_dir / f"{split.rows.sha256}.parquet")
+    try:
+        table = parquet.read_table(path, columns=["input_ids", "label"]).combine_chunks()
+    except (arrow.ArrowInvalid, KeyError) as fault:
+        raise InvalidData(f"A split can't be read: {str(fault).partition(chr(10))[0]}") from fault
+    if table.num_rows == 0:
+        return Rows(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64))
+    lists = table.column("input_ids").chunk(0)
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    if not lengths.all():
+        raise InvalidData(f"Row {int(np.argmin(lengths))} of a split has no tokens.", cure="Run preprocessing again.")
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    labels = table.column("label").to_numpy().astype(np.int64)
+    return Rows(lists.flatten().to_numpy().astype(np.int64), starts, labels)
+
+
+def epoch_order(row_count: int, *, seed: int, epoch: int) -> "np.ndarray":
+    """Return the rows of an epoch in their order: a pure function of its arguments, so that resuming needs no more."""
+    import numpy as np
+
+    return np.random.default_rng([seed, epoch]).permutation(row_count)
+
+
+def pieces(indices: "np.ndarray", lengths: "np.ndarray", *, at_most: int, start_cost_tokens: int) -> "list[np.ndarray]":
+    """Cut the rows of one step into pieces of like length, at the least cost.
+
+    The cost of a piece is its padded tokens plus `start_cost_tokens`, what a pass through the model costs before its
+    first token. `lengths` are those of all rows; `at_most` rows go into a piece. The step's gradient is the sum over
+    its pieces, so that cutting changes nothing about what is learned; batches drawn by length would: where length
+    tells of the label (spam is long) such batches hold one label only.
+    """
+    import numpy as np
+
+    order = indices[np.argsort(lengths[indices], kind="stable")]
+    widths = padded(lengths[order])
+    # costs[i]: of the first i rows; starts[i]: where the last piece of the best cut of them begins.
+    costs, starts = np.zeros(len(order) + 1), np.zeros(len(order) + 1, np.int64)
+    for end in range(1, len(order) + 1):
+        begins = np.arange(max(0, end - at_most), end)
+        candidates = costs[begins] + start_cost_tokens + (end - begins) * widths[end - 1]
+        best = int(candidates.argmin())
+        costs[end], starts[end] = candidates[best], begins[best]
+    cuts, end = [], len(order)
+    while end:
+        cuts.append(order[starts[end] : end])
+        end = int(starts[end])
+    return cuts[::-1]
+
+
+def padded(lengths: "np.ndarray") -> "np.ndarray":
+    """Return lengths rounded up to a multiple of 8."""
+    return -(-lengths // PAD_MULTIPLE) * PAD_MULTIPLE
+
+
+def length_batches(lengths: "np.ndarray", batch_size: int) -> "list[np.ndarray]":
+    """Return all rows in batches from short to long: the least padding, for scoring."""
+    import numpy as np
+
+    return cut(np.argsort(lengths, kind="stable"), batch_size)
+
+
+def collate(rows: Rows, indices: "np.ndarray", pad_token_id: int, device: "torch.device") -> Batch:
+    """Return rows as tensors, padded on the right to the longest of them, rounded up to a multiple of 8."""
+    import numpy as np
+    import torch
+
+    starts, lengths = rows.starts[indices], rows.lengths[indices]
+    width = int(padded(lengths).max())
+    mask = np.arange(width) < lengths[:, None]
+    input_ids = np.full((len(indices), width), pad_token_id, np.int64)
+    input_ids[mask] = np.concatenate(
+        [rows.tokens[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+    )
+    return Batch(
+        torch.from_numpy(input_ids).to(device, non_blocking=True),
+        torch.from_numpy(mask.astype(np.int64)).to(device, non_blocking=True),
+        torch.from_numpy(rows.labels[indices]).to(device, non_blocking=True),
+        int(lengths.sum()),
+    )
+
+
+def cut(order: "np.ndarray", size: int) -> "list[np.ndarray]":
+    """Return `order` in pieces of `size`, the last one perhaps shorter."""
+    return [order[start : start + size] for start in range(0, len(order), size)]

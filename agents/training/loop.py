@@ -1,0 +1,245 @@
+"""The steps: loss, backward, update; and between them progress, validation, checkpoints and stops."""
+
+import math
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from agents.base.contract import Context
+from agents.base.errors import AgentFailed, StopRequested
+from agents.training.checkpoint import Checkpoint, Checkpoints
+from agents.training.data import collate, cut, epoch_order, pieces
+from agents.training.memory import memory_faults
+from agents.training.optimizer import (
+    make_optimizer,
+    make_schedule,
+    optimizer_tensors,
+    set_optimizer_tensors,
+    set_schedule_state,
+    trained_parameters,
+)
+from agents.training.plan import Course, Plan
+from agents.training.randomness import generator_states, set_generator_states
+from agents.training.validate import balanced_weights, rank, score
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from transformers import PreTrainedModel
+
+
+class Fit:
+    """One training from its newest checkpoint, or its start, to its end."""
+
+    def __init__(self, model: "PreTrainedModel", plan: Plan, context: Context, checkpoints: Checkpoints) -> None:
+        self.model, self.plan, self.context, self.checkpoints = model, plan, context, checkpoints
+        self.parameters = trained_parameters(model)
+        self.optimizer = make_optimizer(self.parameters, plan.config)
+        self.schedule = make_schedule(self.optimizer, plan.config, plan.total_steps)
+        self.course = Course()
+        self._best: dict[str, torch.Tensor] | None = None
+        self._order: tuple[int, np.ndarray] = (-1, plan.train.labels)
+        self._lengths = plan.train.lengths
+        self._class_weights = self._make_class_weights()
+        self._class_weights_there = self._class_weights.to(plan.placement.device)
+        self._loss_sum: torch.Tensor | None = None
+        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._window_tokens, self._window_started_at = 0, time.perf_counter()
+
+    def run(self) -> Course:
+        """Train to the end, with the best weights in the model at the end of it.
+
+        Raises:
+            StopRequested: after a cancel or a pause; a checkpoint was saved.
+            OutOfMemory: a step needs more memory than there is.
+            AgentFailed: the loss is no longer a number.
+        """
+        self._resume()
+        with memory_faults(self.plan.micro_batch):
+            while self.course.step < self.plan.total_steps and not self.course.stopped_early:
+                self._step()
+                self._after_step()
+        if self._best is not None:
+            self._load_weights(self._best)
+        return self.course
+
+    # -- one step ------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """One optimizer step: gradients of the mean loss over its rows, in as many pieces as memory asks for."""
+        import torch
+
+        parts = self._rows_of(self.course.step)
+        labels = torch.from_numpy(self.plan.train.labels)
+        divisor = sum(float(self._class_weights[labels[torch.from_numpy(part)]].sum()) for part in parts)
+        loss = sum((self._backward(part, divisor) for part in parts), torch.tensor(0.0))
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.plan.config.max_grad_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.course.step += 1
+        self._last = (loss, norm)
+        self._loss_sum = loss.double() if self._loss_sum is None else self._loss_sum + loss.double()
+
+    def _backward(self, indices: "np.ndarray", divisor: float) -> "torch.Tensor":
+        """Add the gradients of some rows; return their part of the step's loss. Nothing here waits for a GPU."""
+        import torch
+
+        placement = self.plan.placement
+        batch = collate(self.plan.train, indices, self.model.config.pad_token_id or 0, placement.device)
+        with torch.autocast(placement.device.type, dtype=torch.bfloat16, enabled=placement.autocast):
+            answer = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        loss = torch.nn.functional.cross_entropy(
+            answer.logits.float(),
+            batch.labels,
+            weight=self._class_weights_there,
+            label_smoothing=self.plan.config.label_smoothing,
+            reduction="sum",
+        )
+        torch.autograd.backward(loss / divisor)
+        self.course.tokens += batch.token_count
+        self._window_tokens += batch.token_count
+        return loss.detach() / divisor
+
+    def _rows_of(self, step: int) -> "list[np.ndarray]":
+        """Return the rows of a step, in the pieces that go through the model at once."""
+        plan = self.plan
+        epoch, position = divmod(step, plan.steps_per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, epoch_order(len(plan.train), seed=plan.config.seed, epoch=epoch))
+        rows = self._order[1][position * plan.rows_per_step : (position + 1) * plan.rows_per_step]
+        if not plan.config.length_grouping:
+            return cut(rows, plan.micro_batch)
+        return pieces(rows, self._lengths, at_most=plan.micro_batch, start_cost_tokens=plan.placement.start_cost_tokens)
+
+    # -- between steps -------------------------------------------------------------------------
+
+    def _after_step(self) -> None:
+        step, config = self.course.step, self.plan.config
+        last = step == self.plan.total_steps
+        if step % config.log_steps == 0 or last:
+            self._report()
+        epoch_ended = step % self.plan.steps_per_epoch == 0 or last
+        if epoch_ended:
+            self._validate()
+        stop = self.context.stop_requested()
+        if stop or epoch_ended or step % config.save_steps == 0:
+            self._save()
+        if stop:
+            raise StopRequested(stop)
+
+    def _report(self) -> None:
+        """Stream the newest figures and keep them for the curve; here the CPU waits for the GPU."""
+        if self._last is None:
+            return
+        loss, norm = float(self._last[0]), float(self._last[1])
+        if not math.isfinite(loss):
+            raise AgentFailed(
+                f"The loss is no longer a number at step {self.course.step}.",
+                cure="Lower learning_rate or max_grad_norm, or use precision: fp32.",
+            )
+        elapsed_s = self._lap()
+        figures = {
+            "loss": loss,
+            "learning_rate": float(self.schedule.get_last_lr()[0]),
+            "grad_norm": norm,
+            "epoch": round(self.course.step / self.plan.steps_per_epoch, 4),
+            "tokens_per_s": round(self._window_tokens / elapsed_s, 1),
+        }
+        self._window_tokens = 0
+        self.course.curve.append({"step": self.course.step, **figures})
+        self.context.progress(self.course.step, self.plan.total_steps, **figures)
+
+    def _validate(self) -> None:
+        """Score the validation split; keep the weights where they are the best so far."""
+        if not len(self.plan.validation):
+            return
+        self._lap()
+        plan, course = self.plan, self.course
+        figures = score(
+            self.model,
+            plan.validation,
+            batch_size=4 * plan.micro_batch,
+            autocast=plan.placement.autocast,
+            positive=plan.positive,
+        )
+        self._judge(figures)
+        named: dict[str, Any] = {f"validation_{name}": value for name, value in figures.items()}
+        course.curve.append({"step": course.step, **named})
+        self.context.log("validated", step=course.step, best=course.best_step == course.step, **named)
+        self.context.progress(course.step, plan.total_steps, **named)
+        self._window_started_at = time.perf_counter()
+
+    def _judge(self, figures: dict[str, float]) -> None:
+        course, patience = self.course, self.plan.config.early_stopping_patience
+        reached = rank(figures, self.plan.config.metric)
+        if course.best_rank is None or reached > course.best_rank:
+            course.best_rank, course.best_step, course.best_figures = reached, course.step, figures
+            course.validations_without_gain = 0
+            self._best = self._weights()
+            return
+        course.validations_without_gain += 1
+        if patience and course.validations_without_gain >= patience:
+            course.stopped_early = True
+            self.context.log("stopped_early", step=course.step, best_step=course.best_step)
+
+    def _lap(self) -> float:
+        """Add the time since the last look at the clock to that spent in steps, and return it in seconds."""
+        now = time.perf_counter()
+        elapsed_s = max(now - self._window_started_at, 1e-9)
+        self._window_started_at = now
+        self.course.train_s += elapsed_s
+        return elapsed_s
+
+    # -- out and in ----------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        self._lap()
+        if self._loss_sum is not None:
+            self.course.loss_sum += float(self._loss_sum)
+            self._loss_sum = None
+        random_tensors, random_numbers = generator_states()
+        tensors = {
+            "model": self._weights(),
+            "optimizer": optimizer_tensors(self.optimizer, self.parameters),
+            "random": random_tensors,
+        }
+        if self._best is not None and self.course.best_step != self.course.step:
+            tensors["best"] = self._best
+        state = {"course": asdict(self.course), "schedule": self.schedule.state_dict(), "random": random_numbers}
+        key = self.checkpoints.save(Checkpoint(self.course.step, tensors, state))
+        self.context.log("checkpoint_saved", step=self.course.step, key=key)
+        self._window_started_at = time.perf_counter()
+
+    def _resume(self) -> None:
+        """Go back to the newest checkpoint, if there is one."""
+        checkpoint = self.checkpoints.newest()
+        if checkpoint is None:
+            return
+        tensors, state = checkpoint.tensors, checkpoint.state
+        self._load_weights(dict(tensors["model"]))
+        set_optimizer_tensors(self.optimizer, self.parameters, dict(tensors["optimizer"]))
+        set_schedule_state(self.schedule, state["schedule"])
+        self.course = Course(**state["course"])
+        if self.course.best_rank is not None:
+            self._best = dict(tensors.get("best", tensors["model"]))
+        set_generator_states(dict(tensors["random"]), state["random"])
+        self.context.log("resumed", step=self.course.step, total=self.plan.total_steps)
+        self._window_started_at = time.perf_counter()
+
+    def _weights(self) -> "dict[str, torch.Tensor]":
+        return {name: weight.detach().cpu().clone() for name, weight in self.parameters.items()}
+
+    def _load_weights(self, weights: "dict[str, torch.Tensor]") -> None:
+        import torch
+
+        with torch.no_grad():
+            for name, weight in self.parameters.items():
+                weight.copy_(weights[name])
+
+    def _make_class_weights(self) -> "torch.Tensor":
+        import torch
+
+        if self.plan.config.class_weights == "balanced":
+            return balanced_weights(self.plan.train.labels, self.plan.label_count)
+        return torch.ones(self.plan.label_count)

@@ -1,0 +1,30 @@
+"""Memory that ran out, told apart from other faults; and smaller micro-batches for the next attempt."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agents.base.errors import OutOfMemory
+
+
+def micro_batch_after(batch_size: int, times_out_of_memory: int) -> int:
+    """Return how many rows go through the model at once: half of it for every attempt that ran out of memory."""
+    return int(max(1, batch_size // 2**times_out_of_memory))
+
+
+@contextmanager
+def memory_faults(micro_batch: int) -> Iterator[None]:
+    """Raise `OutOfMemory` for what torch raises when memory runs out, on a GPU or not."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as fault:
+        if not _is_memory_fault(fault):
+            raise
+        raise OutOfMemory(
+            f"A micro-batch of {micro_batch} rows does not fit into memory.",
+            cure="The next attempt halves it and accumulates twice as often; or lower batch_size or max_tokens.",
+        ) from fault
+
+
+def _is_memory_fault(fault: Exception) -> bool:
+    words = str(fault).lower()
+    return isinstance(fault, MemoryError) or "out of memory" in words or "can't allocate memory" in words

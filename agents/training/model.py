@@ -1,0 +1,210 @@
+"""The model to train: base weights from files, in 4 bits for QLoRA, with its adapter attached; and its files."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.base.contract import Artifact
+from agents.base.errors import InvalidSpec
+from agents.base.objects import ObjectStore
+from agents.models import load_classifier_and_new_modules
+from agents.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+#: Modules whose weights the base model lacks or has for other labels; QLoRA must not quantise them.
+HEAD_NAMES = ("classifier", "score", "classification_head", "pre_classifier", "pooler")
+#: Measured with MiniLM on two cores; a GPU is hardly busier with more tokens.
+START_COST_TOKENS = {"cpu": 200, "cuda": 8192}
+MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".jinja": "text/plain"}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and in which number format a model is trained."""
+
+    device: "torch.device"
+    autocast: bool
+    """Matrix products in bfloat16."""
+    base_dtype: "torch.dtype"
+    attention: str
+    start_cost_tokens: int
+    """What one pass through the model costs before its first token, in tokens."""
+
+    def as_record(self) -> dict[str, str]:
+        return {
+            "device": self.device.type,
+            "precision": "bf16" if self.autocast else "fp32",
+            "base_dtype": str(self.base_dtype).removeprefix("torch."),
+            "attention": self.attention,
+        }
+
+
+def choose_placement(config: TrainingConfig) -> Placement:
+    """Return the best this machine offers: a GPU where there is one, bfloat16 where it is in hardware."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    autocast = config.precision == "bf16" or (config.precision == "auto" and _has_bf16(device))
+    # Frozen weights in bfloat16 halve a GPU's memory; on a CPU they gain nothing, and trained ones need float32.
+    small_base = autocast and device.type == "cuda" and config.method != "full"
+    # PyTorch's fused attention for CPUs is slow backwards on short rows: 41 % of a step on rows of 25 tokens.
+    attention = "eager" if device.type == "cpu" else "sdpa"
+    return Placement(
+        device, autocast, torch.bfloat16 if small_base else torch.float32, attention, START_COST_TOKENS[device.type]
+    )
+
+
+def build_model(
+    config: TrainingConfig, path: Path, labels: list[str], placement: Placement, *, cache_dir: Path, pad_token_id: int
+) -> "PreTrainedModel":
+    """Return the model to train, on its device, in training mode; parameters to be trained are float32.
+
+    Raises:
+        InvalidModel: the base model can't be loaded or can't take an adapter.
+        InvalidSpec: `lora.target_modules` names nothing in this model.
+    """
+    model, new_modules = load_classifier_and_new_modules(
+        path,
+        labels,
+        placement.base_dtype,
+        cache_dir=cache_dir,
+        pad_token_id=pad_token_id,
+        seed=config.seed,
+        attn_implementation=placement.attention,
+        **_quantization(config, placement),
+    )
+    if config.method != "full":
+        model = _with_adapter(model, config, new_modules)
+    if not config.keeps_base_dropout:
+        _switch_off_dropout(model)
+    if config.method != "qlora":
+        model.to(placement.device)
+    model.train()
+    return model
+
+
+def parameter_counts(model: "PreTrainedModel", method: str) -> tuple[int, int]:
+    """Return how many parameters are trained, and how many the model has with its adapter."""
+    if method != "full":
+        trained, total = model.get_nb_trainable_parameters()
+        return int(trained), int(total)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return total, total
+
+
+def save_files(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", base_uri: str, folder: Path, objects: ObjectStore
+) -> dict[str, Artifact]:
+    """Write the adapter (or the whole model) and the tokenizer to `folder` and the store; return them by file name."""
+    from peft import PeftModel
+
+    if isinstance(model, PeftModel):
+        model.peft_config["default"].base_model_name_or_path = base_uri
+        model.save_pretrained(folder, save_embedding_layers=False)
+        _sort_lists(folder / "adapter_config.json")
+        (folder / "README.md").unlink(missing_ok=True)
+    else:
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {
+        file.relative_to(folder).as_posix(): objects.put_artifact_file(
+            file, MEDIA_TYPES.get(file.suffix, "application/octet-stream")
+        )
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _has_bf16(device: "torch.device") -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _quantization(config: TrainingConfig, placement: Placement) -> dict[str, Any]:
+    """Options that load the base in 4 bits (QLoRA, Dettmers et al. 2023): NF4, doubly quantised."""
+    if config.method != "qlora":
+        return {}
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=list(HEAD_NAMES),
+    )
+    return {"quantization_config": settings, "device_map": {"": placement.device.type}}
+
+
+def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules: list[str]) -> "PreTrainedModel":
+    from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
+
+    whole = sorted({name.rpartition(".")[2] for name in new_modules} | set(config.lora.train_modules))
+    settings = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules=config.lora.target_modules,
+        modules_to_save=whole or None,
+    )
+    try:
+        with _known_warnings():
+            if config.method == "qlora":
+                model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+            adapted: PreTrainedModel = get_peft_model(model, settings)
+    except ValueError as fault:
+        raise InvalidSpec(
+            f"lora.target_modules {config.lora.target_modules!r} doesn't fit this {type(model).__name__}: {fault}",
+            cure='Use "all-linear" or names of its linear modules.',
+        ) from fault
+    _check_whole_modules(adapted, config.lora.train_modules)
+    return adapted
+
+
+def _check_whole_modules(model: "PreTrainedModel", names: list[str]) -> None:
+    known = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if unknown := sorted(set(names) - known):
+        raise InvalidSpec(
+            f"lora.train_modules names modules that this model lacks: {', '.join(unknown)}.",
+            cure="Leave them out.",
+        )
+
+
+def _switch_off_dropout(model: "PreTrainedModel") -> None:
+    """Dropout of the frozen base: off, as the adapter is small; the adapter's own dropout is left."""
+    import torch
+
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and ".lora_dropout." not in name:
+            module.p = 0.0
+        if hasattr(module, "attention_dropout") and isinstance(module.attention_dropout, float):
+            module.attention_dropout = 0.0
+
+
+def _sort_lists(path: Path) -> None:
+    """PEFT writes sets in the order of hashes: sorted, equal adapters have equal digests."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in settings.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            settings[key] = sorted(value)
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
+
+
+@contextmanager
+def _known_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # PEFT asks transformers for a property by its old name.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        yield

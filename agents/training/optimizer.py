@@ -1,0 +1,77 @@
+"""AdamW and its learning rate over time, with states that go to files without pickle."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from agents.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+def trained_parameters(model: "PreTrainedModel") -> "dict[str, torch.nn.Parameter]":
+    """Return the parameters that get gradients, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def make_optimizer(parameters: "dict[str, torch.nn.Parameter]", config: TrainingConfig) -> "torch.optim.AdamW":
+    """Return AdamW (Loshchilov and Hutter, 2019) in its fused form; vectors (biases, norms) don't decay."""
+    import torch
+
+    matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.learning_rate, fused=True)
+
+
+def make_schedule(
+    optimizer: "torch.optim.Optimizer", config: TrainingConfig, total_steps: int
+) -> "torch.optim.lr_scheduler.LambdaLR":
+    """Return the rate's course: a linear warm-up, then `config.scheduler` down to 0 at `total_steps`."""
+    from transformers import get_scheduler
+
+    name = "constant_with_warmup" if config.scheduler == "constant" else config.scheduler
+    schedule: torch.optim.lr_scheduler.LambdaLR = get_scheduler(
+        name, optimizer, num_warmup_steps=warmup_steps(config, total_steps), num_training_steps=total_steps
+    )
+    return schedule
+
+
+def warmup_steps(config: TrainingConfig, total_steps: int) -> int:
+    return math.ceil(config.warmup_ratio * total_steps)
+
+
+def optimizer_tensors(
+    optimizer: "torch.optim.Optimizer", parameters: "dict[str, torch.nn.Parameter]"
+) -> "dict[str, torch.Tensor]":
+    """Return the optimizer's moments and step counts on the CPU as `<what>:<parameter>`."""
+    return {
+        f"{what}:{name}": value.detach().cpu().contiguous()
+        for name, parameter in parameters.items()
+        for what, value in optimizer.state[parameter].items()
+    }
+
+
+def set_optimizer_tensors(
+    optimizer: "torch.optim.Optimizer",
+    parameters: "dict[str, torch.nn.Parameter]",
+    tensors: "dict[str, torch.Tensor]",
+) -> None:
+    """Set moments and step counts back to what `optimizer_tensors` gave."""
+    by_name: dict[str, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        what, _, name = key.partition(":")
+        by_name.setdefault(name, {})[what] = value
+    positions = {id(parameter): name for name, parameter in parameters.items()}
+    ordered = [positions[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+    groups = optimizer.state_dict()["param_groups"]
+    state = {index: by_name[name] for index, name in enumerate(ordered) if name in by_name}
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def set_schedule_state(schedule: "torch.optim.lr_scheduler.LambdaLR", state: dict[str, Any]) -> None:
+    """Set the schedule back; the optimizer's rates follow, which the scheduler itself leaves undone."""
+    schedule.load_state_dict(state)
+    for group, rate in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
+        group["lr"] = rate

@@ -1,0 +1,135 @@
+"""What a training is to do (`Plan`) and how far it has come (`Course`)."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.base.contract import Context
+from agents.base.errors import InvalidData, InvalidSpec
+from agents.outputs import PreprocessingOutput
+from agents.training.config import TrainingConfig
+from agents.training.data import Rows, read_rows
+from agents.training.memory import micro_batch_after
+from agents.training.model import Placement, choose_placement
+
+#: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
+FREE_DIALS = {"save_steps", "log_steps", "model"}
+
+
+@dataclass
+class Course:
+    """How far a training is and what it has seen: JSON values only, written into every checkpoint."""
+
+    step: int = 0
+    tokens: int = 0
+    """Without padding."""
+    train_s: float = 0.0
+    """In steps: validations and checkpoints are left out."""
+    loss_sum: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best_rank: list[float] | None = None
+    best_step: int = 0
+    best_figures: dict[str, float] = field(default_factory=dict)
+    validations_without_gain: int = 0
+    stopped_early: bool = False
+
+    def metrics(self) -> dict[str, float]:
+        """Return the training's figures; those of the validation are the best weights' own."""
+        figures = {
+            "train_loss": self.loss_sum / max(self.step, 1),
+            "train_s": self.train_s,
+            "tokens_per_s": self.tokens / max(self.train_s, 1e-9),
+            "best_step": float(self.best_step or self.step),
+            **{f"validation_{name}": value for name, value in self.best_figures.items()},
+        }
+        return {name: round(value, 6) for name, value in figures.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays the same over a training. `micro_batch`: rows that go through the model at once."""
+
+    config: TrainingConfig
+    placement: Placement
+    micro_batch: int
+    label_count: int
+    positive: int | None
+    train: Rows
+    validation: Rows
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.config.batch_size * self.config.gradient_accumulation
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.train) / self.rows_per_step)
+
+    @property
+    def total_steps(self) -> int:
+        return math.ceil(self.config.epochs * self.steps_per_epoch)
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Return every dial as used."""
+    return {
+        **plan.config.model_dump(mode="json"),
+        **plan.placement.as_record(),
+        "base_dropout": plan.config.keeps_base_dropout,
+        "micro_batch": plan.micro_batch,
+        "gradient_accumulation": math.ceil(plan.rows_per_step / plan.micro_batch),
+        "rows_per_step": plan.rows_per_step,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "total_steps": plan.total_steps,
+    }
+
+
+def make_plan(config: TrainingConfig, data: PreprocessingOutput, context: Context) -> Plan:
+    """Return what is to be done, with the rows in memory.
+
+    Raises:
+        InvalidData: no training rows, or fewer than two labels.
+        InvalidSpec: `positive_label` is no label.
+    """
+    train = read_rows(context.objects, data.splits["train"], context.work_dir)
+    if not len(train) or len(data.labels) < 2:
+        raise InvalidData(
+            f"'{context.node}' has {len(train)} rows with {len(data.labels)} labels to learn from.",
+            cure="A classifier needs rows of two labels or more.",
+        )
+    positive = positive_label(config, data.labels)
+    return Plan(
+        config=config,
+        placement=choose_placement(config),
+        micro_batch=micro_batch_after(config.batch_size, context.attempt_notes.get("out_of_memory", 0)),
+        label_count=len(data.labels),
+        positive=None if positive is None else data.labels.index(positive),
+        train=train,
+        validation=read_rows(context.objects, data.splits["validation"], context.work_dir),
+    )
+
+
+def positive_label(config: TrainingConfig, labels: list[str]) -> str | None:
+    """Return the label that F1 is about: the configured one; of two, the last by name (`spam`, `positive`, `yes`).
+
+    Raises:
+        InvalidSpec: the configured one is no label of these rows.
+    """
+    if config.positive_label is None:
+        return labels[-1] if len(labels) == 2 else None
+    if config.positive_label not in labels:
+        raise InvalidSpec(
+            f"positive_label '{config.positive_label}' is none of the labels: {', '.join(labels)}.",
+            cure="Use one of these.",
+        )
+    return config.positive_label
+
+
+def identity(config: TrainingConfig, data: PreprocessingOutput, model_fingerprint: str) -> dict[str, Any]:
+    """Return what a checkpoint is bound to: resuming it under anything else would be another training."""
+    return {
+        "config": config.model_dump(mode="json", exclude=FREE_DIALS),
+        "model": model_fingerprint,
+        "labels": data.labels,
+        "splits": {name: data.splits[name].rows.sha256 for name in ("train", "validation")},
+    }

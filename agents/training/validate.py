@@ -1,0 +1,64 @@
+"""How good a model is on a split: loss, accuracy and F1, the last against the positive label where there are two."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from agents.training.data import Rows, collate, length_batches
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from transformers import PreTrainedModel
+
+
+def score(
+    model: "PreTrainedModel", rows: Rows, *, batch_size: int, autocast: bool, positive: int | None
+) -> dict[str, float]:
+    """Return `loss` (mean cross-entropy), `accuracy` and `f1` of the model on `rows`; it is left in training mode.
+
+    `positive`: index of the label that F1 is about; None: the mean of F1 over all labels.
+    """
+    import torch
+    from sklearn.metrics import f1_score
+
+    logits = class_logits(model, rows, batch_size=batch_size, autocast=autocast)
+    labels = torch.from_numpy(rows.labels)
+    predicted = logits.argmax(dim=1).numpy()
+    every = {"labels": list(range(logits.shape[1])), "average": "macro"}
+    target = every if positive is None else {"labels": [positive], "average": "macro"}
+    return {
+        "loss": float(torch.nn.functional.cross_entropy(logits, labels)),
+        "accuracy": float((predicted == rows.labels).mean()),
+        "f1": float(f1_score(rows.labels, predicted, zero_division=0.0, **target)),
+    }
+
+
+def class_logits(model: "PreTrainedModel", rows: Rows, *, batch_size: int, autocast: bool) -> "torch.Tensor":
+    """Return float32 logits of shape (rows, labels) on the CPU, in the order of `rows`."""
+    import torch
+
+    device = model.device
+    logits = torch.empty(len(rows), model.config.num_labels)
+    model.eval()
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
+        for indices in length_batches(rows.lengths, batch_size):
+            batch = collate(rows, indices, model.config.pad_token_id or 0, device)
+            answer = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+            logits[torch.from_numpy(indices)] = answer.logits.float().cpu()
+    model.train()
+    return logits
+
+
+def rank(figures: Mapping[str, float], metric: str) -> list[float]:
+    """Return what decides between two validations, larger is better; equal scores fall to the lower loss."""
+    return [-figures["loss"]] if metric == "loss" else [figures[metric], -figures["loss"]]
+
+
+def balanced_weights(labels: "np.ndarray", label_count: int) -> "torch.Tensor":
+    """Return weights that make every label count the same in the loss, float32 of shape (labels,); their mean over
+    rows is 1."""
+    import numpy as np
+    import torch
+
+    counts = np.bincount(labels, minlength=label_count).clip(min=1)
+    return torch.tensor(len(labels) / (label_count * counts), dtype=torch.float32)

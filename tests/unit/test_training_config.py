@@ -1,0 +1,56 @@
+"""The dials of training: strict, and refused where they could not work."""
+
+import pytest
+from pydantic import ValidationError
+
+from agents.base.contract import Config
+from agents.training import LoraSettings, TrainingAgent, TrainingConfig
+
+
+class OtherConfig(Config):
+    model: str | None = None
+
+
+def test_a_training_that_would_never_write_a_checkpoint_is_refused() -> None:
+    with pytest.raises(ValidationError, match="would never write a checkpoint"):
+        TrainingConfig(model="m", save_steps=0)
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        {"epochs": "2"},
+        {"method": "prefix"},
+        {"learning_rat": 0.1},
+        {"lora": {"rank": 4}},
+        {"lora": {"target_modules": "all"}},
+        {"batch_size": 0},
+        {"model": ""},
+    ],
+)
+def test_wrong_types_and_unknown_keys_are_refused(faulty: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        TrainingConfig.model_validate({"model": "m", **faulty})
+
+
+def test_whole_and_broken_numbers_of_epochs_are_both_good() -> None:
+    assert TrainingConfig.model_validate({"model": "m", "epochs": 2}).epochs == 2
+    assert TrainingConfig.model_validate({"model": "m", "epochs": 0.5}).epochs == 0.5
+
+
+def test_an_adapter_without_targets_is_refused() -> None:
+    with pytest.raises(ValidationError, match="nothing would be trained"):
+        TrainingConfig(model="m", lora=LoraSettings(target_modules=[]))
+
+
+def test_base_dropout_is_off_for_adapters_and_on_for_whole_models() -> None:
+    assert not TrainingConfig(model="m").keeps_base_dropout
+    assert TrainingConfig(model="m", method="full").keeps_base_dropout
+    assert TrainingConfig(model="m", base_dropout=True).keeps_base_dropout
+
+
+def test_rows_made_for_another_model_are_a_fault_of_the_spec() -> None:
+    config = TrainingConfig(model="a")
+    assert TrainingAgent.check(config, {"preprocessing": OtherConfig(model="a"), "dataset": OtherConfig()}) == []
+    (fault,) = TrainingAgent.check(config, {"preprocessing": OtherConfig(model="b")})
+    assert "'preprocessing' makes tokens for b" in fault

@@ -1,0 +1,67 @@
+"""Order, pieces and padding of training rows."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.training.data import Rows, collate, cut, epoch_order, length_batches, pieces
+
+LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=40)
+
+
+def rows_of(lengths: list[int]) -> Rows:
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return Rows(np.arange(1, starts[-1] + 1), starts, np.arange(len(lengths)) % 2)
+
+
+def cost(parts: list[np.ndarray], lengths: np.ndarray, start: int) -> int:
+    return sum(start + len(part) * -(-int(lengths[part].max()) // 8) * 8 for part in parts)
+
+
+def test_an_epochs_order_depends_on_seed_and_epoch_alone() -> None:
+    first = epoch_order(100, seed=3, epoch=0)
+    assert sorted(first) == list(range(100))
+    assert list(first) == list(epoch_order(100, seed=3, epoch=0))
+    assert list(first) != list(epoch_order(100, seed=3, epoch=1))
+    assert list(first) != list(epoch_order(100, seed=4, epoch=0))
+
+
+@given(lengths=LENGTHS, at_most=st.integers(1, 20), start=st.integers(0, 500))
+def test_pieces_hold_every_row_once_and_never_more_than_fit(lengths: list[int], at_most: int, start: int) -> None:
+    parts = pieces(np.arange(len(lengths)), np.array(lengths), at_most=at_most, start_cost_tokens=start)
+    assert sorted(np.concatenate(parts)) == list(range(len(lengths)))
+    assert all(0 < len(part) <= at_most for part in parts)
+
+
+@given(lengths=LENGTHS, at_most=st.integers(1, 20), start=st.integers(0, 500))
+def test_pieces_never_cost_more_than_equal_cuts_of_the_sorted_rows(
+    lengths: list[int], at_most: int, start: int
+) -> None:
+    array = np.array(lengths)
+    parts = pieces(np.arange(len(lengths)), array, at_most=at_most, start_cost_tokens=start)
+    by_length = np.argsort(array, kind="stable")
+    assert cost(parts, array, start) <= cost(cut(by_length, at_most), array, start)
+
+
+def test_pieces_stay_whole_where_starting_a_pass_costs_more_than_padding() -> None:
+    lengths = np.array([4, 100, 5, 90])
+    assert len(pieces(np.arange(4), lengths, at_most=4, start_cost_tokens=10_000)) == 1
+    assert [list(part) for part in pieces(np.arange(4), lengths, at_most=4, start_cost_tokens=20)] == [[0, 2], [3, 1]]
+
+
+def test_collate_pads_to_the_longest_row_rounded_up_to_eight() -> None:
+    rows = rows_of([3, 9, 1])
+    batch = collate(rows, np.array([1, 0]), 0, torch.device("cpu"))
+    assert batch.input_ids.shape == (2, 16)
+    assert batch.input_ids[1].tolist() == [1, 2, 3] + [0] * 13
+    assert batch.attention_mask.sum(dim=1).tolist() == [9, 3]
+    assert batch.labels.tolist() == [1, 0]
+    assert batch.token_count == 12
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_scoring_batches_go_from_short_to_long(size: int) -> None:
+    lengths = np.array([5, 1, 4, 2, 3])
+    assert list(np.concatenate(length_batches(lengths, size))) == [1, 3, 4, 2, 0]

@@ -1,0 +1,161 @@
+"""ValidationAgent: everything wrong with the rows is found, counted, shown masked, and stops the job where it must."""
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.base.errors import InvalidData
+from agents.outputs import DatasetOutput, ValidationOutput
+from agents.pii import find_pii, is_card, is_iban, mask_pii
+from agents.rows import Row
+from agents.validation import ValidationAgent, ValidationConfig
+from tests.conftest import AgentBench
+
+Validate = Callable[..., tuple[ValidationOutput, list[Row]]]
+GOOD = [(f"message number {n} of many", "spam" if n % 4 == 0 else "ham") for n in range(40)]
+
+
+@pytest.fixture
+def validate(bench: AgentBench) -> Validate:
+    """Run the agent on `(text, label)` rows, and return its output and the rows that passed."""
+
+    def run(rows: list[tuple[str, str]], dropped: dict[str, int] | None = None, **options: Any) -> Any:
+        lines = [{"row": n, "text": text, "label": label} for n, (text, label) in enumerate(rows, start=1)]
+        artifact = bench.objects.put_artifact("".join(json.dumps(line) + "\n" for line in lines).encode())
+        dataset = DatasetOutput(
+            rows=artifact,
+            row_count=len(rows),
+            columns=["text", "label"],
+            text_column="text",
+            label_column="label",
+            label_counts={},
+            dropped=dropped or {},
+            statistics={},
+            source="rows.csv",
+            source_sha256="0" * 64,
+        )
+        output = ValidationAgent().run(ValidationConfig(**options), bench.context("validation", {"dataset": dataset}))
+        passed = bench.objects.get_artifact(output.rows).decode()
+        return output, [json.loads(line) for line in passed.splitlines()]
+
+    return run
+
+
+def finding(bench: AgentBench, output: ValidationOutput, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(f for f in bench.objects.get_json(output.report)["findings"] if f["kind"] == kind)
+    return found
+
+
+def test_clean_rows_pass_unchanged_and_without_findings(validate: Validate) -> None:
+    output, rows = validate(GOOD)
+    assert [(row["text"], row["label"]) for row in rows] == GOOD
+    assert output.findings == {}
+    assert output.label_counts == {"ham": 30, "spam": 10}
+
+
+def test_every_kind_of_fault_is_counted_with_its_rows(bench: AgentBench, validate: Validate) -> None:
+    faults = [("  ", "ham"), ("Message  NUMBER 3 of many", "ham"), ("message number 4 of many", "ham")]
+    faults += [("caf\ufffd", "ham"), ("x" * 31, "ham"), ("another one", "Ham"), ("a third", "Ham"), ("a fourth", "Ham")]
+    output, rows = validate(GOOD + faults, {"missing_label": 2, "over_limit": 5}, maximum_characters=30)
+    expected = {"empty": 1, "duplicate": 1, "conflicting_label": 1, "encoding_damage": 1, "too_long": 1}
+    assert output.findings == {**expected, "label_spelling": 1, "missing_label": 2}
+    places = {"empty": [41], "duplicate": [42], "conflicting_label": [43], "encoding_damage": [44], "too_long": [45]}
+    assert {kind: finding(bench, output, kind)["rows"] for kind in places} == places
+    assert finding(bench, output, "conflicting_label")["examples"][0]["text"].startswith("'ham', but row 5 'spam': ")
+    assert len(rows) == len(GOOD) + len(faults) - 1
+
+
+PERSONAL = (
+    "mail jo.doe@example.org, call +44 7911 123456, pay 4111 1111 1111 1111 or DE89370400440532013000 at 10.0.0.1"
+)
+MASKED = "mail [EMAIL], call [PHONE], pay [CARD] or [IBAN] at [IP]"
+
+
+def test_personal_data_is_counted_and_masked_in_both_reports(bench: AgentBench, validate: Validate) -> None:
+    output, rows = validate([*GOOD, (PERSONAL, "ham")])
+    assert output.findings == {f"pii.{kind}": 1 for kind in ("card", "email", "iban", "ip", "phone")}
+    assert finding(bench, output, "pii.phone")["examples"] == [{"row": 41, "text": MASKED}]
+    for report in (output.report, output.report_markdown):
+        text = bench.objects.get_artifact(report).decode()
+        assert "[PHONE]" in text
+        assert "7911" not in text
+        assert "jo.doe" not in text
+    assert rows[-1]["text"] == PERSONAL
+
+
+def test_personal_data_is_masked_dropped_or_fatal_as_configured(bench: AgentBench, validate: Validate) -> None:
+    rows = [*GOOD, (PERSONAL, "ham")]
+    assert validate(rows, pii="mask")[1][-1]["text"] == MASKED
+    assert len(validate(rows, pii="drop")[1]) == len(GOOD)
+    assert "rows_dropped" in bench.events()
+    with pytest.raises(InvalidData, match=r"1 rows hold personal data \(1 x pii.card, 1 x pii.email"):
+        validate(rows, pii="fail")
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (GOOD[:19], {}, r"19 rows are left, `minimum_rows` is 20\."),
+        ([(text, "ham") for text, _ in GOOD], {}, r"All rows have the label 'ham'\."),
+        ([*GOOD, ("one", "odd")], {}, r"Label 'odd' has 1 rows, `minimum_label_rows` is 3\."),
+        ([*GOOD, *GOOD[:3]], {"minimum_label_share": 0.3}, r"Label 'spam' has 25.58% of the rows, less than 30.00%\."),
+        ([(text, text) for text, _ in GOOD], {"maximum_labels": 9}, r"There are 40 different labels"),
+        ([*GOOD, ("\ufffd 1", "ham"), ("\ufffd 2", "ham"), ("\ufffd 3", "ham")], {}, r"3 of 43 rows have damaged"),
+        ([*GOOD, *[(t, "other") for t, _ in GOOD]], {}, r"40 of 80 rows conflict with another row's label"),
+    ],
+)
+def test_rows_that_can_not_be_learnt_from_stop_the_job_for_good(
+    bench: AgentBench, validate: Validate, rows: list[tuple[str, str]], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidData, match=message) as raised:
+        validate(rows, **options)
+    assert not raised.value.retryable
+    assert raised.value.details
+    # The report is there all the same, and the log says where.
+    assert "validation_report" in bench.events()
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("call 09061701461 now", ["phone"]),
+        ("call09050000327.", ["phone"]),
+        ("(555) 123-4567 or 555-123-4567", ["phone", "phone"]),
+        ("on 2012-10-12 12:30:00 or 12.10.2012", []),
+        ("order 1234567890123, £1000000000, 87077", []),
+        ("card 4111 1111 1111 1112", []),
+        ("GB82 WEST 1234 5698 7654 32", ["iban"]),
+        ("GB82 WEST 1234 5698 7654 33", []),
+        ("192.168.1.300 and v1.2.3.4.5", []),
+        ("fe80::1 at 12:30:45", ["ip"]),
+        ("a@b.co, not a@b", ["email"]),
+    ],
+)
+def test_only_what_is_personal_data_is_taken_for_it(text: str, kinds: list[str]) -> None:
+    assert [found.kind for found in find_pii(text)] == kinds
+
+
+@given(st.text(alphabet="0123456789 @.-+:aZ", max_size=60))
+def test_findings_never_overlap_and_a_masked_text_holds_none_of_them(text: str) -> None:
+    found = find_pii(text)
+    assert all(one.end <= other.start for one, other in pairwise(found))
+    masked = mask_pii(text, found)
+    assert masked.count("[") == len(found)
+
+
+@given(st.integers(0, 10**14))
+def test_one_checksum_digit_and_no_other_makes_a_card(number: int) -> None:
+    digits = f"{number:015d}"
+    right = [check for check in "0123456789" if is_card(digits + check)]
+    # Digits that are all the same are no card, whatever the checksum.
+    assert len(right) == 1 or len(set(digits)) == 1
+
+
+def test_an_iban_with_two_characters_swapped_is_none() -> None:
+    assert is_iban("DE89 3704 0044 0532 0130 00")
+    assert not is_iban("DE89 3704 0044 0523 0130 00")
