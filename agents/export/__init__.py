@@ -1,0 +1,76 @@
+"""Export: the judged model as files anyone can use, a model card, and last of all the manifest."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from agents.base.contract import Agent, Config, Context, input_from
+from agents.base.errors import InvalidSpec
+from agents.outputs import EvaluationOutput, ExportedFile, ExportOutput
+
+Format = Literal["adapter", "merged"]
+
+
+class ExportConfig(Config):
+    """What is written, and under which name."""
+
+    model_name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """Unset: the pipeline's name."""
+    formats: list[Format] = Field(["adapter", "merged"], min_length=1)
+
+
+class ExportAgent(Agent[ExportConfig, ExportOutput]):
+    """Writes a version. Until its manifest is there, it does not exist."""
+
+    config_type = ExportConfig
+    output_type = ExportOutput
+    consumes: ClassVar[tuple[str, ...]] = ("evaluation",)
+    consumes_if_present: ClassVar[tuple[str, ...]] = ("dataset", "validation", "preprocessing")
+    heavy = True
+    makes_version = True
+
+    def run(self, config: ExportConfig, context: Context) -> ExportOutput:
+        """Write the formats, prove them, write the card, write the manifest.
+
+        Raises:
+            InvalidModel: an export does not answer as the trained model does.
+            InvalidSpec: no version number was reserved for this node.
+        """
+        from agents.export.files import export_adapter, export_merged
+        from agents.export.manifest import write_version
+
+        evaluation = input_from(context, "evaluation", EvaluationOutput)
+        if context.version is None:
+            raise InvalidSpec(f"Node '{context.node}' has no version number to write.")
+        formats: dict[str, list[ExportedFile]] = {}
+        for done, form in enumerate(config.formats):
+            context.progress(done, len(config.formats))
+            export = {"adapter": export_adapter, "merged": export_merged}[form]
+            formats[form] = export(context, evaluation)
+            size = sum(file.artifact.size_bytes for file in formats[form])
+            context.log("format_written", format=form, files=len(formats[form]), size_bytes=size)
+        name = config.model_name or context.pipeline
+        key = write_version(context, name, context.version, evaluation, formats)
+        context.progress(len(config.formats), len(config.formats))
+        return ExportOutput(
+            model_name=name,
+            version=context.version,
+            verdict=evaluation.verdict,
+            champion_version=evaluation.champion_version,
+            formats=formats,
+            metrics=evaluation.metrics,
+            manifest_key=key,
+        )
+
+    @classmethod
+    def check(cls, config: ExportConfig, upstream: Mapping[str, Config]) -> list[str]:
+        faults = []
+        for node, other in upstream.items():
+            # Unset on both sides means the pipeline's name; one side alone may differ from it.
+            judged_as = getattr(other, "model_name", config.model_name)
+            if judged_as != config.model_name and None not in (judged_as, config.model_name):
+                faults.append(f"model_name is '{config.model_name}', but '{node}' compares with '{judged_as}'")
+            if getattr(other, "method", None) == "full" and "adapter" in config.formats:
+                faults.append(f"formats has 'adapter', but '{node}' trains the whole model: use 'merged'")
+        return faults

@@ -1,0 +1,114 @@
+"""The model card: Markdown with a metadata block as on the Hugging Face hub, from the facts of the run alone."""
+
+from typing import Any
+
+import yaml
+
+from agents.outputs import EvaluationOutput
+
+HEADLINE = ("accuracy", "precision", "recall", "f1", "macro_f1")
+
+
+def model_card(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
+    """Return the card of a version whose manifest holds everything but the card."""
+    sections = (
+        _metadata(manifest),
+        f"# {manifest['name']} v{manifest['version']}",
+        _what(manifest),
+        "## Results on the frozen test split\n\n" + _results(manifest, evaluation),
+        "## Verdict\n\n" + "\n".join([f"**{manifest['verdict']}**", "", *(f"- {r}" for r in manifest["reasons"])]),
+        "## Data\n\n" + _data(manifest["data"]),
+        "## Training\n\n" + _training(manifest),
+        "## Use\n\n" + _use(manifest),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _metadata(manifest: dict[str, Any]) -> str:
+    results = [{"type": name, "value": round(manifest["metrics"][name], 4)} for name in HEADLINE]
+    block = {
+        "base_model": manifest["base_model"],
+        "library_name": "peft" if manifest["method"] != "full" else "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["tuneline", manifest["method"]],
+        "model-index": [
+            {
+                "name": manifest["name"],
+                "results": [
+                    {
+                        "task": {"type": "text-classification"},
+                        "dataset": {"type": "custom", "name": str(manifest["data"].get("source", "unknown"))},
+                        "metrics": results,
+                    }
+                ],
+            }
+        ],
+    }
+    return f"---\n{yaml.safe_dump(block, sort_keys=False)}---"
+
+
+def _what(manifest: dict[str, Any]) -> str:
+    share = manifest["trainable_parameters"] / manifest["total_parameters"]
+    return (
+        f"A classifier of text into {', '.join(f'`{label}`' for label in manifest['labels'])}, made from "
+        f"`{manifest['base_model']}` by {manifest['method']} ({manifest['trainable_parameters']:,} of "
+        f"{manifest['total_parameters']:,} parameters trained, {share:.2%}) in job `{manifest['job']}` "
+        f"on {manifest['created_at'][:10]}."
+    )
+
+
+def _results(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
+    champion = manifest["champion_metrics"]
+    beside = f" v{manifest['judged_against']} |" if champion else ""
+    lines = [f"| metric | v{manifest['version']} |{beside}", "| --- | ---: |" + (" ---: |" if champion else "")]
+    for name in HEADLINE:
+        other = f" {champion[name]:.4f} |" if champion else ""
+        lines.append(f"| {name} | {manifest['metrics'][name]:.4f} |{other}")
+    labels = manifest["labels"]
+    matrix = [
+        "",
+        f"| true \\ predicted | {' | '.join(labels)} |",
+        f"| --- |{' ---: |' * len(labels)}",
+        *(
+            f"| {label} | {' | '.join(str(count) for count in row)} |"
+            for label, row in zip(labels, manifest["confusion"], strict=True)
+        ),
+    ]
+    about = (
+        f" Precision, recall and F1 are those of `{manifest['positive_label']}`." if manifest["positive_label"] else ""
+    )
+    return f"{evaluation.test_rows} rows, sha256 `{evaluation.test_sha256}`.{about}\n\n" + "\n".join(lines + matrix)
+
+
+def _data(data: dict[str, Any]) -> str:
+    lines = (
+        [f"- Source `{data['source']}`, {data['rows']:,} rows, sha256 `{data['source_sha256']}`"]
+        if "source" in data
+        else []
+    )
+    if "splits" in data:
+        lines.append("- Splits: " + ", ".join(f"{name} {rows:,}" for name, rows in data["splits"].items()))
+        dropped = ", ".join(f"{why} {rows:,}" for why, rows in data["dropped"].items()) or "nothing"
+        lines.append(f"- Left out before the split: {dropped}")
+        lines.append(f"- Near twins between test and training: {data['leaked']}")
+    return "\n".join(lines) or "Not recorded by this pipeline."
+
+
+def _training(manifest: dict[str, Any]) -> str:
+    rows = [f"| {name} | {value} |" for name, value in sorted(manifest["training"].items())]
+    libraries = ", ".join(f"{name} {value}" for name, value in manifest["environment"].items() if value)
+    return "\n".join(["| dial | value |", "| --- | --- |", *rows, "", libraries])
+
+
+def _use(manifest: dict[str, Any]) -> str:
+    name, version = manifest["name"], manifest["version"]
+    form = "merged" if "merged" in manifest["formats"] else sorted(manifest["formats"])[0]
+    folder = f"{name}-{version}-{form}"
+    return (
+        f"```console\n$ tuneline models download {name} --version {version} --format {form}\n```\n\n"
+        "```python\nfrom transformers import pipeline\n\n"
+        f'classify = pipeline("text-classification", model="{folder}", truncation=True, '
+        f"max_length={manifest['max_tokens']})\n```"
+        if form == "merged"
+        else f"```console\n$ tuneline models download {name} --version {version} --format {form}\n```"
+    )

@@ -1,0 +1,94 @@
+"""A version's manifest: every file with its digest, the lineage, the figures and the verdict. Written last."""
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from agents.base.contract import Context, inputs_from
+from agents.export.card import model_card
+from agents.outputs import DatasetOutput, EvaluationOutput, ExportedFile, PreprocessingOutput
+
+SCHEMA = 1
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "tuneline")
+
+
+def write_version(
+    context: Context,
+    name: str,
+    number: int,
+    evaluation: EvaluationOutput,
+    formats: dict[str, list[ExportedFile]],
+) -> str:
+    """Write the card and then the manifest; return the manifest's key."""
+    manifest = _facts(context, name, number, evaluation, formats)
+    card = model_card(manifest, evaluation)
+    manifest["card"] = context.objects.put_artifact(card.encode(), "text/markdown").model_dump()
+    key = f"models/{name}/versions/{number:06d}/manifest.json"
+    context.objects.put_manifest(key, manifest)
+    context.log("version_written", model=name, version=number, verdict=evaluation.verdict)
+    return key
+
+
+def _facts(
+    context: Context, name: str, number: int, evaluation: EvaluationOutput, formats: dict[str, list[ExportedFile]]
+) -> dict[str, Any]:
+    training = evaluation.training
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "version": number,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "job": context.job_id,
+        "node": context.node,
+        "attempt": context.attempt,
+        "pipeline": context.pipeline,
+        "task": training.task,
+        "labels": training.labels,
+        "positive_label": training.positive_label,
+        "max_tokens": training.max_tokens,
+        "formats": {form: [file.model_dump() for file in files] for form, files in formats.items()},
+        "trained_files": [
+            {"path": path, "artifact": artifact.model_dump()} for path, artifact in sorted(training.files.items())
+        ],
+        "base_model": training.base_model,
+        "base_model_fingerprint": training.base_model_fingerprint,
+        "tokenizer_fingerprint": training.tokenizer_fingerprint,
+        "method": training.method,
+        "training": training.resolved,
+        "training_metrics": training.metrics,
+        "training_node": evaluation.training_node,
+        "trainable_parameters": training.trainable_parameters,
+        "total_parameters": training.total_parameters,
+        "seed": training.seed,
+        "metrics": evaluation.metrics,
+        "metric": evaluation.metric,
+        "confusion": evaluation.confusion,
+        "verdict": evaluation.verdict,
+        "reasons": evaluation.reasons,
+        "judged_against": evaluation.champion_version,
+        "champion_metrics": evaluation.champion_metrics,
+        "data": _data(context, evaluation),
+        "environment": _environment(training.resolved),
+    }
+
+
+def _data(context: Context, evaluation: EvaluationOutput) -> dict[str, Any]:
+    facts: dict[str, Any] = {"test_sha256": evaluation.test_sha256, "test_rows": evaluation.test_rows}
+    for dataset in inputs_from(context, "dataset", DatasetOutput):
+        facts |= {"source": dataset.source, "source_sha256": dataset.source_sha256, "rows": dataset.row_count}
+    for prepared in inputs_from(context, "preprocessing", PreprocessingOutput):
+        facts["splits"] = {name: split.row_count for name, split in prepared.splits.items()}
+        facts["split_sha256"] = {name: split.rows.sha256 for name, split in prepared.splits.items()}
+        facts["dropped"], facts["leaked"] = prepared.dropped, prepared.leaked
+    return facts
+
+
+def _environment(resolved: dict[str, Any]) -> dict[str, Any]:
+    found = {"python": platform.python_version(), "platform": platform.platform(), "device": resolved.get("device")}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = None
+    return found
