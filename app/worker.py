@@ -11,6 +11,7 @@ from typing import Any
 from app.settings import Settings
 from app.wiring import Parts, build_parts, worker_name
 from pipelines.engine.attempt import AttemptRunner
+from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.queue import Message, run_worker
 
 
@@ -35,6 +36,7 @@ def work(queues: Sequence[str], *, burst: bool = False) -> None:
     Raises:
         Unavailable: Redis or the object store doesn't answer.
     """
+    configure_process_log()
     parts = _parts()
     parts.check()
     stop = threading.Event()

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 
-import structlog
 import typer
 from pydantic import ValidationError
 from redis import RedisError
@@ -11,6 +10,7 @@ from redis import RedisError
 from agents.base.errors import TunelineError
 from app.cli import jobs, models, servers
 from app.cli.demo import demo
+from pipelines.engine.process_log import configure_process_log
 
 app = typer.Typer(
     help="Fine-tuning as a pipeline: submit a spec, watch it live, get a gated, promoted, served model.",
@@ -29,16 +29,7 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line; every fault is one sentence and a cure, without a traceback."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_process_log()
     try:
         app()
     except TunelineError as fault:

@@ -5,6 +5,7 @@ import threading
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from agents import QUEUES
@@ -68,8 +69,8 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table("", "what", "found", box=None, show_header=False)
         for finding in findings:
             mark = {True: "[green]ok[/]", False: "[red]fault[/]", None: "[yellow]note[/]"}[finding.ok]
-            cure = f"\n[bold]{finding.cure}[/]" if finding.cure and finding.ok is not True else ""
-            table.add_row(mark, finding.name, finding.found + cure)
+            cure = f"\n[bold]{escape(finding.cure)}[/]" if finding.cure and finding.ok is not True else ""
+            table.add_row(mark, finding.name, escape(finding.found) + cure)
         console.print(table)
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)

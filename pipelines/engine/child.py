@@ -23,6 +23,7 @@ from agents.base.errors import StopKind, WorkerLost
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from pipelines.engine.context import AttemptContext
+from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.work import Outcome, run_agent
 
 #: Imported by the forkserver once, so that every child starts with torch at hand.
@@ -143,6 +144,7 @@ def _child_main(pipe: Connection) -> None:
     # Ctrl-C in a terminal reaches every process: the worker alone decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    configure_process_log()
     task = json.loads(pipe.recv_bytes())
     stop: list[StopKind] = []
     threading.Thread(target=_listen, args=(pipe, stop), daemon=True).start()

@@ -76,6 +76,6 @@ def _named(fault: Exception, context: AttemptContext) -> TunelineError:
     frame = traceback.extract_tb(fault.__traceback__)[-1]
     place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
     return AgentFailed(
-        f"'{context.node}' failed unexpectedly in {place}: {type(fault).__name__}: {fault}",
+        f"'{context.node}' failed unexpectedly in {place}: {type(fault).__name__}: {fault}.",
         cure="The worker's own log has the whole trace.",
     )
