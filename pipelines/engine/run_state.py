@@ -143,10 +143,11 @@ class RunState:
                         decision = self._taken(pipe, job, decision, taker, now)
                     champion = self._watched_champion(pipe, decision.promotion)
                     pipe.multi()
+                    if decision.promotion:
+                        # Before the rest, so that the job's last log record is that of its end.
+                        self._promote(pipe, job_id, decision.promotion, champion, now)
                     self._write_states(pipe, job_id, decision.nodes)
                     self._write(pipe, job, decision, now)
-                    if decision.promotion:
-                        self._promote(pipe, job_id, decision.promotion, champion, now)
                     for command in extra:
                         pipe.execute_command(*command)
                     return decision, self._executed(pipe, job, decision)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import threading
 
 #: Threads of tokenizers do not live through a fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -13,3 +14,9 @@ for module in ("torch", "transformers", "peft", "safetensors.torch", "pyarrow.pa
     # A host of light workers has none of these; a heavy agent there says what is missing.
     with contextlib.suppress(ImportError):
         importlib.import_module(module)
+
+with contextlib.suppress(ImportError):
+    from tqdm import tqdm
+
+    # Its own lock is a semaphore of the system's, which agents' processes would leave behind.
+    tqdm.set_lock(threading.RLock())
