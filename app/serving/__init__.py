@@ -1,0 +1,1 @@
+"""Serving: its own process, which answers with what is promoted."""

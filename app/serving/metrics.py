@@ -1,0 +1,28 @@
+"""Figures of serving for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 1024)
+
+
+class ServingMetrics:
+    """Counters of one serving process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.predictions = Counter(
+            "tuneline_predictions", "Texts answered", ["model", "version", "label"], registry=self._registry
+        )
+        self.latency = Histogram(
+            "tuneline_request_seconds", "Time to answer", ["model"], buckets=LATENCY_BUCKETS_S, registry=self._registry
+        )
+        self.batch = Histogram(
+            "tuneline_batch_texts", "Texts in one run", ["model"], buckets=BATCH_BUCKETS, registry=self._registry
+        )
+        self.version = Gauge("tuneline_served_version", "Version served", ["model"], registry=self._registry)
+        self.dropped = Gauge("tuneline_history_dropped", "Predictions not kept in the history", registry=self._registry)
+
+    def render(self) -> bytes:
+        """Return all figures in Prometheus's text form."""
+        return generate_latest(self._registry)

@@ -1,0 +1,75 @@
+"""The gate as a table, and its bootstrap beside scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+
+from agents.gate import Challenger, Comparison, Rules, confusion, judge_challenger, metric_value, worst_difference
+
+RULES = Rules("f1", 0.85, 0.01)
+
+
+def challenger(value: float = 0.9, leaked: int = 0) -> Challenger:
+    return Challenger(value, {"ham": 0.99, "spam": 0.8}, leaked)
+
+
+def champion(worst: float, *, same: bool = False) -> Comparison:
+    return Comparison(3, 0.91, worst, same)
+
+
+@pytest.mark.parametrize(
+    ("rules", "ours", "theirs", "verdict", "words"),
+    [
+        (RULES, challenger(), None, "PROMOTE", "no champion yet"),
+        (RULES, challenger(0.84), None, "REJECT", "f1 0.8400 is below the minimum of 0.85"),
+        (RULES, challenger(0.85), None, "PROMOTE", "reaches the minimum"),
+        (RULES, challenger(leaked=2), None, "HOLD", "2 test rows have near twins"),
+        (RULES, challenger(), champion(-0.01), "PROMOTE", "Not worse: champion v3 has 0.9100"),
+        (RULES, challenger(), champion(-0.02), "HOLD", "at most 0.0200 worse (margin 0.01)"),
+        (RULES, challenger(), champion(0.0, same=True), "HOLD", "same weights as champion v3"),
+        (RULES, challenger(0.5), champion(0.1), "REJECT", "below the minimum"),
+        (Rules("f1", 0.85, 0.01, {"spam": 0.9}), challenger(), None, "REJECT", "Recall of 'spam' is 0.8000"),
+    ],
+)
+def test_verdicts(rules: Rules, ours: Challenger, theirs: Comparison | None, verdict: str, words: str) -> None:
+    found, reasons = judge_challenger(rules, ours, theirs)
+
+    assert found == verdict
+    assert words in " ".join(reasons)
+
+
+def rows(seed: int, flips: float, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 2, count)
+    return labels, np.where(draw.random(count) < flips, 1 - labels, labels)
+
+
+def test_a_model_beside_itself_is_never_worse() -> None:
+    labels, predicted = rows(1, 0.1)
+
+    assert worst_difference(labels, predicted, predicted, "f1", 1, 2) == 0.0
+
+
+def test_a_clearly_worse_model_is_seen_and_a_clearly_better_one_too() -> None:
+    labels, good = rows(1, 0.05)
+    _, bad = rows(1, 0.3)
+
+    assert worst_difference(labels, bad, good, "f1", 1, 2) < -0.15
+    assert worst_difference(labels, good, bad, "f1", 1, 2) > 0.1
+
+
+def test_metrics_are_those_of_scikit_learn() -> None:
+    labels, predicted = rows(2, 0.2)
+    matrix = confusion(labels, predicted, 2)
+
+    assert metric_value(matrix, "accuracy", 1) == pytest.approx(accuracy_score(labels, predicted))
+    assert metric_value(matrix, "f1", 1) == pytest.approx(f1_score(labels, predicted))
+    assert metric_value(matrix, "macro_f1", 1) == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert metric_value(matrix, "precision", 0) == pytest.approx(precision_score(labels, predicted, pos_label=0))
+    assert metric_value(matrix, "recall", 0) == pytest.approx(recall_score(labels, predicted, pos_label=0))
+
+
+def test_a_label_nobody_has_or_names_scores_zero() -> None:
+    matrix = confusion(np.array([0, 0]), np.array([0, 0]), 2)
+
+    assert [metric_value(matrix, metric, 1) for metric in ("f1", "precision", "recall")] == [0.0, 0.0, 0.0]
