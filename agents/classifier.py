@@ -1,5 +1,6 @@
 """A classifier in memory: files become `predict(texts)`. Evaluation measures with it what serving serves with it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,10 @@ def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *
     tokenizer = load_tokenizer(folder)
     model = load_classifier_base(base, labels, "float32", cache_dir=cache_dir, pad_token_id=tokenizer.pad_token_id)
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder))
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a property by its old name.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+            adapted = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError) as fault:
         first_line = str(fault).strip().partition("\n")[0]
         raise InvalidModel(f"The adapter doesn't fit its base model: {first_line}") from fault

@@ -32,6 +32,7 @@ EVENT_STATUS = {
     "worker_lost": "retrying",
     "node_handed_back": "waiting",
 }
+BRIEF_CHARACTERS = 160
 JOB_EVENTS = {"job_completed": "completed", "job_failed": "failed", "job_cancelled": "cancelled"}
 
 
@@ -132,4 +133,6 @@ def _note(event: str, fields: dict[str, Any]) -> str:
 
 
 def _brief(fields: dict[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in fields.items() if not isinstance(value, dict | list))[:160]
+    shown = ((key, value) for key, value in fields.items() if not isinstance(value, dict | list))
+    text = " ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in shown)
+    return text if len(text) <= BRIEF_CHARACTERS else text[: BRIEF_CHARACTERS - 3] + "..."

@@ -59,7 +59,7 @@ class Reconciler:
     cache_dir: Path
     load: Callable[[Path, list[str], int], LoadedClassifier] = load_merged
     served: dict[str, Served] = field(default_factory=dict)
-    on_switch: Callable[[Served], None] = lambda served: None
+    on_switch: Callable[[Served], None] = lambda _: None
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
 
     def run(self, stop: threading.Event) -> None:

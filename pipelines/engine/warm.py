@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import threading
 
@@ -9,6 +10,8 @@ import threading
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+#: It says at import that a faster kernel could be fetched, which no worker does.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 for module in ("torch", "transformers", "peft", "safetensors.torch", "pyarrow.parquet", "sklearn.metrics"):
     # A host of light workers has none of these; a heavy agent there says what is missing.

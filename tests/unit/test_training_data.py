@@ -35,7 +35,7 @@ def test_pieces_hold_every_row_once_and_never_more_than_fit(lengths: list[int], 
     assert all(0 < len(part) <= at_most for part in parts)
 
 
-@given(lengths=LENGTHS, at_most=st.integers(1, 20), start=st.integers(0, 500))
+@given(lengths=LENGTHS, at_most=st.sampled_from([1, 2, 5, 8, 16, 24]), start=st.integers(0, 500))
 def test_pieces_never_cost_more_than_equal_cuts_of_the_sorted_rows(
     lengths: list[int], at_most: int, start: int
 ) -> None:
@@ -46,9 +46,16 @@ def test_pieces_never_cost_more_than_equal_cuts_of_the_sorted_rows(
 
 
 def test_pieces_stay_whole_where_starting_a_pass_costs_more_than_padding() -> None:
-    lengths = np.array([4, 100, 5, 90])
-    assert len(pieces(np.arange(4), lengths, at_most=4, start_cost_tokens=10_000)) == 1
-    assert [list(part) for part in pieces(np.arange(4), lengths, at_most=4, start_cost_tokens=20)] == [[0, 2], [3, 1]]
+    lengths = np.array([4, 100] * 8)
+    assert len(pieces(np.arange(16), lengths, at_most=16, start_cost_tokens=10_000)) == 1
+    short, long = pieces(np.arange(16), lengths, at_most=16, start_cost_tokens=20)
+    assert (set(lengths[short]), set(lengths[long])) == ({4}, {100})
+
+
+@given(lengths=LENGTHS, start=st.integers(0, 500))
+def test_pieces_but_the_last_have_whole_multiples_of_eight_rows(lengths: list[int], start: int) -> None:
+    parts = pieces(np.arange(len(lengths)), np.array(lengths), at_most=16, start_cost_tokens=start)
+    assert all(len(part) % 8 == 0 for part in parts[:-1])
 
 
 def test_collate_pads_to_the_longest_row_rounded_up_to_eight() -> None:

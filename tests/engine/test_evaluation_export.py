@@ -1,0 +1,160 @@
+"""Evaluation and export on tiny real models: what is measured is what is exported and served."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.base.errors import InvalidData
+from agents.classifier import LoadedClassifier, fetch, load_adapter, load_merged
+from agents.evaluation import EvaluationAgent, EvaluationConfig
+from agents.export import ExportAgent, ExportConfig
+from agents.outputs import EvaluationOutput, ExportOutput
+from agents.training import TrainingConfig
+from tests.conftest import MINILM, AgentBench
+from tests.models import LABELS, TEXTS, preprocessing_output, training_output, write_adapter, write_tiny_base
+
+
+@pytest.fixture
+def base(bench: AgentBench) -> Path:
+    minilm = bench.context("x").sources.local(MINILM, "model")
+    return write_tiny_base(bench.work_dir / "base", minilm)
+
+
+def evaluated(
+    bench: AgentBench, base: Path, config: dict[str, Any], *, adapter: dict[str, Any] | None = None, **context: Any
+) -> EvaluationOutput:
+    folder = write_adapter(bench.work_dir / "adapter", base, **(adapter or {}))
+    inputs = {
+        "preprocessing": preprocessing_output(bench.objects, base, bench.work_dir / "rows"),
+        "training": training_output(bench.objects, base, folder),
+    }
+    return EvaluationAgent().run(EvaluationConfig(**config), bench.context("evaluation", inputs, **context))
+
+
+def exported(bench: AgentBench, base: Path, evaluation: EvaluationOutput, version: int = 1) -> ExportOutput:
+    inputs = {
+        "preprocessing": preprocessing_output(bench.objects, base, bench.work_dir / "rows"),
+        "evaluation": evaluation,
+    }
+    return ExportAgent().run(ExportConfig(), bench.context("export", inputs, version=version))
+
+
+def test_a_model_that_says_spam_to_all_is_measured_so(bench: AgentBench, base: Path) -> None:
+    found = evaluated(bench, base, {"minimum": 0.6}, adapter={"spam_bias": 50.0})
+
+    assert found.confusion == [[0, 20], [0, 20]]
+    assert found.metrics["accuracy"] == 0.5
+    assert (found.metrics["recall"], found.metrics["precision"]) == (1.0, 0.5)
+    assert found.metrics["f1"] == pytest.approx(2 / 3)
+    assert found.verdict == "PROMOTE"
+    predictions = bench.objects.get_json(found.predictions)
+    assert {row["predicted"] for row in predictions} == {"spam"}
+    assert [row["row"] for row in predictions] == list(range(1, 41))
+
+
+def test_below_the_minimum_is_rejected_with_the_figure(bench: AgentBench, base: Path) -> None:
+    found = evaluated(bench, base, {"minimum": 0.7}, adapter={"spam_bias": 50.0})
+
+    assert found.verdict == "REJECT"
+    assert found.reasons == ["f1 0.6667 is below the minimum of 0.7."]
+
+
+def test_a_positive_label_that_is_none_is_refused(bench: AgentBench, base: Path) -> None:
+    with pytest.raises(InvalidData, match="the rows have ham, spam"):
+        evaluated(bench, base, {"positive_label": "junk"})
+
+
+def test_the_best_of_several_trainings_is_chosen_by_validation(bench: AgentBench, base: Path) -> None:
+    folder = write_adapter(bench.work_dir / "adapter", base, spam_bias=50.0)
+    inputs = {"preprocessing": preprocessing_output(bench.objects, base, bench.work_dir / "rows")}
+    context = bench.context("evaluation", inputs)
+    trainings = [
+        {"node": f"training[lora.r={r}]", "agent": "training", "output": training.model_dump(mode="json")}
+        for r, f1 in ((8, 0.7), (16, 0.9), (32, 0.8))
+        if (
+            training := training_output(
+                bench.objects, base, folder, metrics={"validation_f1": f1, "validation_loss": 1.0}
+            )
+        )
+    ]
+    context.inputs = (*context.inputs, *(type(context.inputs[0])(**given) for given in trainings))
+
+    found = EvaluationAgent().run(EvaluationConfig(minimum=0.1), context)
+
+    assert found.training_node == "training[lora.r=16]"
+    assert "training_chosen" in bench.events()
+
+
+def test_the_champion_is_scored_on_the_same_rows_and_equal_weights_are_held(bench: AgentBench, base: Path) -> None:
+    first = evaluated(bench, base, {"minimum": 0.1}, adapter={"spam_bias": 50.0})
+    manifest = bench.objects.get_manifest(exported(bench, base, first).manifest_key)
+    again = evaluated(bench, base, {"minimum": 0.1}, adapter={"spam_bias": 50.0}, champion=manifest)
+    worse = evaluated(bench, base, {"minimum": 0.0}, adapter={"spam_bias": -50.0}, champion=manifest)
+
+    assert again.champion_metrics == again.metrics == first.metrics
+    assert (again.verdict, again.champion_version) == ("HOLD", 1)
+    assert "same weights as champion v1" in again.reasons[1]
+    assert worse.verdict == "HOLD"
+    assert "champion v1 has 0.6667 on the same test rows" in worse.reasons[1]
+
+
+def test_an_export_answers_as_the_trained_model_does(bench: AgentBench, base: Path) -> None:
+    evaluation = evaluated(bench, base, {"minimum": 0.0})
+    found = exported(bench, base, evaluation)
+    loaded: list[LoadedClassifier] = []
+    for form in ("adapter", "merged"):
+        files = {file.path: file.artifact for file in found.formats[form]}
+        folder = fetch(bench.objects, files, bench.work_dir / f"out-{form}")
+        if form == "merged":
+            loaded.append(load_merged(folder, LABELS, 32))
+        else:
+            loaded.append(load_adapter(folder, base, LABELS, 32, cache_dir=bench.work_dir))
+    ours, theirs = (model.predict(TEXTS) for model in loaded)
+
+    assert [answer.label for answer in ours] == [answer.label for answer in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.scores == pytest.approx(other.scores, abs=1e-5)
+    assert all(
+        file.path.endswith((".safetensors", ".json", ".txt")) for files in found.formats.values() for file in files
+    )
+
+
+def test_a_manifest_holds_the_lineage_and_the_card_its_facts(bench: AgentBench, base: Path) -> None:
+    evaluation = evaluated(bench, base, {"minimum": 0.0})
+    found = exported(bench, base, evaluation, version=7)
+    manifest = bench.objects.get_manifest(found.manifest_key)
+    card = bench.objects.get_artifact(type(evaluation.predictions)(**manifest["card"])).decode()
+
+    assert found.manifest_key == "models/spam/versions/000007/manifest.json"
+    assert (manifest["version"], manifest["verdict"], manifest["labels"]) == (7, evaluation.verdict, LABELS)
+    assert manifest["data"]["test_sha256"] == evaluation.test_sha256
+    assert manifest["environment"]["torch"]
+    assert card.startswith("---\nbase_model:")
+    assert f"| f1 | {evaluation.metrics['f1']:.4f} |" in card
+    assert evaluation.test_sha256 in card
+
+
+def test_predictions_come_in_the_order_of_the_texts_whatever_the_batches(bench: AgentBench, base: Path) -> None:
+    folder = write_adapter(bench.work_dir / "adapter", base)
+    model = load_adapter(folder, base, LABELS, 32, cache_dir=bench.work_dir)
+    texts = ["a", "a much longer text than the others are " * 5, "b c", "", *TEXTS[:9]]
+    whole, single = model.predict(texts, batch_size=4), [model.predict([text])[0] for text in texts]
+
+    for one, other in zip(whole, single, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+        assert sum(one.scores.values()) == pytest.approx(1.0, abs=1e-6)
+    assert model.predict([]) == []
+
+
+def test_checks_at_submit_find_what_does_not_fit() -> None:
+    full = TrainingConfig(model="package://a/b", method="full")
+    faults = ExportAgent.check(
+        ExportConfig(model_name="spam"), {"training": full, "evaluation": EvaluationConfig(model_name="other")}
+    )
+
+    assert any("trains the whole model" in fault for fault in faults)
+    assert any("compares with 'other'" in fault for fault in faults)
+    assert EvaluationAgent.check(EvaluationConfig(recall_floors={"spam": 2}), {}) == [
+        "recall_floors.spam must lie between 0 and 1"
+    ]
