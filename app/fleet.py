@@ -16,14 +16,12 @@ from redis import RedisError
 
 from app.settings import Settings
 from app.wiring import Parts
-from app.worker import work_in_fleet
+from app.worker import STOP_SLACK_S, work_in_fleet
 from pipelines.engine import keys
 from pipelines.engine.child import WARM_MODULES
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
-#: Past the grace time of its agent a worker still has to report.
-STOP_SLACK_S = 10.0
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from functools import cache
 from multiprocessing.connection import Connection
@@ -11,8 +12,12 @@ from typing import Any
 from app.settings import Settings
 from app.wiring import Parts, build_parts, worker_name
 from pipelines.engine.attempt import AttemptRunner
+from pipelines.engine.child import share_forkserver
 from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.queue import Message, run_worker
+
+#: Past the grace time of its agent a worker still has to report.
+STOP_SLACK_S = 10.0
 
 
 @cache
@@ -56,12 +61,17 @@ def work_in_fleet(queues: Sequence[str], environment: dict[str, str], alive: Con
     # Ctrl-C in a terminal reaches its whole process group: the fleet alone decides what becomes of its workers.
     os.setpgrp()
     os.environ.update(environment)
-    threading.Thread(target=_stop_without, args=(alive,), daemon=True).start()
+    share_forkserver()
+    patience_s = _parts().settings.stop_grace_s + STOP_SLACK_S
+    threading.Thread(target=_stop_without, args=(alive, patience_s), daemon=True).start()
     work(queues)
 
 
-def _stop_without(alive: Connection) -> None:
+def _stop_without(alive: Connection, patience_s: float) -> None:
+    """End this worker once the fleet's end of the pipe is closed: gently, then firmly."""
     try:
         alive.recv_bytes()
     except (EOFError, OSError):
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(patience_s)
+        os._exit(1)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -31,16 +32,29 @@ WARM_MODULES = ["pipelines.engine.warm"]
 POLL_S = 0.1
 
 
-def warm_up() -> None:
-    """Start the forkserver of this process and its children, with the heavy libraries imported."""
-    multiprocessing.set_forkserver_preload(WARM_MODULES)
-    process = multiprocessing.get_context("forkserver").Process(target=_nothing)
-    process.start()
-    process.join()
+def share_forkserver() -> None:
+    """In a process that came from a forkserver: have its own children come from that one too.
+
+    CPython means it so (`ForkServer.ensure_running` says "a child process will just reuse the forkserver
+    started by its parent") but starts a new one, without the modules that the first has imported.
+    """
+    server: Any = forkserver._forkserver
+    if server._forkserver_address is not None:
+        server.ensure_running = resource_tracker.ensure_running
 
 
-def _nothing() -> None:
-    """Do nothing: starting it starts the forkserver."""
+def _started(target: Callable[[Connection], None], pipe: Connection) -> BaseProcess:
+    """Start a process from the forkserver; from a new one if the shared one has died."""
+    context = multiprocessing.get_context("forkserver")
+    process = context.Process(target=target, args=(pipe,), daemon=False)
+    try:
+        process.start()
+    except (ConnectionError, FileNotFoundError):
+        vars(forkserver._forkserver).pop("ensure_running", None)
+        context.set_forkserver_preload(WARM_MODULES)
+        process = context.Process(target=target, args=(pipe,), daemon=False)
+        process.start()
+    return process
 
 
 @dataclass
@@ -62,8 +76,7 @@ class AgentProcess:
     def run(self) -> Outcome:
         """Run the agent to its end and return what became of it. Its process is gone on return."""
         ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("forkserver").Process(target=_child_main, args=(theirs,), daemon=False)
-        process.start()
+        process = _started(_child_main, theirs)
         theirs.close()
         with _ended(process), ours:
             ours.send_bytes(json.dumps(_task(self.agent_path, self.config, self.context)).encode())

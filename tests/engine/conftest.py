@@ -32,6 +32,7 @@ def settings(
         "S3_SECRET_KEY": "test-secret",
         "S3_BUCKET": objects.bucket,
         "STATE_DIR": str(tmp_path / "state"),
+        "DATA_ROOTS": str(tmp_path),
         "AGENTS": ",".join(f"{name}={TEST_AGENTS[name].path}" for name in NAMES),
         "LEASE_TTL_S": "1.0",
         "LEASE_RENEW_S": "0.1",

@@ -1,0 +1,186 @@
+"""The whole way as a user goes it: `tuneline up` in one terminal, the SDK in another, real models, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.cli.jobs import read_spec
+from app.client import ApiError, Client
+from app.embedded import free_port
+
+pytestmark = pytest.mark.slow
+PATIENCE_S = 240.0
+
+
+class Terminal:
+    """One `tuneline up` with its own state folder and ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.api_port, self.serving_port = free_port(), free_port()
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TUNELINE_")},
+            "TUNELINE_STATE_DIR": str(folder),
+            "TUNELINE_API_PORT": str(self.api_port),
+            "TUNELINE_SERVING_PORT": str(self.serving_port),
+            "TUNELINE_API_URL": f"http://127.0.0.1:{self.api_port}",
+            "TUNELINE_SERVING_URL": f"http://127.0.0.1:{self.serving_port}",
+            "TUNELINE_LEASE_TTL_S": "3",
+        }
+        self.client = Client(f"http://127.0.0.1:{self.api_port}", f"http://127.0.0.1:{self.serving_port}")
+        self.process: subprocess.Popen[str] | None = None
+
+    def up(self) -> None:
+        """Start the stack and return once it says that it is ready."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "up"], env=self.environment, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith("Next"):
+                return
+        raise AssertionError("tuneline up ended before it was ready")
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C; return the exit code."""
+        assert self.process
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every living process that belongs to this stack, by its state folder in the environment."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TUNELINE_STATE_DIR") == str(self.folder):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the command line to its end."""
+        command = [sys.executable, "-m", "app.cli", *arguments]
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    found = Terminal(tmp_path_factory.mktemp("stack"))
+    found.up()
+    yield found
+    if found.process and found.process.poll() is None:
+        assert found.interrupt() == 0
+    assert found.processes() == []
+
+
+def quick_spam(**training: Any) -> dict[str, Any]:
+    """Return the shipped spec, trained for less long and judged less strictly."""
+    spec: dict[str, Any] = read_spec("spam")
+    spec["nodes"]["training"]["config"] |= {"epochs": 1, "save_steps": 5, **training}
+    spec["nodes"]["evaluation"]["config"]["minimum"] = 0.0
+    return spec
+
+
+def followed(client: Client, job_id: str, until: str) -> dict[str, Any]:
+    """Return the first record of an event."""
+    return next(record for record in client.follow(job_id) if record["event"] == until)
+
+
+def test_a_spec_becomes_a_served_model_also_when_its_worker_is_killed(terminal: Terminal) -> None:
+    job = terminal.client.submit(quick_spam())
+    followed(terminal.client, job["id"], "checkpoint_saved")
+    worker = terminal.client.job(job["id"])["nodes"]["training"]["worker"]
+    os.kill(int(worker.rpartition("-")[2]), signal.SIGKILL)
+    records = list(terminal.client.follow(job["id"]))
+    ended = terminal.client.job(job["id"])
+
+    assert ended["status"] == "completed"
+    assert ended["nodes"]["training"]["attempt"] == 2
+    assert "worker_lost" in [record["event"] for record in records]
+    assert "resumed" in [record["event"] for record in records]
+    assert terminal.client.model("spam")["aliases"] == {"champion": 1}
+    wait_until_served(terminal, 1)
+    answers = terminal.client.predict_many("spam", ["You WON a prize! Call 80099 now to claim", "see you at six, love"])
+    assert [answer["version"] for answer in answers] == [1, 1]
+
+
+def test_the_command_line_tells_the_same_story(terminal: Terminal, tmp_path: Path) -> None:
+    listed = terminal.run("models", "--json")
+    assert json.loads(listed.stdout)[0]["aliases"] == {"champion": 1}
+    fetched = terminal.run("models", "download", "spam", "--format", "adapter", "--to", str(tmp_path / "out"))
+    assert fetched.returncode == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (tmp_path / "out" / "adapter_model.safetensors").stat().st_size > 1000
+    assert manifest["version"] == 1
+    answer = terminal.run("predict", "spam", "free prize, call now", "--json")
+    assert set(json.loads(answer.stdout)[0]) >= {"label", "confidence", "version"}
+    jobs = terminal.run("jobs", "--json")
+    log = terminal.run("logs", json.loads(jobs.stdout)[0]["id"])
+    assert "job_completed" in log.stdout
+
+
+def test_faults_reach_a_user_without_a_traceback(terminal: Terminal, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: x\nnodes:\n  a: {agent: datset, config: {}}\n  b: {agent: dataset, needs: [c], conf: 1}\n")
+    for arguments in (("run", str(bad)), ("run", "nowhere.yaml"), ("jobs", "job_x"), ("predict", "nobody", "x")):
+        found = terminal.run(*arguments)
+        assert found.returncode == 1, arguments
+        assert "error: " in found.stderr
+        assert "Traceback" not in found.stderr + found.stdout
+    assert "nodes.a.agent: no agent 'datset'; did you mean 'dataset'?" in terminal.run("run", str(bad)).stderr
+
+
+def test_the_same_spec_again_hits_the_cache_up_to_the_gate(terminal: Terminal) -> None:
+    job = terminal.client.submit(quick_spam())
+    list(terminal.client.follow(job["id"]))
+    nodes = terminal.client.job(job["id"])["nodes"]
+
+    assert [nodes[name]["status"] for name in ("dataset", "validation", "preprocessing", "training")] == ["cached"] * 4
+    assert nodes["evaluation"]["output"]["verdict"] == "HOLD"
+    assert terminal.client.model("spam")["aliases"] == {"champion": 1}
+
+
+def test_ctrl_c_in_the_middle_loses_nothing_and_the_next_start_goes_on(terminal: Terminal) -> None:
+    job = terminal.client.submit(quick_spam(seed=7, epochs=2))
+    followed(terminal.client, job["id"], "checkpoint_saved")
+
+    assert terminal.interrupt() == 0
+    assert terminal.processes() == []
+    terminal.up()
+    list(terminal.client.follow(job["id"]))
+
+    ended = terminal.client.job(job["id"])
+    assert ended["status"] == "completed"
+    assert ended["nodes"]["training"]["attempt"] == 2
+    with pytest.raises(ApiError):
+        terminal.client.cancel(job["id"])
+
+
+def test_a_second_stack_in_the_same_folder_is_refused(terminal: Terminal) -> None:
+    found = terminal.run("up")
+
+    assert found.returncode == 1
+    assert "runs already" in found.stderr
+
+
+def wait_until_served(terminal: Terminal, version: int) -> None:
+    """Return once serving answers with a version."""
+    pause, tries = threading.Event(), int(PATIENCE_S / 0.2)
+    for _ in range(tries):
+        if terminal.client.serving_health()["models"].get("spam") == version:
+            return
+        pause.wait(0.2)
+    raise AssertionError(f"serving never had version {version}")
