@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,7 @@ def load_classifier_and_new_modules(
     from transformers import AutoModelForSequenceClassification
 
     folder = model_folder(path, cache_dir)
-    with _load_faults(path), torch.random.fork_rng(devices=[]), _quiet():
+    with _load_faults(path), torch.random.fork_rng(devices=[]), quiet_libraries():
         torch.manual_seed(seed)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
@@ -112,7 +113,7 @@ def _convert_gguf(path: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch, _load_faults(path):
-        with _quiet():
+        with quiet_libraries():
             loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
             # A model that was read from GGUF refuses to be saved: its weights go into one made from its config.
             plain = AutoModelForCausalLM.from_config(loaded.config)
@@ -153,15 +154,18 @@ def _load_faults(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' bars and notes about new heads off the worker's output."""
+def quiet_libraries() -> Iterator[None]:
+    """Keep the libraries' bars, notes about new heads and warnings to each other off the worker's output."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a property by its old name.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is", category=FutureWarning)
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

@@ -19,7 +19,7 @@ SPAM = "Free prize {i}! Call now to claim your cash reward"
 HAM = "See you at home around {i}, bring some milk please" + " and bread" * 3
 
 
-def small_model(folder: Path, *, layers: int = 2, width: int = 32) -> Path:
+def small_model(folder: Path, *, layers: int = 2, width: int = 64) -> Path:
     """Write MiniLM's own architecture and tokenizer with few, random weights to `folder`."""
     import torch
     from transformers import AutoConfig, AutoModel

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Lengths are rounded up to this: matrix kernels are fastest on full vectors.
 PAD_MULTIPLE = 8
+#: So are the rows of a piece: a CPU's matrix library compiles a kernel for every new number of tokens.
+ROW_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,20 @@ def pieces(indices: "np.ndarray", lengths: "np.ndarray", *, at_most: int, start_
 
     order = indices[np.argsort(lengths[indices], kind="stable")]
     widths = padded(lengths[order])
-    # costs[i]: of the first i rows; starts[i]: where the last piece of the best cut of them begins.
-    costs, starts = np.zeros(len(order) + 1), np.zeros(len(order) + 1, np.int64)
-    for end in range(1, len(order) + 1):
-        begins = np.arange(max(0, end - at_most), end)
-        candidates = costs[begins] + start_cost_tokens + (end - begins) * widths[end - 1]
-        best = int(candidates.argmin())
-        costs[end], starts[end] = candidates[best], begins[best]
+    grain = min(ROW_MULTIPLE, at_most)
+    ends = [*range(grain, len(order), grain), len(order)]
+    # best[i]: least cost of the first i rows, and where the last piece of that cut begins.
+    best: dict[int, tuple[int, int]] = {0: (0, 0)}
+    for end in ends:
+        begins = [begin for begin in (0, *ends) if max(0, end - at_most) <= begin < end]
+        costs = [best[begin][0] + start_cost_tokens + (end - begin) * int(widths[end - 1]) for begin in begins]
+        cheapest = int(np.argmin(costs))
+        best[end] = (costs[cheapest], begins[cheapest])
     cuts, end = [], len(order)
     while end:
-        cuts.append(order[starts[end] : end])
-        end = int(starts[end])
+        begin = best[end][1]
+        cuts.append(order[begin:end])
+        end = begin
     return cuts[::-1]
 
 

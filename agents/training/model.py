@@ -1,9 +1,6 @@
 """The model to train: base weights from files, in 4 bits for QLoRA, with its adapter attached; and its files."""
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agents.base.contract import Artifact
 from agents.base.errors import InvalidSpec
 from agents.base.objects import ObjectStore
-from agents.models import load_classifier_and_new_modules
+from agents.models import load_classifier_and_new_modules, quiet_libraries
 from agents.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -32,7 +29,6 @@ class Placement:
     device: "torch.device"
     autocast: bool
     """Matrix products in bfloat16."""
-    base_dtype: "torch.dtype"
     attention: str
     start_cost_tokens: int
     """What one pass through the model costs before its first token, in tokens."""
@@ -41,7 +37,6 @@ class Placement:
         return {
             "device": self.device.type,
             "precision": "bf16" if self.autocast else "fp32",
-            "base_dtype": str(self.base_dtype).removeprefix("torch."),
             "attention": self.attention,
         }
 
@@ -52,13 +47,9 @@ def choose_placement(config: TrainingConfig) -> Placement:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     autocast = config.precision == "bf16" or (config.precision == "auto" and _has_bf16(device))
-    # Frozen weights in bfloat16 halve a GPU's memory; on a CPU they gain nothing, and trained ones need float32.
-    small_base = autocast and device.type == "cuda" and config.method != "full"
     # PyTorch's fused attention for CPUs is slow backwards on short rows: 41 % of a step on rows of 25 tokens.
     attention = "eager" if device.type == "cpu" else "sdpa"
-    return Placement(
-        device, autocast, torch.bfloat16 if small_base else torch.float32, attention, START_COST_TOKENS[device.type]
-    )
+    return Placement(device, autocast, attention, START_COST_TOKENS[device.type])
 
 
 def build_model(
@@ -73,7 +64,7 @@ def build_model(
     model, new_modules = load_classifier_and_new_modules(
         path,
         labels,
-        placement.base_dtype,
+        "float32",
         cache_dir=cache_dir,
         pad_token_id=pad_token_id,
         seed=config.seed,
@@ -82,6 +73,8 @@ def build_model(
     )
     if config.method != "full":
         model = _with_adapter(model, config, new_modules)
+        if placement.autocast:
+            _spare_casts(model)
     if not config.keeps_base_dropout:
         _switch_off_dropout(model)
     if config.method != "qlora":
@@ -160,9 +153,10 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
         modules_to_save=whole or None,
     )
     try:
-        with _known_warnings():
+        with quiet_libraries():
             if config.method == "qlora":
                 model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+                _keep_training_layout(model)
             adapted: PreTrainedModel = get_peft_model(model, settings)
     except ValueError as fault:
         raise InvalidSpec(
@@ -173,6 +167,13 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
     return adapted
 
 
+def _keep_training_layout(model: "PreTrainedModel") -> None:
+    """On CPUs bitsandbytes repacks 4-bit weights at the first validation, and no gradient passes through them then."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def _check_whole_modules(model: "PreTrainedModel", names: list[str]) -> None:
     known = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if unknown := sorted(set(names) - known):
@@ -180,6 +181,19 @@ def _check_whole_modules(model: "PreTrainedModel", names: list[str]) -> None:
             f"lora.train_modules names modules that this model lacks: {', '.join(unknown)}.",
             cure="Leave them out.",
         )
+
+
+def _spare_casts(model: "PreTrainedModel") -> None:
+    """Leave out conversions that autocast makes or undoes: frozen weights to bfloat16 in every pass (stored so they
+    take half the memory too), and the adapter's inputs to float32 and back."""
+    import torch
+
+    for module in model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
+        frozen = isinstance(module, torch.nn.Linear) and not module.weight.requires_grad
+        if frozen and module.weight.is_floating_point():
+            module.to(torch.bfloat16)
 
 
 def _switch_off_dropout(model: "PreTrainedModel") -> None:
@@ -200,11 +214,3 @@ def _sort_lists(path: Path) -> None:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             settings[key] = sorted(value)
     path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
-
-
-@contextmanager
-def _known_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # PEFT asks transformers for a property by its old name.
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-        yield

@@ -203,6 +203,16 @@ def test_full_training_gives_a_whole_model_that_loads_by_itself(
     assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": "ham", "1": "spam"}
 
 
+def test_qlora_trains_a_float_adapter_over_a_base_in_four_bits(
+    bench: AgentBench, train: Callable[..., TrainingOutput]
+) -> None:
+    output = train(method="qlora", epochs=4)
+    curve = losses(bench, output)
+    assert "adapter_model.safetensors" in output.files
+    assert output.trainable_parameters < output.total_parameters
+    assert curve[24] < curve[1]
+
+
 def test_early_stopping_keeps_the_best_weights(bench: AgentBench, train: Callable[..., TrainingOutput]) -> None:
     output = train(epochs=30, early_stopping_patience=2)
     curve = bench.objects.get_json(output.curve)
