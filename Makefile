@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,embedded,dev
+BENCHMARKS := orchestration training recipe
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -45,8 +46,8 @@ check: lint types layers compose test ## all of the above, as the CI does
 
 # One after another: two at once would measure each other.
 bench: $(INSTALLED) ## every benchmark, small
-	@set -e; for program in $$(ls benchmarks/*.py | grep -v '/_'); do \
-		echo "== $$program"; $(BIN)/python "$$program" --small; done
+	@set -e; for program in $(BENCHMARKS); do \
+		echo "== $$program"; $(BIN)/python -m benchmarks.$$program --small; done
 
 settings: $(INSTALLED) ## docs/settings.md anew from app/settings.py
 	$(BIN)/python -m tests.docs.settings_page > docs/settings.md

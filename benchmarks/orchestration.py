@@ -1,6 +1,6 @@
 """Time per node of graphs that do nothing, beside raw RQ in the same run: what the engine itself costs.
 
-    python benchmarks/orchestration.py [--small] [--repetitions 5]
+    python -m benchmarks.orchestration [--small] [--repetitions 5]
 
 Both sides have two worker processes on one Valkey, once with an append-only file and once without.
 Tuneline keeps state, fencing tokens, leases and logs on.

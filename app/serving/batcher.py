@@ -1,33 +1,39 @@
-"""Dynamic batching: requests that come while the model is busy share its next run. A lone request never waits."""
+"""Dynamic batching: texts that come while the model is busy share its next run. A lone request never waits."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from agents.base.errors import Overloaded
+from agents.base.errors import Overloaded, Unavailable
 
+SourceT = TypeVar("SourceT")
 AnswerT = TypeVar("AnswerT")
 BATCH_MOST = 64
 WAITING_MOST = 1024
 
 
 @dataclass
-class _Request(Generic[AnswerT]):
+class _Request(Generic[SourceT, AnswerT]):
+    source: SourceT
     texts: Sequence[str]
-    answers: "asyncio.Future[list[AnswerT]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answers: "asyncio.Future[list[AnswerT]]"
+    taken: int = 0
+    found: list[AnswerT] = field(default_factory=list)
 
 
-class Batcher(Generic[AnswerT]):
-    """Runs `predict` in one thread of its own, on as many waiting texts at once as fit.
+class Batcher(Generic[SourceT, AnswerT]):
+    """Runs `predict(source, texts)` in one thread of its own, on as many waiting texts at once as fit.
 
-    `predict` is asked for each batch anew, so what it calls may be switched between two batches.
+    Requests of different sources never share a run, and each is answered by its own source alone, so that the
+    source may be switched between two requests. A request larger than a batch gives way after each of its pieces.
     """
 
     def __init__(
         self,
-        predict: Callable[[list[str]], list[AnswerT]],
+        predict: Callable[[SourceT, list[str]], list[AnswerT]],
         *,
         batch_most: int = BATCH_MOST,
         waiting_most: int = WAITING_MOST,
@@ -35,51 +41,90 @@ class Batcher(Generic[AnswerT]):
         self._predict = predict
         self._batch_most = batch_most
         self._waiting_most = waiting_most
-        self._waiting: list[_Request[AnswerT]] = []
+        self._waiting: deque[_Request[SourceT, AnswerT]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._closed = False
 
-    async def ask(self, texts: Sequence[str]) -> list[AnswerT]:
+    @property
+    def waiting(self) -> int:
+        """How many texts wait for a run."""
+        return sum(len(request.texts) - request.taken for request in self._waiting)
+
+    async def ask(self, source: SourceT, texts: Sequence[str]) -> list[AnswerT]:
         """Return an answer for each text, in their order.
 
         Raises:
             Overloaded: too many texts wait already.
+            Unavailable: the process is being shut down.
         """
-        if sum(len(request.texts) for request in self._waiting) + len(texts) > self._waiting_most and self._waiting:
-            raise Overloaded(f"{self._waiting_most} texts wait already.", cure="Come back in a second.")
-        request = _Request[AnswerT](texts)
+        if self._closed:
+            raise _closing()
+        if self._waiting and self.waiting + len(texts) > self._waiting_most:
+            raise Overloaded(
+                f"{self.waiting} texts wait already; {self._waiting_most} may.", cure="Come back in a second."
+            )
+        request = _Request[SourceT, AnswerT](source, texts, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         return await request.answers
 
-    def close(self) -> None:
-        """Let the batch that runs end, and take no more."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+    async def close(self) -> None:
+        """Let the run that is under way end; refuse what waits and what comes."""
+        self._closed = True
+        for request in self._waiting:
+            _fail(request, _closing())
+        if self._running is not None:
+            await self._running
+        self._thread.shutdown(wait=False)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            batch = self._take()
-            texts = [text for request in batch for text in request.texts]
-            try:
-                answers = await loop.run_in_executor(self._thread, self._predict, texts)
-            except Exception as fault:
-                for request in batch:
-                    if not request.answers.done():
-                        request.answers.set_exception(fault)
+            pieces = self._take()
+            if not pieces:
                 continue
-            start = 0
-            for request in batch:
-                if not request.answers.done():
-                    request.answers.set_result(answers[start : start + len(request.texts)])
-                start += len(request.texts)
+            texts = [text for _, piece in pieces for text in piece]
+            try:
+                answers = await loop.run_in_executor(self._thread, self._predict, pieces[0][0].source, texts)
+            except Exception as fault:
+                # Whatever it was belongs to those who asked; the next batch may well be answered.
+                for request, _ in pieces:
+                    _fail(request, fault)
+                continue
+            self._give(pieces, answers)
 
-    def _take(self) -> list[_Request[AnswerT]]:
-        """Take requests up to a batch's size; one that is larger goes alone."""
-        taken, size = [self._waiting.pop(0)], 0
-        size = len(taken[0].texts)
-        while self._waiting and size + len(self._waiting[0].texts) <= self._batch_most:
-            size += len(self._waiting[0].texts)
-            taken.append(self._waiting.pop(0))
-        return taken
+    def _take(self) -> list[tuple[_Request[SourceT, AnswerT], Sequence[str]]]:
+        """Take one batch: pieces of requests to the same source, in the order they came."""
+        pieces, room = [], self._batch_most
+        source = self._waiting[0].source
+        while room and self._waiting and self._waiting[0].source is source:
+            request = self._waiting.popleft()
+            if request.answers.done():
+                continue
+            piece = request.texts[request.taken : request.taken + room]
+            request.taken += len(piece)
+            room -= len(piece)
+            pieces.append((request, piece))
+            if request.taken < len(request.texts):
+                self._waiting.append(request)
+        return pieces
+
+    @staticmethod
+    def _give(pieces: list[tuple[_Request[SourceT, AnswerT], Sequence[str]]], answers: list[AnswerT]) -> None:
+        start = 0
+        for request, piece in pieces:
+            request.found += answers[start : start + len(piece)]
+            start += len(piece)
+            if len(request.found) == len(request.texts) and not request.answers.done():
+                request.answers.set_result(request.found)
+
+
+def _fail(request: _Request[SourceT, AnswerT], fault: Exception) -> None:
+    if not request.answers.done():
+        request.answers.set_exception(fault)
+
+
+def _closing() -> Unavailable:
+    return Unavailable("Serving is being shut down.", cure="Ask again once it is back.")

