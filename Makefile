@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,embedded,dev
-BENCHMARKS := orchestration training recipe
+MINUTES ?= 15
+SEED ?= 1
+BENCHMARKS := orchestration recovery training recipe
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers compose bench check settings constraints
+.PHONY: help install demo test faults soak lint types layers compose bench check settings constraints
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -27,6 +29,12 @@ demo: $(INSTALLED) ## a fine-tuned, promoted, served model from the shipped samp
 
 test: $(INSTALLED) ## the whole suite
 	$(BIN)/pytest
+
+faults: $(INSTALLED) ## every cell of the fault matrix, and servers that stay away for 30 s
+	FAULTS=all $(BIN)/pytest tests/faults
+
+soak: $(INSTALLED) ## random kills while jobs run: MINUTES=15 SEED=1
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
 
 lint: $(INSTALLED) ## style and form
 	$(BIN)/ruff check .

@@ -1,6 +1,5 @@
 """A classifier in memory: files become `predict(texts)`. Evaluation measures with it what serving serves with it."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
 from agents.base.objects import ObjectStore
 from agents.cleaning import clean_text
-from agents.models import load_classifier_base
+from agents.models import load_classifier_and_new_modules, load_classifier_base, quiet_libraries
 from agents.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -80,10 +79,17 @@ def load_merged(folder: Path, labels: list[str], max_tokens: int) -> LoadedClass
     """Load a whole model: `config.json`, safetensors and the tokenizer's files.
 
     Raises:
-        InvalidModel: the files can't be loaded.
+        InvalidModel: the files can't be loaded, or lack a head for these labels.
     """
     tokenizer = load_tokenizer(folder)
-    model = load_classifier_base(folder, labels, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id)
+    model, new_modules = load_classifier_and_new_modules(
+        folder, labels, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id
+    )
+    if new_modules:
+        raise InvalidModel(
+            f"The model has no trained weights for {', '.join(new_modules)} with {len(labels)} labels.",
+            cure="It is not a classifier of these labels: train one first.",
+        )
     return LoadedClassifier(_on_device(model), tokenizer, labels, max_tokens)
 
 
@@ -98,9 +104,7 @@ def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *
     tokenizer = load_tokenizer(folder)
     model = load_classifier_base(base, labels, "float32", cache_dir=cache_dir, pad_token_id=tokenizer.pad_token_id)
     try:
-        with warnings.catch_warnings():
-            # PEFT asks transformers for a property by its old name.
-            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        with quiet_libraries():
             adapted = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError) as fault:
         first_line = str(fault).strip().partition("\n")[0]

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     s3_access_key: str = Field("tuneline", description="Access key of the object store.")
     s3_secret_key: SecretStr = Field(SecretStr("tuneline-local"), description="Secret key of the object store.")
     s3_bucket: str = Field("tuneline", description="Bucket for artifacts, models and archived logs.")
+    s3_patience_s: float = Field(120.0, description="How long a worker waits for an object store that is away.")
     s3_region: str = Field("us-east-1", description="Region to sign for.")
 
     api_host: str = Field("127.0.0.1", description="Address the API listens on.")
@@ -53,6 +54,9 @@ class Settings(BaseSettings):
     lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
     sweep_interval_s: float = Field(1.0, description="How often lost leases and due retries are looked for.")
     stop_grace_s: float = Field(20.0, description="Time for a stopping node to save a checkpoint before it is killed.")
+    keep_jobs_days: float = Field(90.0, description="Ended jobs older than this are forgotten by `tuneline gc`.")
+    keep_live_logs_days: float = Field(7.0, description="`tuneline gc` leaves older logs in the object store only.")
+    keep_checkpoints_days: float = Field(7.0, description="`tuneline gc` removes older checkpoints of ended jobs.")
     log_max_entries: int = Field(200_000, description="Entries of a job's live log before the oldest are trimmed.")
 
     @field_validator("workers", mode="before")

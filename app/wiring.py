@@ -19,6 +19,7 @@ from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from app.settings import Settings
 from pipelines.engine.attempt import AttemptRunner, Limits
+from pipelines.engine.housekeeping import Housekeeper, Retention
 from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.registry import Registry
@@ -33,6 +34,8 @@ class Parts:
     """Everything connected, built when it is first asked for."""
 
     settings: Settings
+    patient: bool = False
+    """In workers: wait for an object store that is away, instead of telling a user at once."""
 
     @cached_property
     def redis_url(self) -> str:
@@ -59,6 +62,7 @@ class Parts:
             settings.s3_secret_key.get_secret_value(),
             settings.s3_bucket,
             region=settings.s3_region,
+            **({"patience_s": settings.s3_patience_s} if self.patient else {}),
         )
 
     @cached_property
@@ -91,6 +95,12 @@ class Parts:
     def sweeper(self) -> Sweeper:
         return Sweeper(self.orchestrator, self.logs, self.registry, lease_ttl_s=self.settings.lease_ttl_s)
 
+    @cached_property
+    def housekeeper(self) -> Housekeeper:
+        settings = self.settings
+        days = (settings.keep_jobs_days, settings.keep_live_logs_days, settings.keep_checkpoints_days)
+        return Housekeeper(self.state, self.logs, self.objects, Retention(*(86400 * number for number in days)))
+
     def runner(self, worker: str) -> AttemptRunner:
         """Return what runs attempts in a worker process."""
         settings = self.settings
@@ -98,7 +108,7 @@ class Parts:
             settings.lease_ttl_s,
             settings.lease_renew_s,
             settings.stop_grace_s,
-            settings.state_dir.resolve() / "work" / str(os.getpid()),
+            work_root(settings) / worker_name(),
         )
         return AttemptRunner(worker, self.orchestrator, self.logs, self.registry, self.objects, self.sources, limits)
 
@@ -115,9 +125,9 @@ class Parts:
         self.objects.create_bucket()
 
 
-def build_parts(settings: Settings) -> Parts:
-    """Return the parts for these settings; nothing is connected yet."""
-    return Parts(settings)
+def build_parts(settings: Settings, *, patient: bool = False) -> Parts:
+    """Return the parts for these settings, for a worker with `patient`; nothing is connected yet."""
+    return Parts(settings, patient)
 
 
 def redis_unavailable(url: str) -> Unavailable:
@@ -174,6 +184,11 @@ def require_key_beyond_loopback(host: str, settings: Settings) -> None:
         raise NotAllowed(
             f"Listening on {host} lets others in, and no key is set.", cure="Set TUNELINE_API_KEY, or use 127.0.0.1."
         )
+
+
+def work_root(settings: Settings) -> Path:
+    """Return where the workers of this host have a folder each."""
+    return settings.state_dir.resolve() / "work"
 
 
 def worker_name() -> str:

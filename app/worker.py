@@ -1,16 +1,19 @@
 """The worker process: takes messages from its queues and runs them. `handle` is named to RQ by its path."""
 
 import os
+import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Sequence
 from functools import cache
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from app.wiring import Parts, build_parts, worker_name
+from app.wiring import Parts, build_parts, work_root, worker_name
 from pipelines.engine.attempt import AttemptRunner
 from pipelines.engine.child import share_forkserver
 from pipelines.engine.process_log import configure_process_log
@@ -22,7 +25,7 @@ STOP_SLACK_S = 10.0
 
 @cache
 def _parts() -> Parts:
-    return build_parts(Settings())
+    return build_parts(Settings(), patient=True)
 
 
 @cache
@@ -30,9 +33,9 @@ def _runner() -> AttemptRunner:
     return _parts().runner(worker_name())
 
 
-def handle(message: dict[str, Any]) -> None:
-    """Run one message; called by RQ's worker."""
-    _runner().run(Message.model_validate(message))
+def handle(message: dict[str, Any]) -> bool:
+    """Run one message; called by RQ's worker. Says whether its attempt was claimed."""
+    return _runner().run(Message.model_validate(message))
 
 
 def work(queues: Sequence[str], *, burst: bool = False) -> None:
@@ -44,9 +47,14 @@ def work(queues: Sequence[str], *, burst: bool = False) -> None:
     configure_process_log()
     parts = _parts()
     parts.check()
+    remove_left_over_work(work_root(parts.settings))
     stop = threading.Event()
+    # With parts of its own: it must go on looking while an object store that is away keeps the worker waiting.
     sweeper = threading.Thread(
-        target=parts.sweeper.run, args=(stop, parts.settings.sweep_interval_s), name="sweeper", daemon=True
+        target=build_parts(parts.settings).sweeper.run,
+        args=(stop, parts.settings.sweep_interval_s),
+        name="sweeper",
+        daemon=True,
     )
     sweeper.start()
     try:
@@ -65,6 +73,13 @@ def work_in_fleet(queues: Sequence[str], environment: dict[str, str], alive: Con
     patience_s = _parts().settings.stop_grace_s + STOP_SLACK_S
     threading.Thread(target=_stop_without, args=(alive, patience_s), daemon=True).start()
     work(queues)
+
+
+def remove_left_over_work(root: Path) -> None:
+    """Remove the work folders of workers of this host that were killed."""
+    for folder in root.glob(f"{socket.gethostname()}-*"):
+        if not Path("/proc", folder.name.rpartition("-")[2]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stop_without(alive: Connection, patience_s: float) -> None:

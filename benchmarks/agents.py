@@ -5,6 +5,7 @@ import time
 from typing import ClassVar
 
 from agents.base.contract import Agent, Config, Context, Output
+from agents.base.errors import StopRequested
 
 
 class NoopConfig(Config):
@@ -44,3 +45,20 @@ class NoopAgent(Agent[NoopConfig, NoopOutput]):
         os.write(descriptor, line)
         os.close(descriptor)
         return output
+
+
+class EnduringAgent(Agent[NoopConfig, NoopOutput]):
+    """Runs in a process of its own for as long as it may; from the second attempt on it ends at once."""
+
+    config_type = NoopConfig
+    output_type = NoopOutput
+    heavy: ClassVar[bool] = True
+    cacheable: ClassVar[bool] = False
+
+    def run(self, config: NoopConfig, context: Context) -> NoopOutput:
+        context.log("enduring", pid=os.getpid(), attempt=context.attempt)
+        while context.attempt == 1:
+            time.sleep(0.05)
+            if kind := context.stop_requested():
+                raise StopRequested(kind)
+        return NoopOutput(node=context.node, uri="", sha256="", rows=0, metrics={}, parents=0)

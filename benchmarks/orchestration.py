@@ -20,16 +20,14 @@ from pathlib import Path
 
 import redis
 
-from app.embedded import start_s3, start_valkey
-from app.settings import Settings
-from app.wiring import Parts, build_parts
+from app.wiring import Parts
 from benchmarks import _raw_rq
 from benchmarks._report import finish, machine, print_table
+from benchmarks._servers import ROOT, servers
 from pipelines.engine import keys
 
 Graph = dict[str, list[str]]
 WORKERS = 2
-ROOT = Path(__file__).parent.parent
 
 
 def chain(length: int) -> Graph:
@@ -68,39 +66,22 @@ def run_tuneline(parts: Parts, graph: Graph) -> str:
 
 
 @contextmanager
-def servers(folder: Path, *, append_only: bool) -> Iterator[Parts]:
-    """Start Valkey, S3 and both sides' workers; yield the parts."""
-    valkey = start_valkey(folder / "valkey")
-    s3 = start_s3(folder / "s3", "bench-key", "bench-secret")
-    os.environ.update(
-        {
-            "TUNELINE_REDIS_URL": f"redis://127.0.0.1:{valkey.port}",
-            "TUNELINE_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3.port}",
-            "TUNELINE_S3_ACCESS_KEY": "bench-key",
-            "TUNELINE_S3_SECRET_KEY": "bench-secret",
-            "TUNELINE_STATE_DIR": str(folder / "state"),
-            "TUNELINE_AGENTS": "noop=benchmarks.agents:NoopAgent",
-            "BENCH_TRACE": str(folder / "trace"),
-            "PYTHONPATH": str(ROOT),
-        }
-    )
-    parts = build_parts(Settings(_env_file=None))
-    parts.check()
-    parts.connection.config_set("appendonly", "yes" if append_only else "no")
-    commands = [
-        [sys.executable, "-c", "from app.worker import work; work(['default'])"],
-        [sys.executable, "-m", "benchmarks._raw_rq", os.environ["TUNELINE_REDIS_URL"]],
-    ]
-    workers = [subprocess.Popen(command, cwd=ROOT) for command in commands for _ in range(WORKERS)]
-    try:
-        yield parts
-    finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.wait()
-        s3.stop()
-        valkey.stop()
+def both_sides(folder: Path, *, append_only: bool) -> Iterator[Parts]:
+    """Start servers and both sides' workers; yield the parts."""
+    os.environ["BENCH_TRACE"] = str(folder / "trace")
+    with servers(folder, {"noop": "benchmarks.agents:NoopAgent"}, append_only=append_only) as parts:
+        commands = [
+            [sys.executable, "-c", "from app.worker import work; work(['default'])"],
+            [sys.executable, "-m", "benchmarks._raw_rq", os.environ["TUNELINE_REDIS_URL"]],
+        ]
+        workers = [subprocess.Popen(command, cwd=ROOT) for command in commands for _ in range(WORKERS)]
+        try:
+            yield parts
+        finally:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.wait()
 
 
 def handoff_ms(trace: Path, run: str, graph: Graph) -> float:
@@ -168,7 +149,7 @@ def main() -> None:
     print(f"Two workers a side; {given.repetitions} pairs; {machine()}\n")
     rows = []
     for append_only in (True, False):
-        with tempfile.TemporaryDirectory() as folder, servers(Path(folder), append_only=append_only) as parts:
+        with tempfile.TemporaryDirectory() as folder, both_sides(Path(folder), append_only=append_only) as parts:
             rows += compare(parts, graphs, given.repetitions, append_only=append_only)
     print_table(rows)
     finish("orchestration", {"pairs": given.repetitions, "rows": rows})

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any, ClassVar
 
 from agents import AgentEntry
@@ -130,13 +131,39 @@ class LightWaitAgent(WaitAgent):
     heavy: ClassVar[bool] = False
 
 
+class ChatterConfig(Config):
+    """How much to say; `gates`: a folder whose file `N` must be there before record N is said."""
+
+    records: int
+    gates: str
+    gate_every: int
+
+
+class ChatterAgent(Agent[ChatterConfig, EchoOutput]):
+    """Says many numbered records."""
+
+    config_type = ChatterConfig
+    output_type = EchoOutput
+    cacheable: ClassVar[bool] = False
+
+    def run(self, config: ChatterConfig, context: Context) -> EchoOutput:
+        pause = threading.Event()
+        for number in range(config.records):
+            gate = Path(config.gates, str(number))
+            while number and number % config.gate_every == 0 and not gate.exists():
+                pause.wait(0.005)
+            context.log("said", number=number, attempt=context.attempt)
+        artifact = context.objects.put_artifact(b"all said")
+        return EchoOutput(said="all said", level=context.attempt, heard=[], artifact=artifact)
+
+
 class KilledAgent(FailAgent):
     """Fails in a process of its own."""
 
     heavy: ClassVar[bool] = True
 
 
-NAMES = ("echo", "version", "fail", "wait", "light_wait", "killed")
+NAMES = ("echo", "version", "fail", "wait", "light_wait", "killed", "chatter")
 TEST_AGENTS: dict[str, AgentEntry] = {
     name: AgentEntry(f"tests.agents:{name.title().replace('_', '')}Agent", "default") for name in NAMES
 }

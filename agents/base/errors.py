@@ -12,6 +12,7 @@
     ├── InvalidData            422  the user's rows; final
     ├── InvalidModel           422  the base model; final
     ├── CorruptArtifact        500  bytes that don't match their digest; final
+    ├── NoSpace                507  a disk or the object store is full; tried again, perhaps on another host
     ├── OutOfMemory            507  tried again with a smaller micro-batch
     ├── TimedOut               504  a node ran past its `timeout`
     ├── WorkerLost             500  the process that ran the node is gone; tried again
@@ -117,6 +118,13 @@ class InvalidModel(TunelineError):
 
 class CorruptArtifact(TunelineError):
     """Stored bytes don't match their digest."""
+
+
+class NoSpace(TunelineError):
+    """A disk or the object store is full."""
+
+    status = 507
+    retryable = True
 
 
 class OutOfMemory(TunelineError):

@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import urllib3
@@ -23,18 +23,33 @@ from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from agents.base.contract import Artifact
-from agents.base.errors import CorruptArtifact, NotFound, Unavailable
+from agents.base.errors import CorruptArtifact, NoSpace, NotFound, Unavailable
 
 CHUNK_BYTES = 1 << 20
 #: Parts of one streamed upload; 5 MiB is the least that S3 takes.
 PART_BYTES = 16 << 20
 MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound"}
+FULL_CODES = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"}
+#: Longest pause between two tries to reach a server that is away, in seconds.
+PAUSE_MOST_S = 5.0
+#: An artifact older than this is written again rather than reused: `tuneline gc` removes only older ones that
+#: nothing refers to, so it never takes one that a running node has just decided to refer to.
+REUSE_S = 12 * 3600.0
+
+
+class Entry(NamedTuple):
+    """One object in a listing; `age_s` by the store's own clock."""
+
+    key: str
+    size_bytes: int
+    age_s: float
 
 
 class ObjectStore:
     """One bucket of an S3 server.
 
-    All methods raise `Unavailable` when the server doesn't answer and `NotFound` for a missing key.
+    All methods raise `Unavailable` when the server doesn't answer for `patience_s`, `NoSpace` when it is full,
+    and `NotFound` for a missing key.
     """
 
     def __init__(
@@ -46,6 +61,7 @@ class ObjectStore:
         *,
         region: str = "us-east-1",
         timeout_s: float = 30.0,
+        patience_s: float = 0.6,
     ) -> None:
         url = urlsplit(endpoint_url)
         # What another process needs to make this store again.
@@ -56,6 +72,7 @@ class ObjectStore:
             "bucket": bucket,
             "region": region,
             "timeout_s": timeout_s,
+            "patience_s": patience_s,
         }
         self.endpoint_url = endpoint_url
         self.bucket = bucket
@@ -68,7 +85,7 @@ class ObjectStore:
             http_client=urllib3.PoolManager(
                 timeout=urllib3.Timeout(connect=3.0, read=timeout_s),
                 maxsize=16,
-                retries=urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=[502, 503, 504]),
+                retries=_retries(patience_s),
             ),
         )
 
@@ -93,7 +110,7 @@ class ObjectStore:
     def put_artifact(self, data: bytes, media_type: str = "application/octet-stream") -> Artifact:
         """Store bytes under their digest; storing the same bytes twice writes once."""
         artifact = Artifact(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), media_type=media_type)
-        if not self.has_artifact(artifact):
+        if not self._is_fresh(artifact):
             self.put(self.artifact_key(artifact.sha256), data, media_type)
         return artifact
 
@@ -102,7 +119,7 @@ class ObjectStore:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         artifact = Artifact(sha256=sha256, size_bytes=path.stat().st_size, media_type=media_type)
-        if not self.has_artifact(artifact):
+        if not self._is_fresh(artifact):
             self.put_file(self.artifact_key(sha256), path, media_type)
         return artifact
 
@@ -114,6 +131,10 @@ class ObjectStore:
     def has_artifact(self, artifact: Artifact) -> bool:
         """Say whether the artifact's bytes are there, by key and size."""
         return self.size(self.artifact_key(artifact.sha256)) == artifact.size_bytes
+
+    def _is_fresh(self, artifact: Artifact) -> bool:
+        found = self._stat(self.artifact_key(artifact.sha256))
+        return found is not None and found.size_bytes == artifact.size_bytes and found.age_s < REUSE_S
 
     def get_artifact(self, artifact: Artifact) -> bytes:
         """Return an artifact's bytes, checked against its digest.
@@ -179,11 +200,16 @@ class ObjectStore:
 
     def size(self, key: str) -> int | None:
         """Return an object's size in bytes, or None where there is no such object."""
+        found = self._stat(key)
+        return None if found is None else found.size_bytes
+
+    def _stat(self, key: str) -> Entry | None:
         try:
             with self._errors(key):
-                return int(self._client.stat_object(self.bucket, key).size or 0)
+                found = self._client.stat_object(self.bucket, key)
         except NotFound:
             return None
+        return Entry(key, int(found.size or 0), _age_s(found.last_modified))
 
     def etag(self, key: str) -> str:
         """Return the server's word for an object's present content: it changes when the content does."""
@@ -196,6 +222,12 @@ class ObjectStore:
         with self._errors(prefix):
             found = self._client.list_objects(self.bucket, prefix=prefix, recursive=True)
             return sorted(str(entry.object_name) for entry in found)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object below a prefix."""
+        with self._errors(prefix):
+            for found in self._client.list_objects(self.bucket, prefix=prefix, recursive=True):
+                yield Entry(str(found.object_name), int(found.size or 0), _age_s(found.last_modified))
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; missing ones are no error."""
@@ -237,6 +269,11 @@ class ObjectStore:
             code = _s3_code(fault)
             if code in MISSING_CODES:
                 raise NotFound(f"The object store has no '{key}'.") from fault
+            if code in FULL_CODES:
+                raise NoSpace(
+                    f"The object store at {self.endpoint_url} is full: '{key}' was not written.",
+                    cure="Make room there (`tuneline gc` says what nothing refers to), then retry the job.",
+                ) from fault
             if code:
                 raise Unavailable(
                     f"The object store at {self.endpoint_url} refused '{key}': {code}.",
@@ -257,6 +294,25 @@ def _s3_code(fault: Exception) -> str | None:
         return str(fault.code)
     found = re.search(r"<Code>(\w+)</Code>", str(fault)) if isinstance(fault, InvalidResponseError) else None
     return found[1] if found else None
+
+
+def _retries(patience_s: float) -> urllib3.Retry:
+    """Return tries whose pauses (0.2, 0.4, 0.8 ... at most 5 s) add up to about `patience_s`."""
+    pauses, total = 0.0, 0
+    while pauses < patience_s:
+        pauses += min(0.2 * 2**total, PAUSE_MOST_S)
+        total += 1
+    return urllib3.Retry(
+        total=total,
+        backoff_factor=0.2,
+        backoff_max=PAUSE_MOST_S,
+        status_forcelist=[502, 503, 504],
+        allowed_methods=None,
+    )
+
+
+def _age_s(modified_at: datetime | None) -> float:
+    return (datetime.now(UTC) - modified_at).total_seconds() if modified_at else 0.0
 
 
 def _check(artifact: Artifact, sha256: str) -> None:

@@ -124,7 +124,7 @@ def _parsed(text: bytes) -> Any:
 
 def _view(parts: Parts, job_id: str) -> JobView:
     job = parts.state.job(job_id)
-    progress = {name.decode(): json.loads(p) for name, p in parts.connection.hgetall(keys.progress(job_id)).items()}
+    progress = parts.state.progress(job_id)
     return job_view(job, progress, parts.state.clock.now())
 
 

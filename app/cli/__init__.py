@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(servers.up, demo, jobs.run, jobs.jobs, jobs.logs, jobs.cancel, jobs.pause, jobs.resume, jobs.retry),
-    *(models.predict, servers.worker, servers.api, servers.serve, servers.doctor),
+    *(models.predict, servers.worker, servers.api, servers.serve, servers.doctor, servers.gc),
 )
 for command in COMMANDS:
     app.command()(command)

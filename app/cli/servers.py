@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -74,6 +75,35 @@ def doctor(as_json: AsJson = False) -> None:
         console.print(table)
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
+
+
+def gc(
+    apply: Annotated[bool, typer.Option("--apply", help="Remove it; otherwise it is only shown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what no job, version or cache entry refers to any more, and remove it with --apply."""
+    from app.wiring import build_parts
+
+    parts = build_parts(Settings())
+    parts.check()
+    with console.status("Looking through Redis and the object store ...") if not as_json else nullcontext():
+        rubbish = parts.housekeeper.find()
+        if apply:
+            parts.housekeeper.remove(rubbish)
+    kinds = {"checkpoints": rubbish.checkpoints, "archived logs": rubbish.archived_logs, "artifacts": rubbish.artifacts}
+    rows: dict[str, tuple[int, int]] = {
+        "jobs to forget": (len(rubbish.jobs), 0),
+        "live logs of archived jobs": (len(rubbish.live_logs), 0),
+        **{name: (len(entries), sum(entry.size_bytes for entry in entries)) for name, entries in kinds.items()},
+    }
+    if as_json:
+        print_json({"removed": apply, **{name: {"count": n, "size_bytes": size} for name, (n, size) in rows.items()}})
+        return
+    table = Table("what", "count", "size", box=None)
+    for name, (count, size) in rows.items():
+        table.add_row(name, f"{count:,}", f"{size / 1e6:,.1f} MB" if size else "")
+    console.print(table)
+    console.print("Removed." if apply else "Nothing was removed: `tuneline gc --apply` does it.")
 
 
 def stop_on_signals() -> threading.Event:

@@ -16,7 +16,7 @@ from redis import RedisError
 
 from agents import load_agent
 from agents.base.contract import Input
-from agents.base.errors import AgentFailed, Fenced, StopRequested, TimedOut, TunelineError
+from agents.base.errors import AgentFailed, Fenced, NotFound, StopRequested, TimedOut, TunelineError
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from pipelines.engine.cache import CacheKey, StepCache, cache_key
@@ -73,14 +73,22 @@ class AttemptRunner:
         self._heavy = False
         self._stopping = False
 
-    def run(self, message: Message) -> None:
-        """Run the attempt a message names, unless it is another's or no longer wanted, and what it is handed next."""
+    def run(self, message: Message) -> bool:
+        """Run the attempt a message names, and what it is handed next.
+
+        Returns:
+            Whether it was claimed: not where it is another's or no longer wanted.
+        """
+        claim: Claim | None = None
         try:
-            claim: Claim | None = self.orchestrator.claim(message.job, message.node, message.attempt, self.worker)
+            claim = patiently(lambda: self.orchestrator.claim(message.job, message.node, message.attempt, self.worker))
             while claim is not None:
+                message = claim.message
                 claim = self._run(claim)
-        except Fenced as fault:
-            log.info("attempt_refused", job=message.job, node=message.node, message=fault.message)
+        except (Fenced, NotFound) as fault:
+            log.warning("attempt_refused", job=message.job, node=message.node, message=fault.message)
+            return claim is not None
+        return True
 
     def shut_down(self) -> None:
         """Let a light agent end; let a heavy one save a checkpoint and hand its node back."""
@@ -127,6 +135,7 @@ class _Attempt:
         self.work_path = runner.limits.work_root / f"{message.job}-{node.number}-{message.attempt}"
         self.key: CacheKey | None = None
         self.process: AgentProcess | None = None
+        self._said = 0
         self.lease = Lease(message.job, message.lease, timeout_s=node.timeout_s, on_stop=self._on_stop)
 
     def work(self) -> tuple[NodeEvent, list[tuple[str, ...]]]:
@@ -180,7 +189,11 @@ class _Attempt:
         older = self.claim.retry_of
         while older is not None:
             yield older
-            older = self.runner.state.head(older).retry_of
+            try:
+                older = self.runner.state.head(older).retry_of
+            except NotFound:
+                # Housekeeping has forgotten it.
+                return
 
     def _from_cache(self, context: AttemptContext) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         if not self.node.cache:
@@ -208,7 +221,9 @@ class _Attempt:
                 return Outcome(stopped=stop.kind)
 
     def _emit(self, record: dict[str, Any]) -> None:
-        patiently(lambda: self.runner.logs.append(self.message.job, self.node.name, self.message.attempt, record))
+        self._said += 1
+        number, message = self._said, self.message
+        patiently(lambda: self.runner.logs.append(message.job, message.node, message.attempt, number, record))
 
     def _on_stop(self, reason: Reason) -> None:
         """Called from the keeper's thread."""

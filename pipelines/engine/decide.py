@@ -31,7 +31,7 @@ from pipelines.spec import When
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 60.0
-#: A node that takes its workers down with it is given up after so many of them.
+#: A node that takes its workers down with it is given up after so many of them, unless it gets further each time.
 LOSSES_MOST = 5
 
 
@@ -170,7 +170,8 @@ class _Draft:
     def lose(self, event: Lost) -> None:
         state = self._current(event)
         self._leave(event)
-        losses = state.losses + 1
+        losses = 1 if event.done > state.furthest else state.losses + 1
+        self._set(event.node, furthest=max(event.done, state.furthest))
         message = f"Its worker {state.worker} went silent."
         error = {"error": "WORKER_LOST", "message": message, "details": []}
         if self.head.stop == "cancel":

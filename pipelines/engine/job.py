@@ -39,7 +39,9 @@ class NodeState:
     failures: int = 0
     """Attempts that ended with an error that could pass."""
     losses: int = 0
-    """Attempts whose worker went silent."""
+    """Attempts in a row whose worker went silent, none of which got further than the one before."""
+    furthest: float = 0.0
+    """The progress that a lost attempt had made, in the agent's own units."""
     ready_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
@@ -146,10 +148,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An attempt's lease ran out."""
+    """An attempt's lease ran out. `done`: the progress it had made, in the agent's own units."""
 
     node: str
     attempt: int
+    done: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ def progress(job: str) -> str:
     return f"tuneline:job:{job}:progress"
 
 
+def said(job: str) -> str:
+    """Hash: `job|node|attempt` -> number of the newest record it has in the log."""
+    return f"tuneline:job:{job}:said"
+
+
 def log(job: str) -> str:
     """Stream: the job's log."""
     return f"tuneline:job:{job}:log"

@@ -18,9 +18,12 @@ PAGE = 1000
 LEVELS = ("debug", "info", "warning", "error")
 FIRST = "0-0"
 
-#: Appends a record, and keeps the newest progress, only while the attempt holds its lease.
+#: Appends a record, and keeps the newest progress, only while the attempt holds its lease; a record that comes
+#: again, because the answer to it was lost, is left out.
 FENCED_APPEND = """
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == false then return false end
+if tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[8]) then return 'known' end
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[8])
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], ARGV[3], ARGV[2]) end
 return redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'level', ARGV[5], 'event', ARGV[6], 'node', ARGV[3],
                   'fields', ARGV[7])
@@ -36,8 +39,8 @@ class Logs:
         self._max_entries = max_entries
         self._append = connection.register_script(FENCED_APPEND)
 
-    def append(self, job: str, node: str, attempt: int, record: dict[str, Any]) -> None:
-        """Add what an attempt said.
+    def append(self, job: str, node: str, attempt: int, number: int, record: dict[str, Any]) -> None:
+        """Add what an attempt said; `number` counts its records from 1, so that each is added once.
 
         Raises:
             Fenced: the attempt holds no lease any more; nothing was written.
@@ -46,7 +49,7 @@ class Logs:
         fields = {key: value for key, value in record.items() if key != "kind"} if is_progress else record["fields"]
         text = json.dumps(fields)
         written = self._append(
-            keys=[keys.LEASES, keys.progress(job), keys.log(job)],
+            keys=[keys.LEASES, keys.progress(job), keys.log(job), keys.said(job)],
             args=[
                 f"{job}|{node}|{attempt}",
                 text if is_progress else "",
@@ -55,6 +58,7 @@ class Logs:
                 record.get("level", "info"),
                 "progress" if is_progress else record["event"],
                 text,
+                number,
             ],
         )
         if written is None:
@@ -98,9 +102,13 @@ class Logs:
         """Return ended jobs whose log still has to be archived."""
         return [job.decode() for job in self.connection.zrange(keys.UNARCHIVED, 0, -1)]
 
+    def is_archived(self, job: str) -> bool:
+        """Say whether a job's log lies in the object store."""
+        return self._objects.size(_archive_key(job)) is not None
+
     def drop_live(self, job: str) -> None:
         """Remove the live stream of a job whose log is archived."""
-        if self._objects.size(_archive_key(job)) is not None:
+        if self.is_archived(job):
             self.connection.delete(keys.log(job))
 
     def _all(self, job: str) -> Iterator[dict[str, Any]]:

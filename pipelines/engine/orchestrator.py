@@ -12,7 +12,7 @@ from typing import Any
 from ulid import ULID
 
 from agents import AgentEntry
-from agents.base.errors import Conflict, Fenced, StopKind
+from agents.base.errors import Conflict, Fenced, NotFound, StopKind
 from pipelines.engine.cache import digest
 from pipelines.engine.job import (
     JOB_ENDED,
@@ -120,7 +120,7 @@ class Orchestrator:
 
     def lease_lost(self, job_id: str, node: str, attempt: int) -> Decision | None:
         """Queue a node anew whose worker went silent; None where that is known already."""
-        return self._applied(job_id, Lost(node, attempt))
+        return self._applied(job_id, Lost(node, attempt, self.state.progress(job_id).get(node, {}).get("done", 0.0)))
 
     def retry_due(self, job_id: str, node: str, attempt: int) -> Decision | None:
         """Queue a node anew whose backoff is over; None where that is known already."""
@@ -129,7 +129,7 @@ class Orchestrator:
     def _applied(self, job_id: str, event: Event) -> Decision | None:
         try:
             return self.state.apply(job_id, event)
-        except Fenced:
+        except (Fenced, NotFound):
             return None
 
 

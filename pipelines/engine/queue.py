@@ -7,10 +7,12 @@ result store and registries stay unused, and the worker skips their book-keeping
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import RedisError, TimeoutError
 from rq import Queue, SimpleWorker, Worker
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job as QueuedMessage
@@ -75,8 +77,10 @@ class NodeQueues:
         return not pipeline.llen(self._queue(queue).key)
 
     def remove(self, queue: str, message_id: str, pipeline: Pipeline) -> None:
-        """Take a message out of a queue, as part of the caller's transaction."""
-        pipeline.lrem(self._queue(queue).key, 1, message_id)
+        """Remove a message, waiting or taken by a worker, as part of the caller's transaction."""
+        key = self._queue(queue).key
+        pipeline.lrem(key, 0, message_id)
+        pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(key), 0, message_id)
         pipeline.delete(QueuedMessage.key_for(message_id))
 
     def lengths(self) -> dict[str, int]:
@@ -106,8 +110,12 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
     """Takes messages and runs their handler, in this process.
 
     The handler reports to the engine by itself and never raises for an agent's fault, so nothing of
-    RQ's success and failure handling is wanted: a taken message is deleted, and that is all.
+    RQ's success and failure handling is wanted. A message is removed in the transaction that claims
+    its attempt; one that claims nothing is removed here.
     """
+
+    #: A Redis that was away for a while is back for long before RQ's 60 s are over.
+    max_connection_wait_time = 2.0
 
     def __init__(self, *args: Any, on_stop: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,19 +126,33 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
         # Tells RQ's signal handler to wait for the handler's end; costs no round trip.
         self._state = WorkerStatus.BUSY
         try:
-            job.func(*job.args)
+            claimed = job.func(*job.args)
         finally:
             self._state = WorkerStatus.IDLE
+        if not claimed:
             with self.connection.pipeline(transaction=False) as pipeline:
                 pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 1, job.id)
                 pipeline.delete(job.key)
                 pipeline.execute()
 
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[QueuedMessage, Queue] | None:
+        """Wait for a message, also for a Redis that is too slow to answer: RQ would quit there."""
+        while True:
+            try:
+                found: tuple[QueuedMessage, Queue] | None = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+                return found
+            except TimeoutError:
+                logging.getLogger("rq.worker").warning("Redis did not answer in time; asking again.")
+
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Say that this worker lives, but not several times for each message as RQ does."""
         if time.monotonic() - self._heartbeat_at > HEARTBEAT_S:
             self._heartbeat_at = time.monotonic()
-            super().heartbeat(timeout, pipeline)
+            # It only shows who lives: a Redis that is away is waited for where a message is asked for.
+            with suppress(RedisError):
+                super().heartbeat(timeout, pipeline)
 
     def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
         if state != self._state:
@@ -138,6 +160,16 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
 
     def handle_warm_shutdown_request(self) -> None:
         self._on_stop()
+
+    def set_shutdown_requested_date(self) -> None:
+        """Nothing: it is called in a signal's handler, where a Redis that is away would break into the agent."""
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Nothing: queues are not suspended here, and asking would cost a round trip for each message."""
+
+    def register_death(self) -> None:
+        with suppress(RedisError):
+            super().register_death()
 
     @property
     def should_run_maintenance_tasks(self) -> bool:

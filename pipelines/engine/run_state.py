@@ -77,6 +77,10 @@ class RunState:
         with self.connection.pipeline() as pipe:
             while True:
                 try:
+                    # Watched, so that a transaction whose answer was lost is not sent a second time.
+                    pipe.watch(keys.plan(job_id))
+                    if pipe.exists(keys.plan(job_id)):
+                        return job_id
                     if idempotency:
                         pipe.watch(keys.idempotency(idempotency[0]))
                         known = pipe.get(keys.idempotency(idempotency[0]))
@@ -197,8 +201,9 @@ class RunState:
                 pipe.multi()
                 pipe.zrem(keys.SENT, lease)
                 if wanted:
-                    message = message_for(job_id, attempt, planned)
-                    self.queues.send(planned.queue, [(message_id(job_id, planned.number, attempt), message)], pipe)
+                    name = message_id(job_id, planned.number, attempt)
+                    self.queues.remove(planned.queue, name, pipe)
+                    self.queues.send(planned.queue, [(name, message_for(job_id, attempt, planned))], pipe)
                     pipe.zadd(keys.SENT, {lease: self.clock.now()})
                 pipe.execute()
                 return wanted
@@ -213,9 +218,9 @@ class RunState:
         if decision.leased:
             lease = _lease(job.id, decision.leased, decision.nodes[decision.leased].attempt)
             pipe.zadd(keys.LEASES, {lease: now + self._lease_ttl_s})
-            pipe.zrem(keys.SENT, lease)
         for node, attempt in decision.released:
             pipe.zrem(keys.LEASES, _lease(job.id, node, attempt))
+            pipe.hdel(keys.said(job.id), _lease(job.id, node, attempt))
         for node in decision.due:
             state = decision.nodes[node]
             pipe.zadd(keys.DUE, {_lease(job.id, node, state.attempt): state.due_at or now})
@@ -243,11 +248,12 @@ class RunState:
             pipe.zadd(keys.SENT, {_lease(job.id, name, attempts[name]): now for name in names})
 
     def _unqueue(self, pipe: Pipeline, job: Job, decision: Decision) -> None:
-        """Take the messages of nodes that are no longer ready out of their queues."""
+        """Remove the messages of nodes that are no longer ready: claimed, cancelled or paused."""
         for name, state in decision.nodes.items():
-            if job.nodes[name].status == "ready" and state.status in {"cancelled", "paused"}:
+            if job.nodes[name].status == "ready" and state.status != "ready":
                 node = job.plan.nodes[name]
-                self.queues.remove(node.queue, message_id(job.id, node.number, state.attempt), pipe)
+                message = message_id(job.id, node.number, state.attempt)
+                self.queues.remove(node.queue, message, pipe)
                 pipe.zrem(keys.SENT, _lease(job.id, name, state.attempt))
 
     @staticmethod
@@ -318,6 +324,11 @@ class RunState:
         if found is None:
             raise NotFound(f"There is no job '{job_id}'.", cure="See `tuneline jobs` for those there are.")
         return _head(found)
+
+    def progress(self, job_id: str) -> dict[str, dict[str, Any]]:
+        """Return the newest progress of each node that has said any: node -> `{"done", "total", "eta_s", ...}`."""
+        found = self.connection.hgetall(keys.progress(job_id))
+        return {node.decode(): json.loads(progress) for node, progress in found.items()}
 
     def job_ids(self, offset: int = 0, limit: int = 50) -> list[str]:
         """Return jobs, newest first."""

@@ -8,7 +8,7 @@ import threading
 import structlog
 from redis import Redis, RedisError
 
-from agents.base.errors import TunelineError
+from agents.base.errors import NotFound, TunelineError
 from pipelines.engine import keys
 from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
@@ -31,6 +31,8 @@ class Sweeper:
         self._logs = logs
         self._registry = registry
         self._lease_ttl_s = lease_ttl_s
+        self._swept_at: float | None = None
+        self._blind_until = 0.0
 
     def sweep(self) -> int:
         """Look once; return how many things were put right.
@@ -39,6 +41,10 @@ class Sweeper:
             RedisError: Redis is away.
         """
         now = self._state.clock.now()
+        if self._swept_at is not None and now - self._swept_at > self._lease_ttl_s / 2:
+            # Redis or this host was away: others may have been cut off as well and get the chance to renew.
+            self._blind_until = now + self._lease_ttl_s
+        self._swept_at = now
         return self._leases(now) + self._due(now) + self._lost_messages(now) + self._archives()
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
@@ -51,8 +57,7 @@ class Sweeper:
 
     def _leases(self, now: float) -> int:
         expired = self._connection.zrangebyscore(keys.LEASES, 0, now, start=0, num=PAGE)
-        if expired and self._connection.info("server")["uptime_in_seconds"] < self._lease_ttl_s:
-            # Redis was away: its workers could not renew, and get the chance to.
+        if expired and (now < self._blind_until or self._redis_has_just_started()):
             return 0
         for lease in expired:
             job, node, attempt = _parts(lease)
@@ -61,6 +66,9 @@ class Sweeper:
             else:
                 self._connection.zrem(keys.LEASES, lease)
         return len(expired)
+
+    def _redis_has_just_started(self) -> bool:
+        return bool(self._connection.info("server")["uptime_in_seconds"] < self._lease_ttl_s)
 
     def _due(self, now: float) -> int:
         due = self._connection.zrangebyscore(keys.DUE, 0, now, start=0, num=PAGE)
@@ -75,7 +83,11 @@ class Sweeper:
         resent = 0
         for lease in old:
             job, node, attempt = _parts(lease)
-            planned = self._state.plan(job).nodes[node]
+            try:
+                planned = self._state.plan(job).nodes[node]
+            except NotFound:
+                self._connection.zrem(keys.SENT, lease)
+                continue
             if not self._state.queues.holds(planned.queue, message_id(job, planned.number, attempt)):
                 resent += self._state.resend(job, node, attempt)
         return resent
@@ -83,9 +95,14 @@ class Sweeper:
     def _archives(self) -> int:
         waiting = self._logs.unarchived()
         for job in waiting:
-            for planned in self._state.plan(job).nodes.values():
+            try:
+                plan = self._state.plan(job)
+            except NotFound:
+                self._connection.zrem(keys.UNARCHIVED, job)
+                continue
+            for planned in plan.nodes.values():
                 if planned.makes_version:
-                    self._registry.save_aliases(planned.config.get("model_name") or self._state.plan(job).name)
+                    self._registry.save_aliases(planned.config.get("model_name") or plan.name)
             self._logs.archive(job)
         return len(waiting)
 

@@ -1,5 +1,6 @@
 """Running an agent: config and context in, an Outcome out, whatever it raises."""
 
+import errno
 import json
 import traceback
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any
 import structlog
 
 from agents import load_agent
-from agents.base.errors import AgentFailed, OutOfMemory, StopKind, StopRequested, TunelineError
+from agents.base.errors import AgentFailed, NoSpace, OutOfMemory, StopKind, StopRequested, TunelineError
 from pipelines.engine.context import AttemptContext
 
 log = structlog.get_logger()
@@ -68,6 +69,11 @@ def _named(fault: Exception, context: AttemptContext) -> TunelineError:
     """Turn what an agent had not foreseen into one of our errors, with the place but without the trace."""
     if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
         return OutOfMemory(f"'{context.node}' ran out of memory: {fault}")
+    if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return NoSpace(
+            f"'{context.node}' found no room on this worker's disk at {context.work_path}.",
+            cure="Make room there, or set TUNELINE_STATE_DIR to a larger disk, then retry the job.",
+        )
     if isinstance(fault, ImportError):
         return AgentFailed(
             f"'{context.node}' needs the Python module '{fault.name}', which this worker lacks.",

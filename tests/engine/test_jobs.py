@@ -108,7 +108,7 @@ def test_a_late_writer_changes_nothing(parts: Parts, drain: Callable[[], None]) 
     with pytest.raises(Fenced):
         parts.state.apply(job_id, Completed("a", 1, {"said": "late"}))
     with pytest.raises(Fenced):
-        parts.logs.append(job_id, "a", 1, {"kind": "log", "level": "info", "event": "late", "fields": {}})
+        parts.logs.append(job_id, "a", 1, 1, {"kind": "log", "level": "info", "event": "late", "fields": {}})
     assert parts.connection.hgetall(keys.state(job_id)) == before
     assert parts.state.job(job_id).nodes["a"].attempt == 2
 

@@ -59,6 +59,14 @@ class Run:
         return {name: state.status for name, state in self.job.nodes.items()}
 
 
+def test_a_node_that_gets_further_each_time_is_never_given_up() -> None:
+    run = Run({"a": echo()})
+    for done in range(1, 12):
+        run.do(Lost("a", run.start("a"), done=float(done)))
+        assert run.job.nodes["a"].losses == 1
+    assert run.job.head.status == "running"
+
+
 def test_only_nodes_without_needs_are_queued_at_submit() -> None:
     run = Run({"a": echo(), "b": echo("a"), "c": echo()})
 
