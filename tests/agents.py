@@ -90,6 +90,9 @@ def fail(kind: str) -> None:
         raise MemoryError("no room")
     if kind == "bug":
         raise ZeroDivisionError("division by zero")
+    if kind == "full":
+        # A device of Linux whose every write finds no room.
+        Path("/dev/full").write_bytes(b"x")
     if kind == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
 

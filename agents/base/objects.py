@@ -30,6 +30,9 @@ CHUNK_BYTES = 1 << 20
 PART_BYTES = 16 << 20
 MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound"}
 FULL_CODES = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"}
+KEYS_CURE = "Check TUNELINE_S3_ACCESS_KEY, TUNELINE_S3_SECRET_KEY and the bucket's policy."
+OTHER_CURE = "Look at its own log; a full disk is a common cause (`tuneline gc` says what can go)."
+KEY_CODES = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
 #: Longest pause between two tries to reach a server that is away, in seconds.
 PAUSE_MOST_S = 5.0
 #: An artifact older than this is written again rather than reused: `tuneline gc` removes only older ones that
@@ -277,7 +280,7 @@ class ObjectStore:
             if code:
                 raise Unavailable(
                     f"The object store at {self.endpoint_url} refused '{key}': {code}.",
-                    cure="Check TUNELINE_S3_ACCESS_KEY, TUNELINE_S3_SECRET_KEY and the bucket's policy.",
+                    cure=KEYS_CURE if code in KEY_CODES else OTHER_CURE,
                 ) from fault
             raise Unavailable(
                 f"The object store at {self.endpoint_url} doesn't answer.",

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,9 @@ from typing import Any
 
 import psutil
 
-from agents.base.errors import Unavailable
-from app.embedded import start_s3, start_valkey
+from app.embedded import http_answers, start_s3, start_valkey
 from app.fleet import WorkerProcess
-from app.processes import Server
+from app.processes import Server, launch
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from app.worker import work_in_fleet
@@ -95,6 +95,12 @@ class Farm:
         self.s3.process.wait()
         time.sleep(away_s)
         self.s3 = start_s3(self.folder / "s3", *KEYS, self.s3.port)
+
+    def start_api(self, port: int) -> Server:
+        """Start the API and return once it answers."""
+        command, folder = [sys.executable, "-m", "app.cli", "api"], self.folder / "api"
+        environment = {"TUNELINE_API_PORT": str(port)}
+        return launch("API", command, folder, port, lambda: http_answers(port), environment).wait_until_ready()
 
     def _loaded(self) -> bool:
         with contextlib.suppress(Exception):
@@ -215,4 +221,4 @@ def dump(value: Any) -> str:
     return json.dumps(value, indent=1, default=str)
 
 
-__all__ = ["Farm", "Unavailable", "alive", "dump", "farm", "log_of", "says", "until", "wait_completed"]
+__all__ = ["Farm", "alive", "dump", "farm", "log_of", "says", "until", "wait_completed"]

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded import free_port, http_answers
-from app.processes import Server, launch
+from app.embedded import free_port
 from tests.agents import NAMES, TEST_AGENTS, spec
 from tests.faults.farm import Farm, farm, log_of, until, wait_completed
 
@@ -39,7 +38,7 @@ class Watch:
         self.port = free_port()
         self.seen = struck.folder / "seen"
         self.seen.touch()
-        self.api = self._api()
+        self.api = struck.start_api(self.port)
         self.job_id = ""
         self.follower: subprocess.Popen[bytes]
 
@@ -62,17 +61,11 @@ class Watch:
         self.api.process.wait()
 
     def start_api(self) -> None:
-        self.api = self._api()
+        self.api = self.struck.start_api(self.port)
 
     def stop(self) -> None:
         self.kill_follower()
         self.api.stop()
-
-    def _api(self) -> Server:
-        environment = {"TUNELINE_API_PORT": str(self.port)}
-        command = [sys.executable, "-m", "app.cli", "api"]
-        answers = lambda: http_answers(self.port)  # noqa: E731
-        return launch("API", command, self.struck.folder / "api", self.port, answers, environment).wait_until_ready()
 
 
 @pytest.fixture
