@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.wiring import Parts
 from app.worker import STOP_SLACK_S, work_in_fleet
 from pipelines.engine import keys
-from pipelines.engine.child import WARM_MODULES
+from pipelines.engine.child import warm_forkserver
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
@@ -40,7 +40,6 @@ class Fleet:
         self._counts = dict(counts)
         self._workers: dict[str, list[WorkerProcess]] = {queue: [] for queue in counts}
         self._forkserver = multiprocessing.get_context("forkserver")
-        self._forkserver.set_forkserver_preload(WARM_MODULES)
 
     def run(self, stop: threading.Event) -> None:
         """Keep the workers running until `stop` is set, then end them in good order."""
@@ -64,8 +63,12 @@ class Fleet:
             for dead in [worker for worker in workers if not worker.process.is_alive()]:
                 log.warning("worker_ended", queue=queue, pid=dead.process.pid, exit_code=dead.process.exitcode)
                 workers.remove(dead)
-            while len(workers) < wanted:
-                workers.append(self._start(queue))
+            try:
+                while len(workers) < wanted:
+                    workers.append(self._start(queue))
+            except (EOFError, OSError) as fault:
+                # The forkserver was killed; the next look starts another.
+                log.warning("worker_not_started", queue=queue, message=str(fault))
             if len(workers) > wanted:
                 leaving, self._workers[queue] = workers[wanted:], workers[:wanted]
                 threading.Thread(target=self._end, args=(leaving,), daemon=True).start()
@@ -78,6 +81,7 @@ class Fleet:
         return {queue: int(said.get(queue.encode(), count)) for queue, count in self._counts.items()}
 
     def _start(self, queue: str) -> WorkerProcess:
+        warm_forkserver()
         ours, theirs = multiprocessing.Pipe()
         environment = {name: value for name, value in os.environ.items() if name.startswith("TUNELINE_")}
         process = self._forkserver.Process(target=work_in_fleet, args=([queue], environment, theirs))

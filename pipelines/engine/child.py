@@ -43,6 +43,19 @@ def share_forkserver() -> None:
         server.ensure_running = resource_tracker.ensure_running
 
 
+def warm_forkserver() -> None:
+    """Have a forkserver that imports the heavy libraries; where one runs, nothing happens."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(WARM_MODULES)
+    # Starting this tracker unblocks the very signal that is to be blocked below.
+    resource_tracker.ensure_running()
+    # Ctrl-C in a terminal reaches every process: while it imports, a forkserver would print a traceback and die.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _started(target: Callable[[Connection], None], pipe: Connection) -> BaseProcess:
     """Start a process from the forkserver; from a new one if the shared one has died."""
     context = multiprocessing.get_context("forkserver")
@@ -51,7 +64,7 @@ def _started(target: Callable[[Connection], None], pipe: Connection) -> BaseProc
         process.start()
     except (ConnectionError, FileNotFoundError):
         vars(forkserver._forkserver).pop("ensure_running", None)
-        context.set_forkserver_preload(WARM_MODULES)
+        warm_forkserver()
         process = context.Process(target=target, args=(pipe,), daemon=False)
         process.start()
     return process

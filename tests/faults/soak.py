@@ -232,15 +232,15 @@ def _run(soak: Soak, seconds: float) -> None:
     soak.keep_up()
     started_at = strike_at = time.monotonic()
     strike_at += 10.0
-    with tqdm(total=round(seconds), unit="s", desc="soak") as bar:
+    with tqdm(total=round(seconds), unit="s", desc="soak", mininterval=5) as bar:
         while (now := time.monotonic()) < started_at + seconds:
             soak.keep_up()
             soak.submit()
             if now > strike_at:
                 soak.strike()
                 strike_at = now + soak.dice.uniform(*STRIKE_EVERY_S)
-            bar.n = round(now - started_at)
-            bar.set_postfix(jobs=len(soak.jobs), ended=len(soak.ended), strikes=soak.strikes.total())
+            bar.update(round(now - started_at) - bar.n)
+            bar.set_postfix(refresh=False, jobs=len(soak.jobs), ended=len(soak.ended), strikes=soak.strikes.total())
             time.sleep(0.1)
     soak.drain(patience_s=180)
 

@@ -1,0 +1,52 @@
+"""All commands of the command line, and how their faults reach a user."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+from pydantic import ValidationError
+from redis import RedisError
+
+from agents.base.errors import TunelineError
+from app.cli import jobs, models, servers
+from app.cli.demo import demo
+from pipelines.engine.process_log import configure_process_log
+
+app = typer.Typer(
+    help="Fine-tuning as a pipeline: submit a spec, watch it live, get a gated, promoted, served model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(servers.up, demo, jobs.run, jobs.jobs, jobs.logs, jobs.cancel, jobs.pause, jobs.resume, jobs.retry),
+    *(models.predict, servers.worker, servers.api, servers.serve, servers.doctor, servers.gc),
+)
+for command in COMMANDS:
+    app.command()(command)
+app.add_typer(models.app, name="models")
+
+
+def run() -> None:
+    """Run the command line; every fault is one sentence and a cure, without a traceback."""
+    configure_process_log()
+    try:
+        app()
+    except TunelineError as fault:
+        _end(str(fault), fault.details)
+    except ValidationError as fault:
+        listed = "; ".join(f"TUNELINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in fault.errors() if e["loc"])
+        _end(f"The settings have faults: {listed or fault}")
+    except RedisError as fault:
+        _end(f"Redis doesn't answer ({type(fault).__name__}). Start it, or check TUNELINE_REDIS_URL.")
+
+
+def _end(message: str, details: list[dict[str, object]] | None = None) -> None:
+    # A spec's faults are one to a line; the sentence before them would only repeat them.
+    if details and all("path" in detail for detail in details):
+        print("error: the request has faults:", file=sys.stderr)
+        for detail in details:
+            print(f"  {detail['path'] or 'spec'}: {detail['message']}", file=sys.stderr)
+    else:
+        print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(1)
