@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -101,6 +102,8 @@ class WaitConfig(Config):
     """Whether a stop is answered at all."""
 
     deaf: bool = False
+    helper: bool = False
+    """Whether it starts a process of its own that outlives it if nobody ends it."""
 
 
 class WaitAgent(Agent[WaitConfig, EchoOutput]):
@@ -112,7 +115,8 @@ class WaitAgent(Agent[WaitConfig, EchoOutput]):
     cacheable: ClassVar[bool] = False
 
     def run(self, config: WaitConfig, context: Context) -> EchoOutput:
-        context.log("waiting", pid=os.getpid(), attempt=context.attempt)
+        helper = subprocess.Popen(["sleep", "1000"]).pid if config.helper else None
+        context.log("waiting", pid=os.getpid(), attempt=context.attempt, helper=helper)
         if context.attempt == 1:
             self._wait(config, context)
         artifact = context.objects.put_artifact(b"done")

@@ -39,7 +39,8 @@ def workers(parts: PartsDep) -> dict[str, list[dict[str, Any]]]:
         job, node, _ = lease.decode().split("|")
         state = parts.connection.hget(keys.state(job), f"node:{node}")
         running.setdefault(json.loads(state).get("worker", "") if state else "", []).append(f"{job}/{node}")
-    return {"workers": [{**worker, "runs": running.get(worker["name"], [])} for worker in parts.state.queues.workers()]}
+    living = parts.state.queues.workers()
+    return {"workers": [_worker(worker, running.get(worker["name"], [])) for worker in living]}
 
 
 @router.get("/health")
@@ -69,6 +70,10 @@ def metrics(parts: PartsDep) -> Response:
     jobs = Gauge("tuneline_jobs", "Jobs that were submitted and are kept", registry=registry)
     jobs.set(parts.connection.zcard(keys.JOBS))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _worker(worker: dict[str, Any], runs: list[str]) -> dict[str, Any]:
+    return {**worker, "state": "busy" if runs else "idle", "runs": runs}
 
 
 def _queues(parts: Parts) -> list[dict[str, Any]]:

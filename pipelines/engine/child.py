@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
@@ -115,7 +115,7 @@ class AgentProcess:
             self._stop_asked_at = time.monotonic()
             pipe.send_bytes(self._stop.encode())
         if self._kill or time.monotonic() - self._stop_asked_at > self.grace_s:
-            process.kill()
+            _kill_group(process)
 
     def _died(self, exit_code: int | None) -> Outcome:
         if self._stop is not None:
@@ -135,10 +135,18 @@ def _ended(process: BaseProcess) -> Iterator[None]:
         yield
     finally:
         process.join(timeout=2)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        # Also what the agent started and left running.
+        _kill_group(process)
+        process.join()
         process.close()
+
+
+def _kill_group(process: BaseProcess) -> None:
+    assert process.pid, "it was started"
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # It may not have come to leading a group yet.
+    process.kill()
 
 
 # -- the child's side -------------------------------------------------------------------------
@@ -167,6 +175,8 @@ def _task(agent_path: str, config: dict[str, Any], context: AttemptContext) -> d
 
 
 def _child_main(pipe: Connection) -> None:
+    # The leader of a group of its own, so that all it starts can be ended with it.
+    os.setpgrp()
     # Ctrl-C in a terminal reaches every process: the worker alone decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -192,7 +202,7 @@ def _listen(pipe: Connection, stop: list[StopKind]) -> None:
         while True:
             stop.append(pipe.recv_bytes().decode())  # type: ignore[arg-type]
     except (EOFError, OSError):
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)
 
 
 def _context(task: dict[str, Any], emit: Callable[[dict[str, Any]], None], stop: Callable[[], Any]) -> AttemptContext:

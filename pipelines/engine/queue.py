@@ -5,7 +5,7 @@ result store and registries stay unused, and the worker skips their book-keeping
 """
 
 import logging
-import time
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -25,8 +25,9 @@ from pipelines.plan import PlannedNode
 #: What RQ calls with a message; a path, because the engine must not import `app`.
 HANDLER = "app.worker.handle"
 NO_TIMEOUT = -1
-#: RQ forgets a worker after 420 s of silence.
-HEARTBEAT_S = 15.0
+HEARTBEAT_S = 10.0
+#: RQ forgets a worker a minute after this much silence.
+SILENCE_S = 30
 
 
 class Message(Record):
@@ -88,12 +89,11 @@ class NodeQueues:
         return {queue.name: queue.count for queue in Queue.all(self._connection, serializer=JSONSerializer)}
 
     def workers(self) -> list[dict[str, Any]]:
-        """Return the living workers: name, queues, state, host, process id."""
+        """Return the living workers: name, queues, host, process id."""
         return [
             {
                 "name": worker.name,
                 "queues": worker.queue_names(),
-                "state": worker.get_state(),
                 "host": worker.hostname,
                 "pid": worker.pid,
             }
@@ -120,7 +120,6 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, on_stop: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._on_stop = on_stop
-        self._heartbeat_at = float("-inf")
 
     def execute_job(self, job: QueuedMessage, queue: Queue) -> None:
         # Tells RQ's signal handler to wait for the handler's end; costs no round trip.
@@ -147,12 +146,13 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
                 logging.getLogger("rq.worker").warning("Redis did not answer in time; asking again.")
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Say that this worker lives, but not several times for each message as RQ does."""
-        if time.monotonic() - self._heartbeat_at > HEARTBEAT_S:
-            self._heartbeat_at = time.monotonic()
-            # It only shows who lives: a Redis that is away is waited for where a message is asked for.
+        """Nothing: RQ would call it several times for each message, but not while one is worked on."""
+
+    def beat(self, stop: threading.Event) -> None:
+        """Say now and then that this worker lives, until `stop` is set."""
+        while not stop.wait(HEARTBEAT_S):
             with suppress(RedisError):
-                super().heartbeat(timeout, pipeline)
+                super().heartbeat()
 
     def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
         if state != self._state:
@@ -185,8 +185,20 @@ def run_worker(
     `on_stop` is called when the signal comes, while a handler may be running.
     """
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
-    worker = NodeWorker(list(queues), connection=connection, name=name, serializer=JSONSerializer, on_stop=on_stop)
-    worker.work(burst=burst, logging_level="WARNING")
+    worker = NodeWorker(
+        list(queues),
+        connection=connection,
+        name=name,
+        serializer=JSONSerializer,
+        worker_ttl=SILENCE_S,
+        on_stop=on_stop,
+    )
+    stop = threading.Event()
+    threading.Thread(target=worker.beat, args=(stop,), name="heartbeat", daemon=True).start()
+    try:
+        worker.work(burst=burst, logging_level="WARNING")
+    finally:
+        stop.set()
 
 
 def message_id(job: str, number: int, attempt: int) -> str:

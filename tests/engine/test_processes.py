@@ -83,6 +83,19 @@ def test_an_agent_that_does_not_answer_is_killed_after_the_grace_time(parts: Par
         assert not is_alive(child)
 
 
+@pytest.mark.parametrize("end", ["cancel", "killed worker", "own end"])
+def test_what_an_agent_started_ends_with_it(parts: Parts, end: str) -> None:
+    wait = {"agent": "wait", "config": {"helper": True, "deaf": end == "cancel"}}
+    job_id = parts.orchestrator.submit(spec({"wait": wait}), {})
+    with worker_processes() as (worker,):
+        helper = wait_for(parts, job_id, "waiting")["helper"]
+        if end == "killed worker":
+            worker.kill()
+        else:
+            parts.orchestrator.stop(job_id, "cancel")
+        wait_until_gone(helper)
+
+
 @pytest.mark.parametrize("agent", ["wait", "light_wait"])
 def test_a_deaf_agent_is_stopped_by_its_timeout(parts: Parts, agent: str) -> None:
     node = {"agent": agent, "config": {"deaf": True}, "timeout": "1s", "retries": 0}
