@@ -36,9 +36,11 @@ class Client:
         api_url: str = "http://127.0.0.1:8000",
         serving_url: str = "http://127.0.0.1:8001",
         api_key: str | None = None,
+        force_key: str | None = None,
         timeout_s: float = 30.0,
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._force = {"X-Tuneline-Force-Key": force_key} if force_key else {}
         self._api = httpx.Client(base_url=api_url, headers=headers, timeout=timeout_s)
         self._serving = httpx.Client(base_url=serving_url, headers=headers, timeout=timeout_s)
 
@@ -136,10 +138,13 @@ class Client:
 
     def promote(self, name: str, version: str, reason: str, *, force: bool = False) -> dict[str, Any]:
         body = {"version": version, "reason": reason, "force": force}
-        return self._json(self._api, "POST", f"/models/{name}/promote", json=body)
+        return self._json(self._api, "POST", f"/models/{name}/promote", json=body, headers=self._force)
 
     def rollback(self, name: str, reason: str) -> dict[str, Any]:
         return self._json(self._api, "POST", f"/models/{name}/rollback", json={"reason": reason})
+
+    def delete_version(self, name: str, version: int, reason: str) -> None:
+        self._checked(self._api, "DELETE", f"/models/{name}/{version}", json={"reason": reason})
 
     def download(
         self, name: str, version: str, format_: str, folder: Path, on_bytes: Callable[[int, int], None] | None = None

@@ -34,6 +34,12 @@ class RollbackBody(Body):
     reason: str = "rollback"
 
 
+class DeleteBody(Body):
+    """`DELETE /models/{name}/{version}`."""
+
+    reason: str = "deleted"
+
+
 class WorkersBody(Body):
     """`PUT /queues/{name}`."""
 
@@ -128,4 +134,28 @@ class ModelView(BaseModel):
     name: str
     aliases: dict[str, int]
     versions: list[VersionSummary]
+    versions_total: int
     history: list[dict[str, Any]] = []
+
+
+class ModelPage(BaseModel):
+    """`GET /models`."""
+
+    models: list[ModelView]
+    total: int
+
+
+class FileView(BaseModel):
+    """One file of a version."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    url: str
+
+
+class FilesView(BaseModel):
+    """`GET /models/{name}/{version}/files`."""
+
+    files: list[FileView]
+    expires_s: int

@@ -36,6 +36,10 @@ class Settings(BaseSettings):
         None, description="Key that callers send as `Authorization: Bearer`; required beyond loopback."
     )
 
+    force_key: SecretStr | None = Field(
+        None, description="Key that a promotion against the verdict needs besides; unset: there are none."
+    )
+
     history_url: str | None = Field(
         None, description="SQLAlchemy URL of the prediction history; unset: SQLite in the state folder."
     )

@@ -74,15 +74,18 @@ def _waits_for(job: Job, node: PlannedNode, state: NodeState, now: float) -> str
     return state.reason
 
 
-def model_view(registry: Registry, name: str) -> ModelView:
-    """Return a model with all its versions.
+def model_view(registry: Registry, name: str, offset: int = 0, limit: int = 50) -> ModelView:
+    """Return a model with some of its versions, newest first.
 
     Raises:
         NotFound: no such model.
     """
     aliases = registry.aliases(name)
-    versions = [version_summary(registry.manifest(name, version), aliases) for version in registry.versions(name)]
-    return ModelView(name=name, aliases=aliases, versions=versions, history=registry.history(name))
+    numbers = registry.versions(name)
+    page = [version_summary(registry.manifest(name, number), aliases) for number in numbers[offset : offset + limit]]
+    return ModelView(
+        name=name, aliases=aliases, versions=page, versions_total=len(numbers), history=registry.history(name)
+    )
 
 
 def version_summary(manifest: dict[str, Any], aliases: dict[str, int]) -> VersionSummary:

@@ -1,31 +1,39 @@
-"""Models: versions, card, ranged download, promote, roll back."""
+"""Models: versions, card, ranged download, promote, roll back, delete."""
 
+import hmac
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from agents.base.contract import Artifact
-from agents.base.errors import NotFound
+from agents.base.errors import NotAllowed, NotFound
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
 from app.api.parts import PartsDep
-from app.schemas import ModelView, PromoteBody, RollbackBody
+from app.schemas import DeleteBody, FilesView, FileView, ModelPage, ModelView, PromoteBody, RollbackBody
 from app.views import model_view
 from pipelines.engine.cache import digest
 
 router = APIRouter(prefix="/models", tags=["models"])
+URL_EXPIRES_S = 3600
+
+
+Offset = Annotated[int, Query(ge=0)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.get("")
-def list_models(parts: PartsDep) -> dict[str, list[ModelView]]:
-    """List all models with their versions."""
-    return {"models": [model_view(parts.registry, name) for name in parts.registry.names()]}
+def list_models(parts: PartsDep, name: str = "", offset: Offset = 0, limit: Limit = 50) -> ModelPage:
+    """List models, each with its newest versions; `name`: those whose name has this in it."""
+    names = [known for known in parts.registry.names() if name in known]
+    models = [model_view(parts.registry, known) for known in names[offset : offset + limit]]
+    return ModelPage(models=models, total=len(names))
 
 
 @router.get("/{name}")
-def look(name: str, parts: PartsDep) -> ModelView:
-    """Show a model: aliases, versions, and every move of the champion."""
-    return model_view(parts.registry, name)
+def look(name: str, parts: PartsDep, offset: Offset = 0, limit: Limit = 50) -> ModelView:
+    """Show a model: aliases, versions (newest first), and every move of the champion, which is its audit log."""
+    return model_view(parts.registry, name, offset, limit)
 
 
 @router.get("/{name}/{version}")
@@ -42,6 +50,26 @@ def card(name: str, version: str, parts: PartsDep) -> PlainTextResponse:
     return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
 
+@router.get("/{name}/{version}/files")
+def files(
+    name: str, version: str, parts: PartsDep, format_: Annotated[str, Query(alias="format")] = "adapter"
+) -> FilesView:
+    """List a format's files with their digests, and a URL of the object store's for each that works for an hour."""
+    manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
+    return FilesView(
+        files=[
+            FileView(
+                path=path,
+                sha256=artifact.sha256,
+                size_bytes=artifact.size_bytes,
+                url=parts.objects.presigned_url(parts.objects.artifact_key(artifact.sha256), URL_EXPIRES_S),
+            )
+            for path, artifact in _format(name, manifest, format_)
+        ],
+        expires_s=URL_EXPIRES_S,
+    )
+
+
 @router.get("/{name}/{version}/download")
 def download(
     name: str,
@@ -52,13 +80,7 @@ def download(
 ) -> StreamingResponse:
     """Return a format's files as one tar archive; `Range` goes on with a download that broke off."""
     manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
-    files = manifest["formats"].get(format_)
-    if files is None:
-        known = ", ".join(sorted(manifest["formats"]))
-        raise NotFound(
-            f"Version {manifest['version']} of '{name}' has no format '{format_}'.", cure=f"It has: {known}."
-        )
-    named = [(file["path"], Artifact.model_validate(file["artifact"])) for file in files]
+    named = _format(name, manifest, format_)
     segments = tar_segments([*named, ("manifest.json", parts.objects.put_json(manifest))])
     size = total_bytes(segments)
     wanted = parse_range(range_, size)
@@ -67,7 +89,7 @@ def download(
         "Accept-Ranges": "bytes",
         "Content-Length": str(length),
         "Content-Disposition": f'attachment; filename="{name}-v{manifest["version"]}-{format_}.tar"',
-        "ETag": f'"{digest([manifest["version"], files])[:32]}"',
+        "ETag": f'"{digest([manifest["version"], manifest["formats"][format_]])[:32]}"',
     }
     if wanted:
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
@@ -76,8 +98,12 @@ def download(
 
 
 @router.post("/{name}/promote")
-def promote(name: str, body: PromoteBody, parts: PartsDep) -> dict[str, Any]:
-    """Make a version the champion."""
+def promote(
+    name: str, body: PromoteBody, parts: PartsDep, x_tuneline_force_key: Annotated[str, Header()] = ""
+) -> dict[str, Any]:
+    """Make a version the champion; against its verdict with `force`, a reason and the key for it."""
+    if body.force:
+        _check_force_key(x_tuneline_force_key, parts)
     version = parts.registry.resolve(name, str(body.version))
     now = parts.state.clock.now()
     return {"aliases": parts.registry.promote(name, version, at=now, reason=body.reason, force=body.force)}
@@ -88,3 +114,32 @@ def rollback(name: str, parts: PartsDep, body: RollbackBody | None = None) -> di
     """Make the previous champion the champion again."""
     reason = (body or RollbackBody()).reason
     return {"aliases": parts.registry.rollback(name, at=parts.state.clock.now(), reason=reason)}
+
+
+@router.delete("/{name}/{version}", status_code=204)
+def delete(name: str, version: int, parts: PartsDep, body: DeleteBody | None = None) -> None:
+    """Delete a version that no alias points at."""
+    reason = (body or DeleteBody()).reason
+    parts.registry.delete(name, version, at=parts.state.clock.now(), reason=reason)
+
+
+def _format(name: str, manifest: dict[str, Any], format_: str) -> list[tuple[str, Artifact]]:
+    files = manifest["formats"].get(format_)
+    if files is None:
+        known = ", ".join(sorted(manifest["formats"]))
+        raise NotFound(
+            f"Version {manifest['version']} of '{name}' has no format '{format_}'.",
+            cure=f"It has: {known}.",
+        )
+    return [(file["path"], Artifact.model_validate(file["artifact"])) for file in files]
+
+
+def _check_force_key(given: str, parts: PartsDep) -> None:
+    key = parts.settings.force_key
+    if key is None:
+        raise NotAllowed(
+            "Promotions against the verdict are switched off.",
+            cure="Set TUNELINE_FORCE_KEY for the API, and give it to those who may.",
+        )
+    if not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
+        raise NotAllowed("A promotion against the verdict needs its own key.", cure="Set TUNELINE_FORCE_KEY to it.")

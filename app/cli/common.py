@@ -17,7 +17,8 @@ def client() -> Client:
     """Return a client for the API and serving that the settings name."""
     settings = Settings()
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    return Client(settings.api_url, settings.serving_url, key)
+    force_key = settings.force_key.get_secret_value() if settings.force_key else None
+    return Client(settings.api_url, settings.serving_url, key, force_key)
 
 
 def print_json(value: Any) -> None:

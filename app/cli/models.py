@@ -8,6 +8,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from app.cli.common import AsJson, client, console, print_json
+from app.settings import Settings
+from app.wiring import build_parts
 
 app = typer.Typer(help="Models: list, show, card, download, promote, rollback.", invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="The model's name.")]
@@ -92,7 +94,7 @@ def promote(
     name: Name,
     version: Annotated[str, typer.Argument(help="The version to make champion.")],
     reason: Annotated[str, typer.Option(help="Why; kept in the model's history.")],
-    force: Annotated[bool, typer.Option(help="Also against its verdict.")] = False,
+    force: Annotated[bool, typer.Option(help="Also against its verdict; needs TUNELINE_FORCE_KEY.")] = False,
 ) -> None:
     """Make a version the champion."""
     with client() as api:
@@ -106,6 +108,27 @@ def rollback(name: Name, reason: Annotated[str, typer.Option(help="Why.")] = "ro
     with client() as api:
         aliases = api.rollback(name, reason)["aliases"]
     console.print(f"{name}: champion is v{aliases['champion']}.")
+
+
+@app.command()
+def delete(
+    name: Name,
+    version: Annotated[int, typer.Argument(help="The version's number.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the model's history.")],
+) -> None:
+    """Delete a version that no alias points at; `tuneline gc` then removes its files."""
+    with client() as api:
+        api.delete_version(name, version, reason)
+    console.print(f"{name}: v{version} is deleted.")
+
+
+@app.command()
+def rebuild() -> None:
+    """Make the index in Redis anew from the manifests in the object store."""
+    parts = build_parts(Settings())
+    parts.check()
+    for name, count in parts.registry.rebuild().items():
+        console.print(f"{name}: {count} versions")
 
 
 def predict(

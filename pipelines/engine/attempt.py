@@ -203,7 +203,12 @@ class _Attempt:
         if self.key is None:
             return None, None
         found, reason = self.runner.cache.find(self.plan.name, self.node, self.key)
+        if found and self.node.makes_version and not self._version_exists(found):
+            return None, {"hit": False, "reason": f"version {found['version']} was deleted"}
         return found, {"hit": found is not None, "reason": reason}
+
+    def _version_exists(self, output: dict[str, Any]) -> bool:
+        return self.runner.registry.is_complete(output["model_name"], output["version"])
 
     # -- the agent ---------------------------------------------------------------------------
 

@@ -74,6 +74,10 @@ class Registry:
             raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models {model}`.")
         return self._objects.get_manifest(manifest_key(model, version))
 
+    def is_complete(self, model: str, version: int) -> bool:
+        """Say whether a version's manifest is there."""
+        return self._objects.size(manifest_key(model, version)) is not None
+
     def champion(self, model: str) -> dict[str, Any] | None:
         """Return the manifest of the present champion, or None where there is none."""
         version = self.aliases(model).get("champion")
@@ -124,6 +128,30 @@ class Registry:
         if previous is None:
             raise Conflict(f"'{model}' has no previous champion to go back to.")
         return self._move(model, previous, {"at": at, "why": reason, "rollback": True})
+
+    def delete(self, model: str, version: int, *, at: float, reason: str) -> None:
+        """Remove a version; its files go with the next `tuneline gc`. Broken off, it can be done again.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: an alias points at it.
+        """
+        if version not in self.versions(model) and not self.is_complete(model, version):
+            raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
+
+        def remove(pipe: Any) -> None:
+            aliases = {int(number): alias.decode() for alias, number in pipe.hgetall(keys.aliases(model)).items()}
+            pipe.multi()
+            if version in aliases:
+                raise Conflict(
+                    f"Version {version} of '{model}' is its {aliases[version]}.", cure="Promote another version first."
+                )
+            pipe.hdel(keys.versions(model), version)
+            pipe.lpush(keys.history(model), json.dumps({"version": version, "deleted": True, "at": at, "why": reason}))
+
+        self.connection.transaction(remove, keys.aliases(model))
+        self._objects.delete([manifest_key(model, version)])
+        self.save_aliases(model)
 
     def _move(self, model: str, version: int, note: dict[str, Any]) -> dict[str, int]:
         def move(pipe: Any) -> None:

@@ -105,7 +105,7 @@ def _blocks(page: str) -> str:
 
 @pytest.mark.parametrize("command", sorted(commands()), ids=" ".join)
 def test_every_tuneline_command_is_one_that_the_command_line_takes(command: tuple[str, ...]) -> None:
-    from app.cli import app
+    from app.cli.commands import app
 
     program, name, *arguments = command
     group = get_command(app)

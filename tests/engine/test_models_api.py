@@ -1,0 +1,140 @@
+"""Models over HTTP: pages, files with digests, forced promotions, deletion, and the index made anew."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from app.api.main import create_app
+from app.settings import Settings
+from app.wiring import Parts, build_parts
+from tests.engine.conftest import RunJob
+
+Http = TestClient
+KEY = "only-for-those-who-may"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"force_key": SecretStr(KEY)})
+
+
+@pytest.fixture
+def parts(settings: Settings) -> Iterator[Parts]:
+    built = build_parts(settings)
+    built.check()
+    yield built
+    built.connection.close()
+
+
+@pytest.fixture
+def api(parts: Parts) -> Iterator[Http]:
+    with TestClient(create_app(parts), raise_server_exceptions=False) as client:
+        yield client
+
+
+def write_version(parts: Parts, model: str, version: int, verdict: str = "PROMOTE") -> None:
+    """Write a version with one file, as an export does, and put it into the index."""
+    artifact = parts.objects.put_artifact(f"weights of {model} {version}".encode())
+    manifest: dict[str, Any] = {
+        "name": model,
+        "version": version,
+        "verdict": verdict,
+        "reasons": ["f1 0.5 is below the minimum of 0.85."],
+        "metrics": {"f1": 0.5},
+        "formats": {"adapter": [{"path": "adapter.safetensors", "artifact": artifact.model_dump()}]},
+    }
+    parts.objects.put_manifest(f"models/{model}/versions/{version:06d}/manifest.json", manifest)
+    for command in parts.registry.add_commands(model, version):
+        parts.connection.execute_command(*command)
+
+
+def test_models_and_versions_come_in_pages(api: Http, parts: Parts) -> None:
+    for name in ("ham", "spam", "spam-two"):
+        write_version(parts, name, 1)
+    for version in (2, 3):
+        write_version(parts, "spam", version)
+
+    page = api.get("/models", params={"name": "spam", "limit": 1}).json()
+    assert ([model["name"] for model in page["models"]], page["total"]) == (["spam"], 2)
+    model = api.get("/models/spam", params={"offset": 1, "limit": 1}).json()
+    assert ([version["version"] for version in model["versions"]], model["versions_total"]) == ([2], 3)
+
+
+def test_files_are_listed_with_digests_and_urls_that_work(api: Http, parts: Parts) -> None:
+    write_version(parts, "spam", 1)
+    (file,) = api.get("/models/spam/1/files?format=adapter").json()["files"]
+    content = httpx.get(file["url"]).content
+
+    assert content == b"weights of spam 1"
+    assert hashlib.sha256(content).hexdigest() == file["sha256"]
+
+
+def test_a_promotion_against_the_verdict_needs_force_a_reason_and_its_own_key(api: Http, parts: Parts) -> None:
+    write_version(parts, "spam", 1, verdict="REJECT")
+    body = {"version": 1, "reason": "the test set was wrong"}
+    refused = api.post("/models/spam/promote", json=body)
+    assert (refused.status_code, "below the minimum" in refused.json()["message"]) == (409, True)
+    forced = {**body, "force": True}
+    assert api.post("/models/spam/promote", json=forced).status_code == 403
+    assert api.post("/models/spam/promote", json=forced, headers={"X-Tuneline-Force-Key": "x"}).status_code == 403
+    assert api.post("/models/spam/promote", json={**forced, "reason": ""}).status_code == 422
+    assert parts.registry.aliases("spam") == {}
+    done = api.post("/models/spam/promote", json=forced, headers={"X-Tuneline-Force-Key": KEY})
+
+    assert done.json()["aliases"] == {"champion": 1}
+    (move,) = api.get("/models/spam").json()["history"]
+    assert (move["forced"], move["why"]) == (True, "the test set was wrong")
+
+
+def test_without_a_key_for_it_no_promotion_can_be_forced(parts: Parts) -> None:
+    write_version(parts, "spam", 1, verdict="REJECT")
+    plain = build_parts(parts.settings.model_copy(update={"force_key": None}))
+    with TestClient(create_app(plain)) as api:
+        answer = api.post("/models/spam/promote", json={"version": 1, "reason": "please", "force": True})
+
+    assert answer.status_code == 403
+    assert "TUNELINE_FORCE_KEY" in answer.json()["message"]
+
+
+def test_a_version_that_an_alias_points_at_is_not_deleted(api: Http, parts: Parts) -> None:
+    write_version(parts, "spam", 1)
+    write_version(parts, "spam", 2)
+    api.post("/models/spam/promote", json={"version": 1, "reason": "first"})
+    api.post("/models/spam/promote", json={"version": 2, "reason": "second"})
+
+    for version, alias in ((2, "champion"), (1, "previous")):
+        answer = api.request("DELETE", f"/models/spam/{version}")
+        assert (answer.status_code, alias in answer.json()["message"]) == (409, True)
+    assert parts.registry.versions("spam") == [2, 1]
+
+
+def test_a_deleted_version_is_gone_also_after_the_index_was_made_anew(api: Http, parts: Parts) -> None:
+    for version in (1, 2):
+        write_version(parts, "spam", version)
+    api.post("/models/spam/promote", json={"version": 1, "reason": "first"})
+    assert api.request("DELETE", "/models/spam/2", json={"reason": "a mistake"}).status_code == 204
+    assert api.get("/models/spam/2").status_code == 404
+    assert api.request("DELETE", "/models/spam/2").status_code == 404
+    before = api.get("/models/spam").json()
+    parts.connection.flushall()
+    parts.registry.rebuild()
+
+    assert parts.registry.versions("spam") == [1]
+    assert api.get("/models/spam").json() == before
+    assert before["history"][0]["why"] == "a mistake"
+
+
+def test_a_cached_export_whose_version_was_deleted_runs_again(parts: Parts, run_job: RunJob) -> None:
+    nodes = {"export": {"agent": "version", "config": {"say": "one"}}, "other": {"agent": "echo", "needs": ["export"]}}
+    run_job(nodes, name="echo")
+    parts.connection.delete("tuneline:model:echo:aliases")
+    parts.registry.delete("echo", 1, at=1.0, reason="gone")
+    job = run_job(nodes, name="echo")
+
+    assert job.nodes["export"].status == "completed"
+    assert parts.registry.champion("echo") is not None
