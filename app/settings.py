@@ -1,7 +1,7 @@
 """Settings: the only reader of the environment. Every name starts with `TUNELINE_`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -42,6 +42,10 @@ class Settings(BaseSettings):
 
     history_url: str | None = Field(
         None, description="SQLAlchemy URL of the prediction history; unset: SQLite in the state folder."
+    )
+
+    history_texts: Literal["whole", "hash"] = Field(
+        "whole", description="What the history keeps of a text: all of it, or its sha256."
     )
 
     workers: Annotated[dict[str, int], NoDecode] = Field(

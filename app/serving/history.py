@@ -1,11 +1,12 @@
 """The history of predictions, kept through SQLAlchemy, written off the request's path."""
 
+import hashlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from sqlalchemy import BigInteger, DateTime, Engine, Float, Integer, String, Text, create_engine, func, insert, select
@@ -17,6 +18,7 @@ from agents.base.errors import Unavailable
 log = structlog.get_logger()
 WAITING_MOST = 10_000
 ROWS_AT_ONCE = 500
+KeptTexts = Literal["whole", "hash"]
 
 
 class Base(DeclarativeBase):
@@ -47,8 +49,16 @@ class History:
         Unavailable: the database can't be opened.
     """
 
-    def __init__(self, url: str, on_dropped: Callable[[int], None], *, waiting_most: int = WAITING_MOST) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_dropped: Callable[[int], None],
+        *,
+        texts: KeptTexts = "whole",
+        waiting_most: int = WAITING_MOST,
+    ) -> None:
         self._engine = _open(url)
+        self._texts = texts
         self._on_dropped = on_dropped
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(waiting_most)
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
@@ -60,10 +70,15 @@ class History:
         for text, answer in zip(texts, answers, strict=True):
             row = {name: answer[name] for name in ("label", "confidence", "model", "version")}
             try:
-                # PostgreSQL keeps no NUL in a text.
-                self._waiting.put_nowait({**row, "text": text.replace("\0", "\ufffd"), "created_at": now})
+                self._waiting.put_nowait({**row, "text": self._kept(text), "created_at": now})
             except queue.Full:
                 self._on_dropped(1)
+
+    def _kept(self, text: str) -> str:
+        if self._texts == "hash":
+            return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+        # PostgreSQL keeps no NUL in a text.
+        return text.replace("\0", "\ufffd")
 
     def page(
         self, offset: int, limit: int, model: str | None = None, label: str | None = None

@@ -35,7 +35,8 @@ class Serving:
         self, versions: Versions, objects: ObjectStore, settings: Settings, load: Load, look_every_s: float
     ) -> None:
         self.metrics = ServingMetrics()
-        self.history = History(history_url(settings.history_url, settings.state_dir), self.metrics.dropped.inc)
+        url = history_url(settings.history_url, settings.state_dir)
+        self.history = History(url, self.metrics.dropped.inc, texts=settings.history_texts)
         cache_dir = settings.state_dir.resolve() / "cache" / "models"
         self.reconciler = Reconciler(versions, objects, cache_dir, load, look_every_s)
         self._batchers: dict[str, Batcher[Served, Prediction]] = {}
