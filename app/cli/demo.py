@@ -15,7 +15,6 @@ from app.cli.servers import stop_on_signals
 from app.client import Client
 from app.embedded import free_port
 from app.settings import Settings
-from app.stack import Stack
 
 MESSAGES = (
     "Running late, start without me. Save me a slice of that pie!",
@@ -29,6 +28,8 @@ SERVED_TIMEOUT_S = 60.0
 
 def demo() -> None:
     """Train, promote and serve the spam filter on the shipped sample, then ask it five messages."""
+    from app.stack import Stack
+
     started_at = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tuneline-demo-") as folder:
         settings = _settings(Path(folder))

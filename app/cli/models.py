@@ -9,7 +9,6 @@ from rich.table import Table
 
 from app.cli.common import AsJson, client, console, print_json
 from app.settings import Settings
-from app.wiring import build_parts
 
 app = typer.Typer(help="Models: list, show, card, download, promote, rollback.", invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="The model's name.")]
@@ -125,6 +124,8 @@ def delete(
 @app.command()
 def rebuild() -> None:
     """Make the index in Redis anew from the manifests in the object store."""
+    from app.wiring import build_parts
+
     parts = build_parts(Settings())
     parts.check()
     for name, count in parts.registry.rebuild().items():

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from agents import QUEUES
 from app.cli.common import AsJson, console, print_json
-from app.doctor import diagnose
 from app.settings import Settings
-from app.stack import Stack
 
 
 def up() -> None:
     """Start everything on this machine: servers, API, workers, serving. Ctrl-C stops it all in good order."""
+    from app.stack import Stack
+
     settings = Settings()
     stop, ready = stop_on_signals(), threading.Event()
 
@@ -63,6 +63,8 @@ def serve() -> None:
 
 def doctor(as_json: AsJson = False) -> None:
     """Look at this machine and the servers, and say what to do about each fault."""
+    from app.doctor import diagnose
+
     findings = diagnose(Settings())
     if as_json:
         print_json([finding.model_dump() for finding in findings])
