@@ -1,0 +1,172 @@
+"""How much memory a training needs, worked out before anything is loaded, and what would fit where it does not.
+
+Weights, gradients and AdamW's two moments are counted; activations follow Korthikanti et al. 2022 ("Reducing
+Activation Recomputation in Large Transformer Models", equation 2): per layer and token `34 h + 5 a s` bytes at two
+bytes a value, for width h, a heads and s tokens a row. A decoder's logits come on top, in float32, twice.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agents.base.errors import InvalidModel, InvalidSpec
+from agents.training.config import TrainingConfig
+
+#: Of the memory that is free, to leave room for what is not counted: libraries, allocators, other processes.
+USABLE_SHARE = 0.9
+#: NF4 with double quantisation (Dettmers et al. 2023): 4 bits a weight and 0.127 for its constants.
+QLORA_BYTES = 4.127 / 8
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a base model decides its memory."""
+
+    parameters: int
+    layers: int
+    width: int
+    heads: int
+    inner_width: int
+    vocabulary: int
+
+    @classmethod
+    def read(cls, folder: Path) -> "Shape":
+        """Read `config.json` and the headers of the safetensors files: no weight is loaded.
+
+        Raises:
+            InvalidModel: one of them is not there, or not a transformer's.
+        """
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            width = _first(config, "hidden_size", "n_embd", "dim", "d_model")
+            return cls(
+                parameters=sum(map(_parameters, folder.glob("*.safetensors"))),
+                layers=_first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+                width=width,
+                heads=_first(config, "num_attention_heads", "n_head", "n_heads", "num_heads"),
+                inner_width=int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * width),
+                vocabulary=_first(config, "vocab_size"),
+            )
+        except (OSError, ValueError, KeyError, struct.error) as fault:
+            raise InvalidModel(
+                f"The base model at '{folder}' has no readable config.json and safetensors: {fault}.",
+                cure="Check that config.json and the weights belong together.",
+            ) from fault
+
+
+@dataclass(frozen=True)
+class Load:
+    """What goes through the model at once."""
+
+    rows: int
+    tokens: int
+    """In the longest row."""
+    bytes_per_value: float
+    """2 where matrix products are in bfloat16, else 4."""
+    predicts_tokens: bool
+    """A decoder that learns to answer, rather than a classifier."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of memory on the device."""
+
+    weights: int
+    optimizer: int
+    """Gradients, moments, and copies of the trained weights."""
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.optimizer + self.activations
+
+    def as_record(self) -> dict[str, int]:
+        """JSON, in whole MiB."""
+        parts = {"weights": self.weights, "optimizer": self.optimizer, "activations": self.activations}
+        return {f"{name}_mib": size >> 20 for name, size in {**parts, "total": self.total}.items()}
+
+
+def estimate(shape: Shape, config: TrainingConfig, load: Load) -> Need:
+    """Return what a training needs."""
+    trained = trained_parameters(shape, config)
+    frozen = 0 if config.method == "full" else shape.parameters
+    # Read in float32, also where they are used in bfloat16 afterwards.
+    per_frozen = QLORA_BYTES if config.method == "qlora" else 4
+    # A trained weight: itself, its gradient, two moments, the best copy; all in float32.
+    return Need(
+        weights=int(frozen * per_frozen),
+        optimizer=trained * 4 * 5,
+        activations=_activations(shape, load),
+    )
+
+
+def trained_parameters(shape: Shape, config: TrainingConfig) -> int:
+    """Return about how many parameters are trained: an adapter on every linear module, or all of them."""
+    if config.method == "full":
+        return shape.parameters
+    sides = 4 * 2 * shape.width + 3 * (shape.width + shape.inner_width)
+    return config.lora.r * shape.layers * sides
+
+
+def choose_micro_batch(shape: Shape, config: TrainingConfig, load: Load, free_bytes: int) -> tuple[int, Need]:
+    """Return the most rows that may go through the model at once, halving from `load.rows`, and what they need.
+
+    The optimizer's steps stay the same: their gradients are summed over as many pieces as it takes.
+
+    Raises:
+        InvalidSpec: not even one row fits; up to three settings that would are named.
+    """
+    usable = int(free_bytes * USABLE_SHARE)
+    rows = load.rows
+    while rows > 1 and estimate(shape, config, replace(load, rows=rows)).total > usable:
+        rows = (rows + 1) // 2
+    need = estimate(shape, config, replace(load, rows=rows))
+    if need.total <= usable:
+        return rows, need
+    fitting = [f"{name} ({size / 1e9:.1f} GB)" for name, size in _cheaper(shape, config, load) if size <= usable][:3]
+    raise InvalidSpec(
+        f"The training needs about {need.total / 1e9:.1f} GB for a single row of {load.tokens} tokens"
+        f" (weights {need.weights / 1e9:.1f}, optimizer {need.optimizer / 1e9:.1f}, activations"
+        f" {need.activations / 1e9:.1f}), and {free_bytes / 1e9:.1f} GB are free here.",
+        cure=f"These would fit: {'; '.join(fitting)}." if fitting else "Take a smaller base model or a larger machine.",
+    )
+
+
+def _cheaper(shape: Shape, config: TrainingConfig, load: Load) -> Iterator[tuple[str, int]]:
+    """Yield settings that need less, the gentlest first, with the bytes they need for one row."""
+    one = replace(load, rows=1)
+    methods = {"full": ("lora", "qlora"), "lora": ("qlora",), "qlora": ()}[config.method]
+    for method in methods:
+        yield f"method: {method}", estimate(shape, config.model_copy(update={"method": method}), one).total
+    for tokens in (load.tokens // 2, load.tokens // 4):
+        if tokens >= 16:
+            yield f"max_tokens: {tokens}", estimate(shape, config, replace(one, tokens=tokens)).total
+    for method in methods:
+        changed, shorter = config.model_copy(update={"method": method}), replace(one, tokens=max(16, load.tokens // 4))
+        yield f"method: {method} with max_tokens: {shorter.tokens}", estimate(shape, changed, shorter).total
+
+
+def _activations(shape: Shape, load: Load) -> int:
+    per_token = 34 * shape.width + 5 * shape.heads * load.tokens
+    layers = shape.layers * load.rows * load.tokens * per_token * load.bytes_per_value / 2
+    logits = load.rows * load.tokens * shape.vocabulary * 4 * 2 if load.predicts_tokens else 0
+    return int(layers + logits)
+
+
+def _first(config: dict[str, int], *names: str) -> int:
+    """Return the value of the name that this architecture uses."""
+    for name in names:
+        if config.get(name):
+            return int(config[name])
+    raise KeyError(names[0])
+
+
+def _parameters(file: Path) -> int:
+    """Count the values of a safetensors file by its header (https://huggingface.co/docs/safetensors)."""
+    with file.open("rb") as content:
+        (length,) = struct.unpack("<Q", content.read(8))
+        header = json.loads(content.read(length))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -1,0 +1,67 @@
+"""Whether a training fits: worked out from a model's files, without loading it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agents.base.errors import InvalidModel, InvalidSpec
+from agents.training.config import LoraSettings, TrainingConfig
+from agents.training.estimate import Load, Need, Shape, choose_micro_batch, estimate, trained_parameters
+from tests.prepared import MINILM_FOLDER
+
+LLAMA_1B = Shape(parameters=1_100_000_000, layers=22, width=2048, heads=32, inner_width=5632, vocabulary=32_000)
+LOAD = Load(rows=16, tokens=512, bytes_per_value=2, predicts_tokens=True)
+LORA = TrainingConfig(model="x", lora=LoraSettings(r=8))
+
+
+def with_method(method: str) -> TrainingConfig:
+    return LORA.model_copy(update={"method": method})
+
+
+def test_a_models_shape_is_read_from_its_files() -> None:
+    shape = Shape.read(MINILM_FOLDER)
+
+    assert (shape.layers, shape.width, shape.heads, shape.inner_width, shape.vocabulary) == (6, 384, 12, 1536, 30522)
+    assert shape.parameters == 22_713_728
+
+
+def test_a_folder_without_a_model_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match=r"no readable config\.json"):
+        Shape.read(tmp_path)
+    (tmp_path / "config.json").write_text('{"hidden_size": 8}')
+    with pytest.raises(InvalidModel, match="num_hidden_layers"):
+        Shape.read(tmp_path)
+
+
+def test_methods_need_less_in_their_order() -> None:
+    totals = [estimate(LLAMA_1B, with_method(method), LOAD).total for method in ("full", "lora", "qlora")]
+
+    assert totals == sorted(totals, reverse=True)
+    assert estimate(LLAMA_1B, with_method("full"), LOAD) == Need(
+        weights=0, optimizer=20 * LLAMA_1B.parameters, activations=estimate(LLAMA_1B, LORA, LOAD).activations
+    )
+
+
+def test_the_adapter_that_is_counted_is_the_one_that_is_trained() -> None:
+    # 6 layers of 4 modules of 384 x 384 and 2 of 384 x 1536, at rank 8: 331,776.
+    assert trained_parameters(Shape.read(MINILM_FOLDER), LORA) == pytest.approx(331_776, rel=0.35)
+
+
+def test_rows_are_halved_until_they_fit() -> None:
+    roomy, _ = choose_micro_batch(LLAMA_1B, LORA, LOAD, 200 << 30)
+    rows, need = choose_micro_batch(LLAMA_1B, LORA, LOAD, 14 << 30)
+
+    assert (roomy, rows) == (16, 4)
+    assert need.total <= 14 << 30
+    assert estimate(LLAMA_1B, LORA, replace(LOAD, rows=8)).total > 0.9 * (14 << 30)
+
+
+def test_what_does_not_fit_names_settings_that_would() -> None:
+    with pytest.raises(InvalidSpec, match=r"about 2\d\.\d GB for a single row of 512 tokens") as refused:
+        choose_micro_batch(LLAMA_1B, with_method("full"), LOAD, 8 << 30)
+
+    assert refused.value.cure.count("GB)") == 3
+    assert "method: lora (" in refused.value.cure
+    with pytest.raises(InvalidSpec, match="smaller base model or a larger machine"):
+        choose_micro_batch(LLAMA_1B, with_method("qlora"), LOAD, 100 << 20)
