@@ -128,8 +128,10 @@ def rebuild() -> None:
 
     parts = build_parts(Settings())
     parts.check()
-    for name, count in parts.registry.rebuild().items():
+    found = parts.registry.rebuild()
+    for name, count in found.items():
         console.print(f"{name}: {count} versions")
+    console.print(f"The index has {len(found)} models.")
 
 
 def predict(

@@ -99,7 +99,8 @@ def gc(
         **{name: (len(entries), sum(entry.size_bytes for entry in entries)) for name, entries in kinds.items()},
     }
     if as_json:
-        print_json({"removed": apply, **{name: {"count": n, "size_bytes": size} for name, (n, size) in rows.items()}})
+        named = {name.replace(" ", "_"): {"count": n, "size_bytes": size} for name, (n, size) in rows.items()}
+        print_json({"removed": apply, **named})
         return
     table = Table("what", "count", "size", box=None)
     for name, (count, size) in rows.items():
