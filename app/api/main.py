@@ -7,11 +7,15 @@ from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from app.api import datasets, fleet, jobs, logs, models
 from app.http import install_error_handlers, install_key_check
 from app.settings import Settings
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
+
+#: A sweep that is under way when the API is told to stop may take so long.
+SWEEP_ENDS_S = 5.0
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -24,6 +28,7 @@ def create_app(parts: Parts) -> FastAPI:
         thread.start()
         yield
         stop.set()
+        await run_in_threadpool(thread.join, SWEEP_ENDS_S)
 
     app = FastAPI(title="Tuneline", version=version("tuneline"), lifespan=lifespan)
     app.state.parts = parts

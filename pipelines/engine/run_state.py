@@ -3,14 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 
-from agents.base.errors import Conflict, NotFound
+from agents.base.errors import Conflict
 from pipelines.engine import keys
 from pipelines.engine.clock import ServerClock
 from pipelines.engine.decide import decide, first_head, first_states, scope
@@ -20,12 +19,12 @@ from pipelines.engine.job import (
     Decision,
     Event,
     Job,
-    JobHead,
     LogLine,
     NodeState,
     Promotion,
     Submitted,
 )
+from pipelines.engine.job_reader import JobReader, as_state, node_field
 from pipelines.engine.queue import Message, NodeQueues, message_for, message_id
 from pipelines.plan import Plan
 
@@ -42,16 +41,15 @@ class Claim:
     retry_of: str | None
 
 
-class RunState:
+class RunState(JobReader):
     """The only place that writes job state."""
 
     def __init__(self, connection: "Redis", *, lease_ttl_s: float, log_max_entries: int) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.clock = ServerClock(connection)
         self.queues = NodeQueues(connection)
         self._lease_ttl_s = lease_ttl_s
         self._log_max_entries = log_max_entries
-        self._cached_plan = lru_cache(maxsize=64)(self._read_plan)
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -140,7 +138,7 @@ class RunState:
             while True:
                 try:
                     pipe.watch(keys.state(job_id))
-                    job = self._job(pipe, job_id, plan, names, with_output)
+                    job = self.watched_job(pipe, job_id, plan, names, with_output)
                     now = self.clock.now()
                     decision = decide(job, event, now)
                     if taker and decision.queue:
@@ -196,7 +194,7 @@ class RunState:
         with self.connection.pipeline() as pipe:
             try:
                 pipe.watch(keys.state(job_id))
-                state = _state(pipe.hget(keys.state(job_id), _field(node)))
+                state = as_state(pipe.hget(keys.state(job_id), node_field(node)))
                 wanted = state.status == "ready" and state.attempt == attempt
                 pipe.multi()
                 pipe.zrem(keys.SENT, lease)
@@ -259,7 +257,7 @@ class RunState:
     @staticmethod
     def _write_states(pipe: Pipeline, job_id: str, nodes: Mapping[str, NodeState]) -> None:
         if nodes:
-            rows = {_field(name): json.dumps(state.as_record()) for name, state in nodes.items()}
+            rows = {node_field(name): json.dumps(state.as_record()) for name, state in nodes.items()}
             pipe.hset(keys.state(job_id), mapping=rows)
 
     def append_log(self, pipe: Pipeline, job_id: str, line: LogLine) -> None:
@@ -290,65 +288,6 @@ class RunState:
         fields = {"model": model, "version": version, "previous": champion}
         self.append_log(pipe, job_id, LogLine("champion_promoted", fields=fields))
 
-    # -- reading -------------------------------------------------------------------------------
-
-    def plan(self, job_id: str) -> Plan:
-        """Return a job's plan; kept in this process, since it never changes.
-
-        Raises:
-            NotFound: no such job.
-        """
-        return self._cached_plan(job_id)
-
-    def job(self, job_id: str) -> Job:
-        """Return the whole job.
-
-        Raises:
-            NotFound: no such job.
-        """
-        plan = self.plan(job_id)
-        with self.connection.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.state(job_id))
-            pipe.hgetall(keys.outputs(job_id))
-            states, outputs = pipe.execute()
-        nodes = {name: _state(states[_field(name).encode()]) for name in plan.nodes}
-        return Job(job_id, plan, _head(states[b"head"]), nodes, {k.decode(): json.loads(v) for k, v in outputs.items()})
-
-    def head(self, job_id: str) -> JobHead:
-        """Return a job's head.
-
-        Raises:
-            NotFound: no such job.
-        """
-        found = self.connection.hget(keys.state(job_id), "head")
-        if found is None:
-            raise NotFound(f"There is no job '{job_id}'.", cure="See `tuneline jobs` for those there are.")
-        return _head(found)
-
-    def progress(self, job_id: str) -> dict[str, dict[str, Any]]:
-        """Return the newest progress of each node that has said any: node -> `{"done", "total", "eta_s", ...}`."""
-        found = self.connection.hgetall(keys.progress(job_id))
-        return {node.decode(): json.loads(progress) for node, progress in found.items()}
-
-    def job_ids(self, offset: int = 0, limit: int = 50) -> list[str]:
-        """Return jobs, newest first."""
-        return [found.decode() for found in self.connection.zrevrange(keys.JOBS, offset, offset + limit - 1)]
-
-    def _job(self, pipe: Pipeline, job_id: str, plan: Plan, names: list[str], with_output: list[str]) -> Job:
-        head, *states = pipe.hmget(keys.state(job_id), ["head", *(_field(name) for name in names)])
-        if head is None:
-            raise NotFound(f"There is no job '{job_id}'.", cure="See `tuneline jobs` for those there are.")
-        found = pipe.hmget(keys.outputs(job_id), with_output) if with_output else []
-        outputs = {name: json.loads(value) for name, value in zip(with_output, found, strict=True) if value}
-        nodes = {name: _state(value) for name, value in zip(names, states, strict=True)}
-        return Job(job_id, plan, _head(head), nodes, outputs)
-
-    def _read_plan(self, job_id: str) -> Plan:
-        found = self.connection.get(keys.plan(job_id))
-        if found is None:
-            raise NotFound(f"There is no job '{job_id}'.", cure="See `tuneline jobs` for those there are.")
-        return Plan.model_validate_json(found)
-
 
 def move_alias(pipe: Pipeline, model: str, version: int, champion: int | None, note: Mapping[str, Any]) -> None:
     """Point `champion` at a version and `previous` at the old champion, as part of a transaction."""
@@ -360,18 +299,6 @@ def move_alias(pipe: Pipeline, model: str, version: int, champion: int | None, n
 
 def _lease(job: str, node: str, attempt: int) -> str:
     return f"{job}|{node}|{attempt}"
-
-
-def _field(node: str) -> str:
-    return f"node:{node}"
-
-
-def _head(value: bytes) -> JobHead:
-    return JobHead(**json.loads(value))
-
-
-def _state(value: bytes) -> NodeState:
-    return NodeState(**json.loads(value))
 
 
 def _same_request(known: Mapping[str, str], idempotency: tuple[str, str]) -> str:
