@@ -14,9 +14,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from agents.base.errors import TunelineError
 from agents.base.objects import ObjectStore
-from agents.classifier import Prediction, load_merged
+from agents.classifier import load_exported
+from agents.prediction import Prediction
 from app.http import install_error_handlers, install_key_check
 from app.serving.batcher import Batcher
+from app.serving.formats import preferred_formats
 from app.serving.history import History, history_url
 from app.serving.metrics import ServingMetrics
 from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versions
@@ -37,7 +39,9 @@ class Serving:
         self.metrics = ServingMetrics()
         self.history = History(history_url(settings.history_url, settings.state_dir), self.metrics.dropped.inc)
         cache_dir = settings.state_dir.resolve() / "cache" / "models"
-        self.reconciler = Reconciler(versions, objects, cache_dir, load, look_every_s)
+        self.reconciler = Reconciler(
+            versions, objects, cache_dir, load, preferred_formats(settings.serving_format), look_every_s
+        )
         self._batchers: dict[str, Batcher[Served, Prediction]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.reconciler.run, args=(self._stop,), name="reconcile", daemon=True)
@@ -98,7 +102,7 @@ def create_app(
     versions: Versions,
     objects: ObjectStore,
     settings: Settings,
-    load: Load = load_merged,
+    load: Load = load_exported,
     look_every_s: float = LOOK_EVERY_S,
 ) -> FastAPI:
     """Return serving over a registry and an object store.
@@ -204,6 +208,7 @@ def _served_model(served: Served) -> ServedModel:
     return ServedModel(
         name=served.name,
         version=served.version,
+        format=served.format,
         labels=served.classifier.labels,
         max_tokens=served.classifier.max_tokens,
         loaded_at=served.loaded_at,
