@@ -1,6 +1,7 @@
 """What every classifier in memory answers, whichever runtime is behind it; imports no runtime."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import NamedTuple, Protocol
 
 
@@ -30,16 +31,25 @@ Probabilities = Callable[[list[list[int]]], list[list[float]]]
 
 
 def predict_in_batches(
-    labels: list[str], token_ids: list[list[int]], batch_size: int, probabilities: Probabilities
+    labels: list[str],
+    token_ids: list[list[int]],
+    batch_size: int,
+    probabilities: Probabilities,
+    pool: Executor | None = None,
 ) -> list[Prediction]:
-    """Return a prediction for each row of `token_ids`; `probabilities` gives those of every label for some rows."""
+    """Return a prediction for each row of `token_ids`; `probabilities` gives those of every label for some rows.
+
+    `pool`: where to run several batches at a time.
+    """
     # Rows of like length share a batch, so that little of it is padding.
     order = sorted(range(len(token_ids)), key=lambda row: len(token_ids[row]))
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    inputs = [[token_ids[row] for row in rows] for rows in batches]
+    # A batch that is alone is run right here: a change of thread costs more than it could give.
+    answered = pool.map(probabilities, inputs) if pool and len(inputs) > 1 else map(probabilities, inputs)
     predictions: dict[int, Prediction] = {}
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        for row, scores in zip(rows, probabilities([token_ids[row] for row in rows]), strict=True):
-            predictions[row] = _prediction(labels, scores)
+    for rows, found in zip(batches, answered, strict=True):
+        predictions.update((row, _prediction(labels, scores)) for row, scores in zip(rows, found, strict=True))
     return [predictions[row] for row in range(len(token_ids))]
 
 
