@@ -3,27 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
 from agents.base.objects import ObjectStore
 from agents.cleaning import clean_text
 from agents.models import load_classifier_and_new_modules, load_classifier_base, quiet_libraries
+from agents.onnx_classifier import MODEL_FILE, load_onnx
+from agents.prediction import Classifier, Prediction, predict_in_batches
 from agents.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 ADAPTER_CONFIG = "adapter_config.json"
-
-
-class Prediction(NamedTuple):
-    """One answer: `scores` has the probability of every label and sums to 1."""
-
-    label: str
-    confidence: float
-    scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -41,14 +35,7 @@ class LoadedClassifier:
             return []
         encoded = self.tokenizer([clean_text(text) for text in texts], truncation=True, max_length=self.max_tokens)
         token_ids: list[list[int]] = encoded["input_ids"]
-        # Rows of like length share a batch, so that little of it is padding.
-        order = sorted(range(len(texts)), key=lambda row: len(token_ids[row]))
-        predictions: list[Prediction | None] = [None] * len(texts)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            for row, scores in zip(rows, self._probabilities([token_ids[row] for row in rows]), strict=True):
-                predictions[row] = _prediction(self.labels, scores)
-        return [prediction for prediction in predictions if prediction is not None]
+        return predict_in_batches(self.labels, token_ids, batch_size, self._probabilities)
 
     def _probabilities(self, token_ids: list[list[int]]) -> list[list[float]]:
         import torch
@@ -75,22 +62,36 @@ def fetch(objects: ObjectStore, files: Mapping[str, Artifact], folder: Path) -> 
     return folder
 
 
-def load_merged(folder: Path, labels: list[str], max_tokens: int) -> LoadedClassifier:
+def load_exported(folder: Path, labels: list[str], max_tokens: int) -> Classifier:
+    """Load an exported format that serving answers with: ONNX where the folder has `model.onnx`, else as `merged`.
+
+    Raises:
+        InvalidModel: the files can't be loaded, or are of other labels.
+    """
+    load = load_onnx if (folder / MODEL_FILE).exists() else load_merged
+    return load(folder, labels, max_tokens)
+
+
+def load_merged(
+    folder: Path, labels: list[str], max_tokens: int, *, device: str | None = None, **options: Any
+) -> LoadedClassifier:
     """Load a whole model: `config.json`, safetensors and the tokenizer's files.
+
+    `device`: where to; unset: a GPU where there is one. `options` go to `from_pretrained`.
 
     Raises:
         InvalidModel: the files can't be loaded, or lack a head for these labels.
     """
     tokenizer = load_tokenizer(folder)
     model, new_modules = load_classifier_and_new_modules(
-        folder, labels, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id
+        folder, labels, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id, **options
     )
     if new_modules:
         raise InvalidModel(
             f"The model has no trained weights for {', '.join(new_modules)} with {len(labels)} labels.",
             cure="It is not a classifier of these labels: train one first.",
         )
-    return LoadedClassifier(_on_device(model), tokenizer, labels, max_tokens)
+    return LoadedClassifier(_on_device(model, device), tokenizer, labels, max_tokens)
 
 
 def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:
@@ -119,14 +120,9 @@ def load_trained(folder: Path, base: Path, labels: list[str], max_tokens: int, *
     return load_merged(folder, labels, max_tokens)
 
 
-def _on_device(model: "PreTrainedModel") -> "PreTrainedModel":
+def _on_device(model: "PreTrainedModel", device: str | None = None) -> "PreTrainedModel":
     import torch
 
-    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     model.eval()
     return model
-
-
-def _prediction(labels: list[str], scores: list[float]) -> Prediction:
-    best = max(range(len(scores)), key=scores.__getitem__)
-    return Prediction(labels[best], scores[best], dict(zip(labels, scores, strict=True)))

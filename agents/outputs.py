@@ -120,6 +120,18 @@ class ExportedFile(Record):
     artifact: Artifact
 
 
+class Parity(Record):
+    """How a format answers beside the trained model."""
+
+    texts: int
+    agreement: float
+    """Share of the texts with the trained model's label."""
+    bound: float
+    """The least agreement that was asked for."""
+    largest_difference: float
+    """Of any label's probability, over all texts."""
+
+
 class ExportOutput(Output):
     model_name: str
     version: int
@@ -128,5 +140,7 @@ class ExportOutput(Output):
     """The champion that the verdict was given against."""
     formats: dict[str, list[ExportedFile]]
     """`adapter`, `merged` ... -> its files."""
+    parity: dict[str, Parity]
+    """Format -> its proof; formats that are the trained files themselves need none."""
     metrics: dict[str, float]
     manifest_key: str

@@ -1,6 +1,7 @@
-"""The frozen test split, as evaluation scores it and export proves its formats on it."""
+"""The splits as evaluation scores them and export proves its formats on them; the test split is frozen."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.base.contract import Context
@@ -23,7 +24,18 @@ def read_test(context: Context, data: PreprocessingOutput) -> TestRows:
     """Return the test split, checked against its digest."""
     import pyarrow.parquet as pq
 
-    split = data.splits["test"]
-    path = context.objects.get_artifact_file(split.rows, context.work_dir / "test.parquet")
+    path = _file(context, data, "test")
     table = pq.read_table(path, columns=["row", "text", "label"])
     return TestRows(table["row"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
+
+
+def read_texts(context: Context, data: PreprocessingOutput, split: str) -> list[str]:
+    """Return a split's texts, in its order, checked against its digest."""
+    import pyarrow.parquet as pq
+
+    texts: list[str] = pq.read_table(_file(context, data, split), columns=["text"])["text"].to_pylist()
+    return texts
+
+
+def _file(context: Context, data: PreprocessingOutput, split: str) -> Path:
+    return context.objects.get_artifact_file(data.splits[split].rows, context.work_dir / f"{split}.parquet")

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1}
+ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged"]
 
 
 class Settings(BaseSettings):
@@ -30,6 +31,11 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, description="Port of the API.")
     serving_host: str = Field("127.0.0.1", description="Address serving listens on.")
     serving_port: int = Field(8001, description="Port of serving.")
+    serving_format: ServingFormat = Field(
+        "auto",
+        description="Format that serving loads: `onnx_int8`, `onnx` or `merged`; `auto`: the first that a version has, "
+        "on a GPU `merged` first.",
+    )
     api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
     serving_url: str = Field("http://127.0.0.1:8001", description="Where the command line finds serving.")
     api_key: SecretStr | None = Field(

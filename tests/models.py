@@ -29,6 +29,19 @@ def write_tiny_base(folder: Path, minilm: Path) -> Path:
     return folder
 
 
+def write_xlnet(folder: Path, base: Path) -> Path:
+    """Write a whole, tiny XLNet classifier, whose code can't be traced, with the tokenizer of `base`."""
+    import torch
+    from transformers import XLNetConfig, XLNetForSequenceClassification
+
+    tokenizer = load_tokenizer(base)
+    torch.manual_seed(0)
+    config = XLNetConfig(vocab_size=len(tokenizer), d_model=32, n_layer=1, n_head=2, d_inner=64, num_labels=len(LABELS))
+    XLNetForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def write_adapter(folder: Path, base: Path, *, seed: int = 0, spam_bias: float = 0.0) -> Path:
     """Write a LoRA adapter with random weights; `spam_bias` leans its head towards spam."""
     import torch

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from agents.base.contract import Artifact, Context
 from agents.base.errors import InvalidModel, NotFound
-from agents.classifier import LoadedClassifier, Prediction, fetch, load_merged, load_trained
+from agents.classifier import LoadedClassifier, fetch, load_merged, load_trained
 from agents.gate import confusion
 from agents.outputs import TrainingOutput
+from agents.prediction import Prediction
 from agents.splits import TestRows
 
 if TYPE_CHECKING:

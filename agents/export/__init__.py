@@ -9,7 +9,7 @@ from agents.base.contract import Agent, Config, Context, input_from
 from agents.base.errors import InvalidSpec
 from agents.outputs import EvaluationOutput, ExportedFile, ExportOutput
 
-Format = Literal["adapter", "merged"]
+Format = Literal["adapter", "merged", "onnx", "onnx_int8"]
 
 
 class ExportConfig(Config):
@@ -34,24 +34,24 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
         """Write the formats, prove them, write the card, write the manifest.
 
         Raises:
-            InvalidModel: an export does not answer as the trained model does.
+            InvalidModel: a format does not answer as the trained model does, or can't be made of it.
             InvalidSpec: no version number was reserved for this node.
         """
-        from agents.export.files import export_adapter, export_merged
+        from agents.export.files import Formats
         from agents.export.manifest import write_version
 
         evaluation = input_from(context, "evaluation", EvaluationOutput)
         if context.version is None:
             raise InvalidSpec(f"Node '{context.node}' has no version number to write.")
         formats: dict[str, list[ExportedFile]] = {}
+        written = Formats(context, evaluation)
         for done, form in enumerate(config.formats):
             context.progress(done, len(config.formats))
-            export = {"adapter": export_adapter, "merged": export_merged}[form]
-            formats[form] = export(context, evaluation)
+            formats[form] = written.write(form)
             size = sum(file.artifact.size_bytes for file in formats[form])
             context.log("format_written", format=form, files=len(formats[form]), size_bytes=size)
         name = config.model_name or context.pipeline
-        key = write_version(context, name, context.version, evaluation, formats)
+        key = write_version(context, name, context.version, evaluation, formats, written.parity)
         context.progress(len(config.formats), len(config.formats))
         return ExportOutput(
             model_name=name,
@@ -59,6 +59,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
             verdict=evaluation.verdict,
             champion_version=evaluation.champion_version,
             formats=formats,
+            parity=written.parity,
             metrics=evaluation.metrics,
             manifest_key=key,
         )

@@ -19,6 +19,7 @@ def model_card(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
         "## Verdict\n\n" + "\n".join([f"**{manifest['verdict']}**", "", *(f"- {r}" for r in manifest["reasons"])]),
         "## Data\n\n" + _data(manifest["data"]),
         "## Training\n\n" + _training(manifest),
+        "## Formats\n\n" + _formats(manifest),
         "## Use\n\n" + _use(manifest),
     )
     return "\n\n".join(sections) + "\n"
@@ -98,6 +99,20 @@ def _training(manifest: dict[str, Any]) -> str:
     rows = [f"| {name} | {value} |" for name, value in sorted(manifest["training"].items())]
     libraries = ", ".join(f"{name} {value}" for name, value in manifest["environment"].items() if value)
     return "\n".join(["| dial | value |", "| --- | --- |", *rows, "", libraries])
+
+
+def _formats(manifest: dict[str, Any]) -> str:
+    lines = ["| format | bytes | answers as trained | texts | probability, largest difference |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: |")
+    for form, files in manifest["formats"].items():
+        size_bytes = sum(file["artifact"]["size_bytes"] for file in files)
+        proof = manifest["parity"].get(form)
+        shown = "as trained | - | -"
+        if proof:
+            agreement = f"{proof['agreement']:.4f} (bound {proof['bound']:g})"
+            shown = f"{agreement} | {proof['texts']} | {proof['largest_difference']:.2g}"
+        lines.append(f"| {form} | {size_bytes:,} | {shown} |")
+    return "\n".join(lines)
 
 
 def _use(manifest: dict[str, Any]) -> str:

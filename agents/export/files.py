@@ -1,87 +1,112 @@
-"""The formats: the adapter as trained, and the whole model with the adapter merged in, proven equal."""
+"""The formats' files: each is made once, from the one before it, and proven to answer as the trained model does."""
 
 import shutil
+from functools import cached_property
+from pathlib import Path
 
-from agents.base.contract import Artifact, Context, inputs_from
-from agents.base.errors import AgentFailed, InvalidModel
+from agents.base.contract import Artifact, Context
+from agents.base.errors import AgentFailed
 from agents.classifier import LoadedClassifier, fetch, load_merged, load_trained
-from agents.outputs import EvaluationOutput, ExportedFile, PreprocessingOutput
-from agents.splits import read_test
+from agents.export.onnx import write_int8, write_onnx
+from agents.export.parity import golden_texts, prove
+from agents.onnx_classifier import BATCH_ROWS, load_onnx
+from agents.outputs import EvaluationOutput, ExportedFile, Parity
+from agents.prediction import Prediction
 
-GOLDEN_TEXTS = 64
-#: Merging adds up weights in another order; more than this is no rounding.
-SCORE_TOLERANCE = 1e-3
 MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".md": "text/markdown"}
+#: Dynamic quantisation answers a text otherwise alone than in company: both are measured.
+ONNX_BATCH_SIZES = (1, BATCH_ROWS)
 
 
-def export_adapter(_: Context, evaluation: EvaluationOutput) -> list[ExportedFile]:
-    """Return the adapter's files, which the training stored already."""
-    return _exported(evaluation.training.files)
+class Formats:
+    """Writes a version's formats below the node's work folder, then into the store. `parity`: format -> its proof."""
 
+    def __init__(self, context: Context, evaluation: EvaluationOutput) -> None:
+        self.parity: dict[str, Parity] = {}
+        self._context = context
+        self._training = evaluation.training
 
-def export_merged(context: Context, evaluation: EvaluationOutput) -> list[ExportedFile]:
-    """Merge the adapter into the unquantised base and return the whole model's files.
+    def write(self, form: str) -> list[ExportedFile]:
+        """Make, prove and store one format; return its files.
 
-    Raises:
-        InvalidModel: the merged model answers other than the trained one on test texts.
-        AgentFailed: too little disk.
-    """
-    training = evaluation.training
-    base = context.sources.local(training.base_model, "model")
-    folder = context.work_dir / "merged"
-    _check_disk(context, sum(file.stat().st_size for file in ([base] if base.is_file() else base.rglob("*"))))
-    trained_folder = fetch(context.objects, training.files, context.work_dir / "trained")
-    trained = load_trained(
-        trained_folder, base, training.labels, training.max_tokens, cache_dir=context.sources.cache_dir
-    )
-    texts = golden_texts(context)
-    expected = trained.predict(texts)
-    whole = trained.model.merge_and_unload() if hasattr(trained.model, "merge_and_unload") else trained.model
-    whole.save_pretrained(folder)
-    trained.tokenizer.save_pretrained(folder)
-    merged = load_merged(folder, training.labels, training.max_tokens)
-    _check_parity(context, merged, texts, [prediction.scores for prediction in expected])
-    return _exported(
-        {
-            file.relative_to(folder).as_posix(): context.objects.put_artifact_file(
-                file, MEDIA_TYPES.get(file.suffix, "application/octet-stream")
-            )
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        }
-    )
-
-
-def golden_texts(context: Context) -> list[str]:
-    """Return texts of the test split to compare answers on; without one, a few of the project's own."""
-    data = inputs_from(context, "preprocessing", PreprocessingOutput)
-    if data:
-        return read_test(context, data[-1]).texts[:GOLDEN_TEXTS]
-    return ["See you at eight.", "You have won a prize, call now!", "Is this thing on?", "42"]
-
-
-def _check_parity(
-    context: Context, merged: LoadedClassifier, texts: list[str], expected: list[dict[str, float]]
-) -> None:
-    got = merged.predict(texts)
-    agree = sum(
-        max(a.scores, key=a.scores.__getitem__) == max(b, key=b.__getitem__) for a, b in zip(got, expected, strict=True)
-    )
-    apart = max(abs(a.scores[label] - b[label]) for a, b in zip(got, expected, strict=True) for label in b)
-    context.log("parity", format="merged", texts=len(texts), agreement=agree / len(texts), largest_difference=apart)
-    if agree < len(texts) or apart > SCORE_TOLERANCE:
-        raise InvalidModel(
-            f"The merged model agrees with the trained one on {agree} of {len(texts)} test texts, "
-            f"its scores differ by up to {apart:.2g} (bound {SCORE_TOLERANCE:g}).",
-            cure="Export the adapter only, and report this with the base model's name.",
+        Raises:
+            InvalidModel: it answers other than the trained model, or can't be made of this model.
+            AgentFailed: too little disk.
+        """
+        if form == "adapter":
+            # The training stored it already.
+            return _exported(self._training.files)
+        folder = {"merged": lambda: self._merged, "onnx": lambda: self._onnx, "onnx_int8": lambda: self._int8}[form]()
+        return _exported(
+            {
+                file.relative_to(folder).as_posix(): self._context.objects.put_artifact_file(
+                    file, MEDIA_TYPES.get(file.suffix, "application/octet-stream")
+                )
+                for file in sorted(folder.rglob("*"))
+                if file.is_file()
+            }
         )
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return golden_texts(self._context)
+
+    @cached_property
+    def _merged(self) -> Path:
+        """The adapter merged into the unquantised base, proven equal."""
+        context, training = self._context, self._training
+        base = context.sources.local(training.base_model, "model")
+        _check_disk(context, sum(file.stat().st_size for file in ([base] if base.is_file() else base.rglob("*"))))
+        trained_folder = fetch(context.objects, training.files, context.work_dir / "trained")
+        trained = load_trained(
+            trained_folder, base, training.labels, training.max_tokens, cache_dir=context.sources.cache_dir
+        )
+        expected = trained.predict(self._texts)
+        folder = context.work_dir / "merged"
+        whole = trained.model.merge_and_unload() if hasattr(trained.model, "merge_and_unload") else trained.model
+        whole.save_pretrained(folder)
+        trained.tokenizer.save_pretrained(folder)
+        merged = load_merged(folder, training.labels, training.max_tokens)
+        self.parity["merged"] = prove(context, "merged", merged, self._texts, expected)
+        return folder
+
+    @cached_property
+    def _on_cpu(self) -> LoadedClassifier:
+        """The merged model as ONNX is made of it; its plain attention becomes the smaller and faster graph."""
+        training = self._training
+        return load_merged(
+            self._merged, training.labels, training.max_tokens, device="cpu", attn_implementation="eager"
+        )
+
+    @cached_property
+    def _expected(self) -> list[Prediction]:
+        """The merged model's answers in float32 on the CPU, where ONNX will run."""
+        return self._on_cpu.predict(self._texts)
+
+    @cached_property
+    def _onnx(self) -> Path:
+        folder = self._context.work_dir / "onnx"
+        write_onnx(self._on_cpu, self._merged, folder)
+        self._prove_onnx("onnx", folder)
+        return folder
+
+    @cached_property
+    def _int8(self) -> Path:
+        folder = self._context.work_dir / "onnx_int8"
+        write_int8(self._onnx, folder)
+        self._prove_onnx("onnx_int8", folder)
+        return folder
+
+    def _prove_onnx(self, form: str, folder: Path) -> None:
+        model = load_onnx(folder, self._training.labels, self._training.max_tokens)
+        self.parity[form] = prove(self._context, form, model, self._texts, self._expected, ONNX_BATCH_SIZES)
 
 
 def _check_disk(context: Context, model_bytes: int) -> None:
     free = shutil.disk_usage(context.work_dir).free
-    if free < 2 * model_bytes:
+    if free < 3 * model_bytes:
         raise AgentFailed(
-            f"Merging needs about {2 * model_bytes >> 20} MiB in {context.work_dir}, and {free >> 20} MiB are free.",
+            f"Exporting needs about {3 * model_bytes >> 20} MiB in {context.work_dir}, and {free >> 20} MiB are free.",
             cure="Free some space, or set TUNELINE_STATE_DIR to a larger disk.",
         )
 

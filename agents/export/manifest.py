@@ -7,10 +7,10 @@ from typing import Any
 
 from agents.base.contract import Context, inputs_from
 from agents.export.card import model_card
-from agents.outputs import DatasetOutput, EvaluationOutput, ExportedFile, PreprocessingOutput
+from agents.outputs import DatasetOutput, EvaluationOutput, ExportedFile, Parity, PreprocessingOutput
 
 SCHEMA = 1
-LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "tuneline")
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "onnx", "onnxruntime", "tuneline")
 
 
 def write_version(
@@ -19,9 +19,11 @@ def write_version(
     number: int,
     evaluation: EvaluationOutput,
     formats: dict[str, list[ExportedFile]],
+    parity: dict[str, Parity],
 ) -> str:
     """Write the card and then the manifest; return the manifest's key."""
     manifest = _facts(context, name, number, evaluation, formats)
+    manifest["parity"] = {form: found.model_dump() for form, found in parity.items()}
     card = model_card(manifest, evaluation)
     manifest["card"] = context.objects.put_artifact(card.encode(), "text/markdown").model_dump()
     key = f"models/{name}/versions/{number:06d}/manifest.json"

@@ -71,7 +71,7 @@ def card(name: Name, version: Version = "champion") -> None:
 def download(
     name: Name,
     version: Version = "champion",
-    format_: Annotated[str, typer.Option("--format", help="adapter or merged.")] = "adapter",
+    format_: Annotated[str, typer.Option("--format", help="adapter, merged, onnx or onnx_int8.")] = "adapter",
     to: Annotated[Path | None, typer.Option(help="Folder for the files; default: NAME-VERSION-FORMAT.")] = None,
 ) -> None:
     """Download a version's files. Run again, a download that broke off goes on."""

@@ -20,8 +20,15 @@ class _Request(Generic[SourceT, AnswerT]):
     source: SourceT
     texts: Sequence[str]
     answers: "asyncio.Future[list[AnswerT]]"
+    order: list[int]
+    """The texts' places, shortest text first: a run of like lengths is little padded."""
     taken: int = 0
     found: list[AnswerT] = field(default_factory=list)
+
+    def in_order(self) -> list[AnswerT]:
+        """Return what was found, in the order of the texts."""
+        placed = dict(zip(self.order, self.found, strict=True))
+        return [placed[place] for place in range(len(self.texts))]
 
 
 class Batcher(Generic[SourceT, AnswerT]):
@@ -64,7 +71,8 @@ class Batcher(Generic[SourceT, AnswerT]):
             raise Overloaded(
                 f"{self.waiting} texts wait already; {self._waiting_most} may.", cure="Come back in a second."
             )
-        request = _Request[SourceT, AnswerT](source, texts, asyncio.get_running_loop().create_future())
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        request = _Request[SourceT, AnswerT](source, texts, asyncio.get_running_loop().create_future(), order)
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
@@ -97,13 +105,14 @@ class Batcher(Generic[SourceT, AnswerT]):
 
     def _take(self) -> list[tuple[_Request[SourceT, AnswerT], Sequence[str]]]:
         """Take one batch: pieces of requests to the same source, in the order they came."""
-        pieces, room = [], self._batch_most
+        pieces: list[tuple[_Request[SourceT, AnswerT], Sequence[str]]] = []
+        room = self._batch_most
         source = self._waiting[0].source
         while room and self._waiting and self._waiting[0].source is source:
             request = self._waiting.popleft()
             if request.answers.done():
                 continue
-            piece = request.texts[request.taken : request.taken + room]
+            piece = [request.texts[place] for place in request.order[request.taken : request.taken + room]]
             request.taken += len(piece)
             room -= len(piece)
             pieces.append((request, piece))
@@ -118,7 +127,7 @@ class Batcher(Generic[SourceT, AnswerT]):
             request.found += answers[start : start + len(piece)]
             start += len(piece)
             if len(request.found) == len(request.texts) and not request.answers.done():
-                request.answers.set_result(request.found)
+                request.answers.set_result(request.in_order())
 
 
 def _fail(request: _Request[SourceT, AnswerT], fault: Exception) -> None:

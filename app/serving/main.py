@@ -3,20 +3,24 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
+import orjson
 import uvicorn
 from fastapi import FastAPI, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from agents.base.errors import TunelineError
 from agents.base.objects import ObjectStore
-from agents.classifier import Prediction, load_merged
+from agents.classifier import load_exported
+from agents.prediction import Prediction
 from app.http import install_error_handlers, install_key_check
 from app.serving.batcher import Batcher
+from app.serving.formats import preferred_formats
 from app.serving.history import History, history_url
 from app.serving.metrics import ServingMetrics
 from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versions
@@ -38,7 +42,9 @@ class Serving:
         url = history_url(settings.history_url, settings.state_dir)
         self.history = History(url, self.metrics.dropped.inc, texts=settings.history_texts)
         cache_dir = settings.state_dir.resolve() / "cache" / "models"
-        self.reconciler = Reconciler(versions, objects, cache_dir, load, look_every_s)
+        self.reconciler = Reconciler(
+            versions, objects, cache_dir, load, preferred_formats(settings.serving_format), look_every_s
+        )
         self._batchers: dict[str, Batcher[Served, Prediction]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.reconciler.run, args=(self._stop,), name="reconcile", daemon=True)
@@ -54,8 +60,8 @@ class Serving:
         await asyncio.to_thread(self._thread.join, CLOSE_WAIT_S)
         await asyncio.to_thread(self.history.close)
 
-    async def answer(self, model: str, texts: list[str]) -> list[PredictionAnswer]:
-        """Return an answer for each text, all of one version.
+    async def answer(self, model: str, texts: list[str]) -> list[dict[str, Any]]:
+        """Return an answer for each text, all of one version, as `PredictionAnswer` has it.
 
         Raises:
             NotFound: no such model is served.
@@ -70,8 +76,8 @@ class Serving:
             raise
         seconds = time.perf_counter() - started
         answers = [_answer(served, prediction, seconds) for prediction in found]
-        self._count(model, seconds, answers)
-        self.history.add(texts, [answer.model_dump() for answer in answers])
+        self._count(served, seconds, found)
+        self.history.add(texts, answers)
         return answers
 
     def versions(self) -> dict[str, int]:
@@ -88,18 +94,18 @@ class Serving:
         self.metrics.batch.labels(served.name).observe(len(texts))
         return served.classifier.predict(texts)
 
-    def _count(self, model: str, seconds: float, answers: list[PredictionAnswer]) -> None:
-        self.metrics.requests.labels(model, "OK").inc()
-        self.metrics.latency.labels(model).observe(seconds)
-        for answer in answers:
-            self.metrics.predictions.labels(model, answer.version, answer.label).inc()
+    def _count(self, served: Served, seconds: float, found: list[Prediction]) -> None:
+        self.metrics.requests.labels(served.name, "OK").inc()
+        self.metrics.latency.labels(served.name).observe(seconds)
+        for label, count in Counter(prediction.label for prediction in found).items():
+            self.metrics.predictions.labels(served.name, served.version, label).inc(count)
 
 
 def create_app(
     versions: Versions,
     objects: ObjectStore,
     settings: Settings,
-    load: Load = load_merged,
+    load: Load = load_exported,
     look_every_s: float = LOOK_EVERY_S,
 ) -> FastAPI:
     """Return serving over a registry and an object store.
@@ -127,15 +133,16 @@ def create_app(
 
 
 def _add_prediction_routes(app: FastAPI, serving: Serving) -> None:
-    @app.post("/predict/{model}")
-    async def predict(model: str, body: PredictBody) -> PredictionAnswer:
+    # The answers are made here and need no second look: FastAPI would check and copy each before it is written.
+    @app.post("/predict/{model}", response_model=PredictionAnswer)
+    async def predict(model: str, body: PredictBody) -> Response:
         """Answer for one text."""
-        return (await serving.answer(model, [body.text]))[0]
+        return _json((await serving.answer(model, [body.text]))[0])
 
-    @app.post("/predict/{model}/batch")
-    async def predict_batch(model: str, body: BatchBody) -> BatchAnswer:
+    @app.post("/predict/{model}/batch", response_model=BatchAnswer)
+    async def predict_batch(model: str, body: BatchBody) -> Response:
         """Answer for many texts at once."""
-        return BatchAnswer(predictions=await serving.answer(model, body.texts))
+        return _json({"predictions": await serving.answer(model, body.texts)})
 
     @app.get("/history")
     def history(
@@ -190,21 +197,26 @@ def main(settings: Settings) -> None:
     )
 
 
-def _answer(served: Served, prediction: Prediction, seconds: float) -> PredictionAnswer:
-    return PredictionAnswer(
-        label=prediction.label,
-        confidence=prediction.confidence,
-        scores=prediction.scores,
-        model=served.name,
-        version=served.version,
-        latency_ms=round(seconds * 1e3, 3),
-    )
+def _answer(served: Served, prediction: Prediction, seconds: float) -> dict[str, Any]:
+    return {
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "scores": prediction.scores,
+        "model": served.name,
+        "version": served.version,
+        "latency_ms": round(seconds * 1e3, 3),
+    }
+
+
+def _json(answer: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(answer), media_type="application/json")
 
 
 def _served_model(served: Served) -> ServedModel:
     return ServedModel(
         name=served.name,
         version=served.version,
+        format=served.format,
         labels=served.classifier.labels,
         max_tokens=served.classifier.max_tokens,
         loaded_at=served.loaded_at,

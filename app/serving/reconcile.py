@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +13,10 @@ import structlog
 
 from agents.base.errors import InvalidModel, NotFound
 from agents.base.objects import ObjectStore
-from agents.classifier import LoadedClassifier, load_merged
-from app.serving.files import merged_files, model_folder, sweep
+from agents.classifier import load_exported
+from agents.prediction import Classifier
+from app.serving.files import choose_files, model_folder, sweep
+from app.serving.formats import CPU_FORMATS
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
@@ -22,7 +24,7 @@ RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 60.0
 WARM_UP_TEXTS = ["", "warm", "a somewhat longer text, so that every size has been seen once " * 4]
 
-Load = Callable[[Path, list[str], int], LoadedClassifier]
+Load = Callable[[Path, list[str], int], Classifier]
 
 
 class Versions(Protocol):
@@ -41,7 +43,8 @@ class Served:
 
     name: str
     version: int
-    classifier: LoadedClassifier
+    format: str
+    classifier: Classifier
     loaded_at: datetime
 
 
@@ -64,7 +67,8 @@ class Reconciler:
     versions: Versions
     objects: ObjectStore
     cache_dir: Path
-    load: Load = load_merged
+    load: Load = load_exported
+    formats: Sequence[str] = CPU_FORMATS
     look_every_s: float = LOOK_EVERY_S
     retry_first_s: float = RETRY_FIRST_S
     on_switch: Callable[[Served], None] = lambda _: None
@@ -137,15 +141,16 @@ class Reconciler:
         # One assignment: a request has either the old version or the new one, and keeps what it has.
         self.served[name] = fresh
         self._troubles.pop(name, None)
-        log.info("version_served", model=name, version=version)
+        log.info("version_served", model=name, version=version, format=fresh.format)
         sweep(self.cache_dir, name, keep=set(aliases.values()))
         self.on_switch(fresh)
 
     def _loaded(self, name: str, version: int) -> Served:
         manifest = self.versions.manifest(name, version)
-        folder = model_folder(self.objects, self.cache_dir, name, version, merged_files(manifest))
+        form, files = choose_files(manifest, self.formats)
+        folder = model_folder(self.objects, self.cache_dir, name, version, files)
         classifier = self.load(folder, manifest["labels"], manifest["max_tokens"])
         for text in WARM_UP_TEXTS:
             if not math.isfinite(classifier.predict([text])[0].confidence):
                 raise InvalidModel(f"Version {version} of '{name}' gives no numbers: its weights are damaged.")
-        return Served(name, version, classifier, datetime.now(UTC))
+        return Served(name, version, form, classifier, datetime.now(UTC))

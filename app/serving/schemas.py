@@ -47,6 +47,7 @@ class ServedModel(BaseModel):
 
     name: str
     version: int
+    format: str
     labels: list[str]
     max_tokens: int
     loaded_at: datetime

@@ -40,7 +40,7 @@ def _kind(annotation: Any) -> str:
     if isinstance(annotation, types.UnionType):
         return _kind(next(part for part in typing.get_args(annotation) if part is not types.NoneType))
     if typing.get_origin(annotation) is typing.Literal:
-        return " or ".join(f"`{value}`" for value in typing.get_args(annotation))
+        return ", ".join(f"`{word}`" for word in typing.get_args(annotation))
     plain = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", Path: "path"}
     names = {**plain, SecretStr: "secret", dict: "`name=value,...`", tuple: "paths, separated by `:`"}
     return names[typing.get_origin(annotation) or annotation]

@@ -1,18 +1,27 @@
 """Evaluation and export on tiny real models: what is measured is what is exported and served."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.base.errors import InvalidData
-from agents.classifier import LoadedClassifier, fetch, load_adapter, load_merged
+from agents.base.errors import InvalidData, InvalidModel
+from agents.classifier import LoadedClassifier, fetch, load_adapter, load_exported, load_merged
 from agents.evaluation import EvaluationAgent, EvaluationConfig
 from agents.export import ExportAgent, ExportConfig
 from agents.outputs import EvaluationOutput, ExportOutput
 from agents.training import TrainingConfig
 from tests.conftest import MINILM, AgentBench
-from tests.models import LABELS, TEXTS, preprocessing_output, training_output, write_adapter, write_tiny_base
+from tests.models import (
+    LABELS,
+    TEXTS,
+    preprocessing_output,
+    training_output,
+    write_adapter,
+    write_tiny_base,
+    write_xlnet,
+)
 
 
 @pytest.fixture
@@ -32,12 +41,14 @@ def evaluated(
     return EvaluationAgent().run(EvaluationConfig(**config), bench.context("evaluation", inputs, **context))
 
 
-def exported(bench: AgentBench, base: Path, evaluation: EvaluationOutput, version: int = 1) -> ExportOutput:
+def exported(
+    bench: AgentBench, base: Path, evaluation: EvaluationOutput, version: int = 1, **config: Any
+) -> ExportOutput:
     inputs = {
         "preprocessing": preprocessing_output(bench.objects, base, bench.work_dir / "rows"),
         "evaluation": evaluation,
     }
-    return ExportAgent().run(ExportConfig(), bench.context("export", inputs, version=version))
+    return ExportAgent().run(ExportConfig(**config), bench.context("export", inputs, version=version))
 
 
 def test_a_model_that_says_spam_to_all_is_measured_so(bench: AgentBench, base: Path) -> None:
@@ -118,6 +129,76 @@ def test_an_export_answers_as_the_trained_model_does(bench: AgentBench, base: Pa
     assert all(
         file.path.endswith((".safetensors", ".json", ".txt")) for files in found.formats.values() for file in files
     )
+
+
+ODD_TEXTS = [
+    *TEXTS,
+    "",
+    "x",
+    "\uff26\uff52\uff45e prize 😀",
+    "\u200bhidden  blanks",
+    "far more words than are read " * 30,
+]
+
+
+def test_onnx_answers_as_the_trained_model_does_for_any_text_alone_or_in_company(bench: AgentBench, base: Path) -> None:
+    found = exported(bench, base, evaluated(bench, base, {"minimum": 0.0}), formats=["merged", "onnx"])
+    folders = {
+        form: fetch(bench.objects, {file.path: file.artifact for file in files}, bench.work_dir / f"out-{form}")
+        for form, files in found.formats.items()
+    }
+    torch_model, onnx_model = (load_exported(folders[form], LABELS, 32) for form in ("merged", "onnx"))
+    expected = torch_model.predict(ODD_TEXTS)
+
+    for batch_size in (1, 7):
+        for mine, other in zip(onnx_model.predict(ODD_TEXTS, batch_size), expected, strict=True):
+            assert mine.label == other.label
+            assert mine.scores == pytest.approx(other.scores, abs=1e-5)
+    assert onnx_model.predict([]) == []
+    assert sorted(file.path for file in found.formats["onnx"]) == [
+        "config.json",
+        "model.onnx",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+
+
+def test_parity_is_in_the_manifest_the_card_and_the_log(bench: AgentBench, base: Path) -> None:
+    evaluation = evaluated(bench, base, {"minimum": 0.0}, adapter={"spam_bias": 3.0})
+    found = exported(bench, base, evaluation, formats=["adapter", "merged", "onnx", "onnx_int8"])
+    manifest = bench.objects.get_manifest(found.manifest_key)
+    card = bench.objects.get_artifact(type(evaluation.predictions)(**manifest["card"])).decode()
+    logged = {record["fields"]["format"] for record in bench.records if record.get("event") == "parity"}
+
+    assert set(manifest["parity"]) == set(found.parity) == logged == {"merged", "onnx", "onnx_int8"}
+    for form, proof in manifest["parity"].items():
+        assert proof["agreement"] >= proof["bound"] == {"merged": 1.0, "onnx": 1.0, "onnx_int8": 0.99}[form]
+        assert f"{proof['agreement']:.4f} (bound {proof['bound']:g}) | 120 |" in card
+    sizes = {form: sum(file.artifact.size_bytes for file in files) for form, files in found.formats.items()}
+    assert sizes["onnx_int8"] < sizes["onnx"]
+
+
+def test_8_bits_that_change_answers_fail_the_node_with_the_numbers_and_write_no_version(
+    bench: AgentBench, base: Path
+) -> None:
+    # A head that stands in the middle of its own scores: the least change of a weight turns answers over.
+    plain = load_adapter(write_adapter(bench.work_dir / "plain", base), base, LABELS, 32, cache_dir=bench.work_dir)
+    logits = sorted(math.log(answer.scores["spam"] / answer.scores["ham"]) for answer in plain.predict(TEXTS))
+    evaluation = evaluated(bench, base, {"minimum": 0.0}, adapter={"spam_bias": -logits[len(logits) // 4]})
+
+    with pytest.raises(InvalidModel, match=r"'onnx_int8' gives .* to \d+\.\d+% of 120 texts \(bound 99%\)"):
+        exported(bench, base, evaluation, formats=["onnx", "onnx_int8"])
+    assert bench.objects.keys("models/") == []
+
+
+def test_a_model_that_can_not_be_traced_is_refused_with_a_cure(bench: AgentBench, base: Path) -> None:
+    xlnet = write_xlnet(bench.work_dir / "xlnet", base)
+    training = training_output(bench.objects, xlnet, xlnet, method="full")
+    evaluation = evaluated(bench, base, {"minimum": 0.0}).model_copy(update={"training": training})
+
+    with pytest.raises(InvalidModel, match=r"A xlnet model can't be written as ONNX: .*'merged' can be served"):
+        exported(bench, base, evaluation, formats=["merged", "onnx"])
+    assert bench.objects.keys("models/") == []
 
 
 def test_a_manifest_holds_the_lineage_and_the_card_its_facts(bench: AgentBench, base: Path) -> None:

@@ -58,7 +58,7 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     reasons = {
         3: "gives no numbers",
         4: "outside its folder",
-        5: "no 'merged' format",
+        5: "no 'onnx_int8' or 'onnx' or 'merged' format",
         6: "manifest that can't be read",
     }
     for version, reason in reasons.items():

@@ -205,7 +205,7 @@ def test_a_request_under_way_keeps_its_version_and_a_full_queue_is_429(versions:
     reconciler = app.state.serving.reconciler
     reconciler.follow()
     gate = reconciler.served["spam"].classifier
-    large = {"texts": ["stop here", *["x"] * 999]}
+    large = {"texts": ["stop here", *["answered after it"] * 999]}
     with TestClient(app) as client, ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(client.post, "/predict/spam/batch", json=large)
         assert gate.entered.wait(30)
