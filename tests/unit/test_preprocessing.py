@@ -299,7 +299,8 @@ def test_the_cache_key_is_that_of_the_models_files(bench: AgentBench) -> None:
     [
         {"split": {"train": 0.8, "validation": 0.1, "test": 0.2}},
         {"split": {"train": 1.0, "validation": 0.0, "test": 0.0}},
-        {"task": "sft"},
+        {"task": "generation"},
+        {"template": "chatml"},
         {"dedup": "fuzzy"},
         {"near_threshold": 0.3},
     ],
