@@ -42,7 +42,7 @@ class TrainingConfig(Config):
     """Keep the base model's own dropout; unset: only with `method: full`."""
     class_weights: Literal["none", "balanced"] = "none"
     positive_label: str | None = None
-    metric: Literal["f1", "accuracy", "loss"] = "f1"
+    metric: Literal["f1", "accuracy", "exact_match", "loss"] = "f1"
     early_stopping_patience: int | None = Field(None, ge=1)
     length_grouping: bool = True
     precision: Precision = "auto"
@@ -71,13 +71,15 @@ class TrainingConfig(Config):
     @model_validator(mode="after")
     def _labels_only_where_there_are_some(self) -> "TrainingConfig":
         wrong = {
-            "metric": self.metric != "loss",
+            "metric": self.metric not in ("loss", "exact_match"),
             "class_weights": self.class_weights != "none",
             "positive_label": self.positive_label is not None,
         }
         if self.task == "sft" and any(wrong.values()):
             names = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
-            raise ValueError(f"{names}: with task: sft there are no labels; validation is by metric: loss")
+            raise ValueError(f"{names}: with task: sft there are no labels; metric is loss or exact_match")
+        if self.task == "classification" and self.metric == "exact_match":
+            raise ValueError("metric: exact_match is of answers, for task: sft")
         return self
 
     @property

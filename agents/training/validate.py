@@ -36,24 +36,31 @@ def score_labels(
 
 
 def score_answers(model: "PreTrainedModel", rows: Rows, *, batch_size: int, autocast: bool) -> dict[str, float]:
-    """Return `loss` (mean cross-entropy over learned tokens), `perplexity` and `token_accuracy` of the model on `rows`;
-    it is left in training mode."""
+    """Return `loss` (mean cross-entropy over learned tokens), `perplexity` and `exact_match` of the model on `rows`;
+    it is left in training mode.
+
+    A row matches where the likeliest token is the right one at every learned place, given the right ones before it:
+    just then does always taking the likeliest token write the whole answer, so that nothing need be generated.
+    """
     import torch
 
-    loss_sum, hits, count = 0.0, 0, 0
+    loss_sum, count, matches = 0.0, 0, 0
     model.eval()
     with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=autocast):
         for indices in length_batches(rows.lengths, batch_size):
             batch = collate(rows, indices, model.config.pad_token_id or 0, model.device)
             logits = learned_logits(model, batch.input_ids, batch.attention_mask, batch.targets)
-            targets = batch.targets[batch.targets != NOT_LEARNED]
+            learned = batch.targets != NOT_LEARNED
+            targets = batch.targets[learned]
             loss_sum += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
-            hits += int((logits.argmax(dim=1) == targets).sum())
             count += len(targets)
+            wrong = torch.zeros_like(learned)
+            wrong[learned] = logits.argmax(dim=1) != targets
+            matches += int((~wrong.any(dim=1)).sum())
     model.train()
     loss = loss_sum / max(1, count)
     # A loss of 700 and more has a perplexity that no number holds.
-    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "token_accuracy": hits / max(1, count)}
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "exact_match": matches / len(rows)}
 
 
 def class_logits(model: "PreTrainedModel", rows: Rows, *, batch_size: int, autocast: bool) -> "torch.Tensor":
