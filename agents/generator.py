@@ -14,7 +14,7 @@ from agents.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 ADAPTER_CONFIG = "adapter_config.json"
 Messages = Sequence[dict[str, str]]
@@ -27,6 +27,10 @@ class LoadedGenerator:
     model: "PreTrainedModel"
     renderer: Renderer
     max_new_tokens: int
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        return self.renderer.tokenizer
 
     def answer(
         self, prompts: Sequence[Messages], batch_size: int = 32, progress: Callable[[int], None] = lambda _: None

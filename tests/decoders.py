@@ -64,8 +64,8 @@ def write_tiny_decoder(folder: Path, *, seed: int = 0, width: int = 32) -> Path:
 
 
 def color_rows(count: int) -> list[dict[str, Any]]:
-    """Return requests that anything can learn, each with its answer as JSON text."""
-    colors = ("red", "green", "blue", "white")
+    """Return requests with their answers as JSON text; who always says red is right three times of four."""
+    colors = ("red", "red", "red", "blue")
     things = ("lamp", "door", "wall", "roof", "chair")
     return [
         {

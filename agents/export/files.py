@@ -1,17 +1,21 @@
 """The formats: the adapter as trained, and the whole model with the adapter merged in, proven equal."""
 
 import shutil
+from pathlib import Path
+from typing import Any
 
-from agents.base.contract import Artifact, Context, inputs_from
-from agents.base.errors import AgentFailed, InvalidModel
-from agents.classifier import LoadedClassifier, fetch, load_merged, load_trained
-from agents.outputs import EvaluationOutput, ExportedFile, PreprocessingOutput
-from agents.splits import read_test
+from agents.base.contract import Artifact, Context
+from agents.base.errors import AgentFailed
+from agents.classifier import fetch
+from agents.export.parity import AnswerParity, LabelParity, Parity
+from agents.outputs import EvaluationOutput, ExportedFile
 
-GOLDEN_TEXTS = 64
-#: Merging adds up weights in another order; more than this is no rounding.
-SCORE_TOLERANCE = 1e-3
-MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".md": "text/markdown"}
+MEDIA_TYPES = {
+    ".json": "application/json",
+    ".txt": "text/plain",
+    ".md": "text/markdown",
+    ".jinja": "text/plain",
+}
 
 
 def export_adapter(_: Context, evaluation: EvaluationOutput) -> list[ExportedFile]:
@@ -31,16 +35,11 @@ def export_merged(context: Context, evaluation: EvaluationOutput) -> list[Export
     folder = context.work_dir / "merged"
     _check_disk(context, sum(file.stat().st_size for file in ([base] if base.is_file() else base.rglob("*"))))
     trained_folder = fetch(context.objects, training.files, context.work_dir / "trained")
-    trained = load_trained(
-        trained_folder, base, training.labels, training.max_tokens, cache_dir=context.sources.cache_dir
-    )
-    texts = golden_texts(context)
-    expected = trained.predict(texts)
-    whole = trained.model.merge_and_unload() if hasattr(trained.model, "merge_and_unload") else trained.model
-    whole.save_pretrained(folder)
-    trained.tokenizer.save_pretrained(folder)
-    merged = load_merged(folder, training.labels, training.max_tokens)
-    _check_parity(context, merged, texts, [prediction.scores for prediction in expected])
+    parity = _parity(context, evaluation)
+    trained = parity.load_trained(trained_folder, base)
+    expected = parity.answers(trained)
+    _save_whole(trained.model, trained.tokenizer, folder)
+    parity.check(expected, parity.answers(parity.load_whole(folder)))
     return _exported(
         {
             file.relative_to(folder).as_posix(): context.objects.put_artifact_file(
@@ -52,29 +51,15 @@ def export_merged(context: Context, evaluation: EvaluationOutput) -> list[Export
     )
 
 
-def golden_texts(context: Context) -> list[str]:
-    """Return texts of the test split to compare answers on; without one, a few of the project's own."""
-    data = inputs_from(context, "preprocessing", PreprocessingOutput)
-    if data:
-        return read_test(context, data[-1]).texts[:GOLDEN_TEXTS]
-    return ["See you at eight.", "You have won a prize, call now!", "Is this thing on?", "42"]
+def _parity(context: Context, evaluation: EvaluationOutput) -> Parity[Any]:
+    kind = AnswerParity if evaluation.training.task == "sft" else LabelParity
+    return kind(context, evaluation.training)
 
 
-def _check_parity(
-    context: Context, merged: LoadedClassifier, texts: list[str], expected: list[dict[str, float]]
-) -> None:
-    got = merged.predict(texts)
-    agree = sum(
-        max(a.scores, key=a.scores.__getitem__) == max(b, key=b.__getitem__) for a, b in zip(got, expected, strict=True)
-    )
-    apart = max(abs(a.scores[label] - b[label]) for a, b in zip(got, expected, strict=True) for label in b)
-    context.log("parity", format="merged", texts=len(texts), agreement=agree / len(texts), largest_difference=apart)
-    if agree < len(texts) or apart > SCORE_TOLERANCE:
-        raise InvalidModel(
-            f"The merged model agrees with the trained one on {agree} of {len(texts)} test texts, "
-            f"its scores differ by up to {apart:.2g} (bound {SCORE_TOLERANCE:g}).",
-            cure="Export the adapter only, and report this with the base model's name.",
-        )
+def _save_whole(model: Any, tokenizer: Any, folder: Path) -> None:
+    whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    whole.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _check_disk(context: Context, model_bytes: int) -> None:
