@@ -79,7 +79,8 @@ def bands(threshold: float) -> tuple[int, int]:
     longest bands that miss less than one in ten thousand give the fewest candidates to check.
     """
     rows = 1
-    while (1 - threshold ** (rows + 1)) ** (PERMUTATIONS // (rows + 1)) <= MISSED_SHARE:
+    # Fewer than two bands are none: only at a threshold of 1 they would get that long.
+    while rows < PERMUTATIONS // 2 and (1 - threshold ** (rows + 1)) ** (PERMUTATIONS // (rows + 1)) <= MISSED_SHARE:
         rows += 1
     return PERMUTATIONS // rows, rows
 
