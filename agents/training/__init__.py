@@ -100,7 +100,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             f"'{key}' is {value}, but '{name}' makes tokens for {getattr(other, key)}: both must name the same {key}"
             for name, other in upstream.items()
             for key, value in wanted.items()
-            if getattr(other, key, value) != value
+            if getattr(other, key, None) not in (None, value)
         ]
 
 
