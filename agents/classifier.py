@@ -9,13 +9,11 @@ from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
 from agents.base.objects import ObjectStore
 from agents.cleaning import clean_text
-from agents.models import attach_adapter, load_classifier_and_new_modules, load_classifier_base, ready
+from agents.models import ADAPTER_CONFIG, attach_adapter, load_classifier_and_new_modules, load_classifier_base, ready
 from agents.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 class Prediction(NamedTuple):

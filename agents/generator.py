@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.decoder import NOT_LEARNED, learned_logits
-from agents.models import attach_adapter, load_decoder, ready
+from agents.models import ADAPTER_CONFIG, attach_adapter, load_decoder, ready
 from agents.outputs import PromptFormat
 from agents.prompts import Renderer, matching_renderer
 from agents.tokenizers import load_tokenizer
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-ADAPTER_CONFIG = "adapter_config.json"
 Messages = Sequence[dict[str, str]]
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GGUF_SUFFIX = ".gguf"
+#: The file that tells an adapter in PEFT's layout from a whole model.
+ADAPTER_CONFIG = "adapter_config.json"
 #: What the libraries raise for files that are no model they can read.
 LOAD_FAULTS = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError)
 

@@ -49,7 +49,7 @@ def find_shape(
         return None
     for shape in PARTS:
         found = _found(names, shape)
-        if found and not (shape == "input_output" and _is_label(found["answer"], sample)):
+        if found and _holds(shape, found, sample):
             return ShapeColumns(shape, found)
     return None
 
@@ -60,9 +60,14 @@ def is_label(cells: Sequence[Any]) -> bool:
     return fmean(map(len, texts)) <= LABEL_CHARACTERS and len(set(texts)) <= max(2, len(texts) // 2)
 
 
-def _is_label(column: str, sample: Sequence[dict[str, Any]]) -> bool:
+def _holds(shape: Shape, parts: Mapping[str, str], sample: Sequence[dict[str, Any]]) -> bool:
+    """Say whether the columns hold what their names promise: turns, or answers and no labels."""
+    column = parts.get("messages") or parts["answer"]
     cells = [row[column] for row in sample if row.get(column) is not None]
-    return not cells or (not any(isinstance(cell, dict | list) for cell in cells) and is_label(cells))
+    if "messages" in parts:
+        return any(isinstance(cell, list) or str(cell).lstrip().startswith("[") for cell in cells)
+    structured = any(isinstance(cell, dict | list) for cell in cells)
+    return shape != "input_output" or structured or (bool(cells) and not is_label(cells))
 
 
 def _found(names: Mapping[str, str], shape: Shape) -> dict[str, str] | None:

@@ -9,6 +9,7 @@ from agents.base.contract import Context
 from agents.evaluation.measure import Measure, Measured
 from agents.gate import worst_difference
 from agents.generator import LoadedGenerator, as_json, load_trained_generator, load_whole_generator, same_answer
+from agents.models import ADAPTER_CONFIG
 from agents.outputs import PreprocessingOutput, PromptFormat, TrainingOutput
 from agents.splits import TestConversations, read_test_conversations
 
@@ -26,7 +27,7 @@ class AnswerMeasure(Measure[LoadedGenerator]):
 
     def load(self, folder: Path, base_model: str, facts: Mapping[str, Any]) -> LoadedGenerator:
         prompt, cache_dir = PromptFormat.model_validate(facts["prompt"]), self.context.sources.cache_dir
-        if not (folder / "adapter_config.json").exists():
+        if not (folder / ADAPTER_CONFIG).exists():
             return load_whole_generator(folder, prompt, cache_dir=cache_dir)
         base = self.context.sources.local(base_model, "model")
         return load_trained_generator(folder, base, prompt, cache_dir=cache_dir)

@@ -9,6 +9,7 @@ from agents.base.errors import InvalidData
 from agents.classifier import LoadedClassifier, Prediction, load_merged, load_trained
 from agents.evaluation.measure import Measure, Measured
 from agents.gate import confusion, worst_difference
+from agents.models import ADAPTER_CONFIG
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.splits import TestRows, read_test
 
@@ -40,7 +41,7 @@ class LabelMeasure(Measure[LoadedClassifier]):
 
     def load(self, folder: Path, base_model: str, facts: Mapping[str, Any]) -> LoadedClassifier:
         labels, max_tokens = facts["labels"], facts["max_tokens"]
-        if not (folder / "adapter_config.json").exists():
+        if not (folder / ADAPTER_CONFIG).exists():
             return load_merged(folder, labels, max_tokens)
         base = self.context.sources.local(base_model, "model")
         return load_trained(folder, base, labels, max_tokens, cache_dir=self.context.sources.cache_dir)

@@ -104,9 +104,15 @@ def test_input_and_output_are_text_and_label_where_outputs_are_few_and_short(rea
     assert read([{"input": f"a {n}", "output": f"b {n}"} for n in range(30)])[0].shape == "input_output"
 
 
-def test_named_columns_and_shape_go_before_what_is_found(read: Read) -> None:
+def test_a_column_of_plain_texts_is_none_of_messages_whatever_its_name(read: Read) -> None:
     rows = [{"messages": "hello", "topic": "a"}, {"messages": "bye", "topic": "b"}]
-    assert read(rows, text_column="messages", label_column="topic")[0].shape == "text_label"
+    output, _ = read(rows)
+    assert (output.shape, output.text_column, output.label_column) == ("text_label", "messages", "topic")
+
+
+def test_named_columns_and_shape_go_before_what_is_found(read: Read) -> None:
+    rows = [{"prompt": "hello", "completion": "a"}, {"prompt": "bye", "completion": "b"}]
+    assert read(rows, text_column="prompt", label_column="completion")[0].shape == "text_label"
     output, found = read([{"q": "2 + 2?", "a": "4"}], shape="prompt_completion", text_column="q", label_column="a")
     assert found[0]["messages"] == [ASKED, SAID]
     assert (output.text_column, output.label_column) == ("q", "a")
