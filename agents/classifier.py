@@ -9,15 +9,13 @@ from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
 from agents.base.objects import ObjectStore
 from agents.cleaning import clean_text
-from agents.models import load_classifier_and_new_modules, load_classifier_base, quiet_libraries
+from agents.models import ADAPTER_CONFIG, attach_adapter, load_classifier_and_new_modules, load_classifier_base, ready
 from agents.onnx_classifier import MODEL_FILE, load_onnx
 from agents.prediction import Classifier, Prediction, predict_in_batches
 from agents.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def load_merged(
             f"The model has no trained weights for {', '.join(new_modules)} with {len(labels)} labels.",
             cure="It is not a classifier of these labels: train one first.",
         )
-    return LoadedClassifier(_on_device(model, device), tokenizer, labels, max_tokens)
+    return LoadedClassifier(ready(model, device), tokenizer, labels, max_tokens)
 
 
 def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:
@@ -100,17 +98,9 @@ def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *
     Raises:
         InvalidModel: the files can't be loaded, or don't fit the base.
     """
-    from peft import PeftModel
-
     tokenizer = load_tokenizer(folder)
     model = load_classifier_base(base, labels, "float32", cache_dir=cache_dir, pad_token_id=tokenizer.pad_token_id)
-    try:
-        with quiet_libraries():
-            adapted = PeftModel.from_pretrained(model, str(folder))
-    except (OSError, ValueError, RuntimeError, KeyError) as fault:
-        first_line = str(fault).strip().partition("\n")[0]
-        raise InvalidModel(f"The adapter doesn't fit its base model: {first_line}") from fault
-    return LoadedClassifier(_on_device(adapted), tokenizer, labels, max_tokens)
+    return LoadedClassifier(ready(attach_adapter(model, folder)), tokenizer, labels, max_tokens)
 
 
 def load_trained(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:
@@ -118,11 +108,3 @@ def load_trained(folder: Path, base: Path, labels: list[str], max_tokens: int, *
     if (folder / ADAPTER_CONFIG).exists():
         return load_adapter(folder, base, labels, max_tokens, cache_dir=cache_dir)
     return load_merged(folder, labels, max_tokens)
-
-
-def _on_device(model: "PreTrainedModel", device: str | None = None) -> "PreTrainedModel":
-    import torch
-
-    model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    model.eval()
-    return model

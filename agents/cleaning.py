@@ -16,10 +16,20 @@ def clean_text(text: str) -> str:
 
     Case, punctuation, digits and U+FFFD stay as they are.
     """
-    if not text.isascii():
-        text = COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), INVISIBLE.sub("", text))
-        text = unicodedata.normalize("NFC", text)
-    return " ".join(CONTROL.sub(" ", text).split())
+    return " ".join(CONTROL.sub(" ", _plain_forms(text)).split())
+
+
+def clean_content(text: str) -> str:
+    """Return a turn of a conversation cleaned as `clean_text` does, but with its lines and indents as they are."""
+    lines = CONTROL.sub(" ", _plain_forms(text.replace("\r\n", "\n"))).split("\n")
+    return "\n".join(line.rstrip() for line in lines).strip()
+
+
+def _plain_forms(text: str) -> str:
+    if text.isascii():
+        return text
+    text = COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), INVISIBLE.sub("", text))
+    return unicodedata.normalize("NFC", text)
 
 
 def exact_key(text: str) -> str:

@@ -1,23 +1,25 @@
 """Which column is the text and which the label: as named, by known names, or by what is in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from agents.base.errors import InvalidData
+from agents.outputs import Shape
 from agents.reading.names import LABEL_NAMES, TEXT_NAMES
-
-#: A column with longer cells on average is no label, whatever else.
-LABEL_CHARACTERS = 40
+from agents.shapes import is_label
 
 
 class Columns(NamedTuple):
-    """All columns of a source, and the two that matter."""
+    """All columns of a source, and those that matter: of text and label, or of prompt and answer."""
 
     names: list[str]
     text: str
     label: str
+    shape: Shape = "text_label"
+    parts: Mapping[str, str] = {}
+    """Of conversations: part of the shape -> its column."""
 
 
 def find_columns(
@@ -65,7 +67,7 @@ def _label_by_content(names: Sequence[str], sample: Sequence[dict[str, Any]]) ->
     distinct: dict[str, int] = {}
     for name in names:
         cells = [str(row[name]) for row in sample if name in row]
-        if fmean(map(len, cells)) <= LABEL_CHARACTERS and len(set(cells)) <= max(2, len(cells) // 2):
+        if is_label(cells):
             distinct[name] = len(set(cells))
     return min(distinct, key=lambda name: distinct[name], default=None)
 

@@ -1,4 +1,4 @@
-"""DatasetAgent: a source becomes rows with text and label; what is dropped is counted by reason."""
+"""DatasetAgent: a source becomes rows of text and label, or conversations; what is dropped is counted by reason."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,10 +13,12 @@ from agents.base.contract import Agent, Config, Context
 from agents.base.errors import InvalidData
 from agents.base.sources import Sources, matching_files
 from agents.columns import Columns, find_columns
-from agents.outputs import DatasetOutput
+from agents.conversations import Unusable, prompt_text, read_conversation
+from agents.outputs import DatasetOutput, Shape
 from agents.reading import Broken, Format, RawRecord, Reading, open_rows
 from agents.reading.records import as_json, as_text
 from agents.rows import Row, RowsFile
+from agents.shapes import find_shape
 from agents.tally import Tally
 
 SAMPLE_ROWS = 200
@@ -24,7 +26,7 @@ SAMPLE_ROWS = 200
 MAXIMUM_BROKEN_SHARE = 0.01
 #: JSON files that lie beside rows and aren't rows.
 NO_ROWS = {"dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
-OWN_KEYS = ("row", "text", "label")
+OWN_KEYS = ("row", "text", "label", "messages")
 LIMIT_SEED = 13
 
 
@@ -34,8 +36,9 @@ class DatasetConfig(Config):
     source: str = Field(description="URI of a file or folder of rows.")
     format: Format | None = Field(None, description="jsonl, json, csv, tsv, parquet or text; found out if left out.")
     encoding: str | None = Field(None, description="Such as latin-1; by default BOM, UTF-8, then cp1252.")
-    text_column: str | None = Field(None, description="Column of the text; found by its name if left out.")
-    label_column: str | None = Field(None, description="Column of the label; found by its name if left out.")
+    shape: Shape | None = Field(None, description="What a row is: text and label, or which form of a conversation.")
+    text_column: str | None = Field(None, description="Column of the text or prompt; found by its name if left out.")
+    label_column: str | None = Field(None, description="Column of the label or answer; found by its name if left out.")
     label_map: dict[str, str] | None = Field(
         None, description="Label in the source -> label to learn; rows of other labels are dropped."
     )
@@ -69,8 +72,8 @@ class DatasetAgent(Agent[DatasetConfig, DatasetOutput]):
         with RowsFile(context.work_dir / "rows.jsonl") as file:
             for row in _limited(reader.rows(), config.limit, reader.dropped):
                 file.add(row)
-                tally.add(row["text"], row["label"])
-            _check_labels(reader, tally)
+                tally.add(row["text"], None if "messages" in row else row["label"])
+            _check(reader, tally)
             artifact = file.store(context.objects)
         if reader.dropped:
             context.log("rows_dropped", level="warning", rows=reader.dropped.total(), reasons=dict(reader.dropped))
@@ -82,6 +85,7 @@ class DatasetAgent(Agent[DatasetConfig, DatasetOutput]):
             rows=artifact,
             row_count=file.row_count,
             columns=columns.names,
+            shape=columns.shape,
             text_column=columns.text,
             label_column=columns.label,
             label_counts=dict(sorted(tally.label_counts.items())),
@@ -101,6 +105,7 @@ class _Reader:
         self.files = files
         self.columns: Columns | None = None
         self.dropped: Counter[str] = Counter()
+        self.first_dropped: dict[str, str] = {}
         self.files_read: list[dict[str, Any]] = []
 
     @property
@@ -114,9 +119,13 @@ class _Reader:
             last = 0
             for record in self._records(path, index):
                 last = record.row
-                row = self._row(record, rows_before)
-                if row is not None:
-                    yield {**row, "file": path.name} if len(self.files) > 1 else row
+                try:
+                    row = self._row(record, rows_before)
+                except Unusable as reason:
+                    self.dropped[str(reason)] += 1
+                    self.first_dropped.setdefault(str(reason), f"'{path.name}', row {record.row}")
+                    continue
+                yield {**row, "file": path.name} if len(self.files) > 1 else row
             rows_before += last
         self.context.progress(len(self.files), len(self.files))
 
@@ -142,42 +151,63 @@ class _Reader:
 
     def _open(self, reading: Reading, sample: list[dict[str, Any]]) -> None:
         """Find the columns, from the first file with rows; others have to have the same."""
-        has_rows = any(sample)
-        if has_rows:
-            found = find_columns(
-                f"'{reading.source.name}'",
-                sample,
-                self.columns.text if self.columns else self.config.text_column,
-                self.columns.label if self.columns else self.config.label_column,
-                has_header=reading.has_header,
-            )
+        if any(sample):
+            found = self._columns(reading, sample)
             known = self.columns.names if self.columns else []
-            self.columns = Columns(list(dict.fromkeys([*known, *found.names])), found.text, found.label)
+            self.columns = found._replace(names=list(dict.fromkeys([*known, *found.names])))
         facts = {"file": reading.source.name, "format": reading.format, "encoding": reading.encoding}
         self.files_read.append(facts)
         self.context.log(
             "source_opened",
             **facts,
             has_header=reading.has_header,
+            shape=self.columns.shape if self.columns else None,
             text_column=self.columns.text if self.columns else None,
             label_column=self.columns.label if self.columns else None,
         )
 
-    def _row(self, record: RawRecord, rows_before: int) -> Row | None:
+    def _columns(self, reading: Reading, sample: list[dict[str, Any]]) -> Columns:
+        place, known = f"'{reading.source.name}'", self.columns
+        shape = known.shape if known else self.config.shape or ("text_label" if self.config.label_map else None)
+        text = known.text if known else self.config.text_column
+        label = known.label if known else self.config.label_column
+        conversation = find_shape(place, sample, shape, text, label) if reading.has_header else None
+        if conversation is None:
+            return find_columns(place, sample, text, label, has_header=reading.has_header)
+        parts = conversation.parts
+        prompt = parts.get("messages") or parts["prompt"]
+        answer = parts.get("messages") or parts["answer"]
+        names = list(dict.fromkeys(name for row in sample for name in row))
+        return Columns(names, prompt, answer, conversation.shape, parts)
+
+    def _row(self, record: RawRecord, rows_before: int) -> Row:
+        """Return a row as it goes on.
+
+        Raises:
+            Unusable: with the reason why it is left out.
+        """
         assert self.columns is not None
-        text = record.values.get(self.columns.text)
-        label = (as_text(record.values.get(self.columns.label)) or "").strip()
-        mapped = label if self.config.label_map is None else self.config.label_map.get(label)
-        reason = _reason_to_drop(text, label, mapped)
-        if reason:
-            self.dropped[reason] += 1
-            return None
+        used = {self.columns.text, self.columns.label, *self.columns.parts.values()}
         others = {
             f"source_{name}" if name in OWN_KEYS else name: as_json(value)
             for name, value in record.values.items()
-            if name not in (self.columns.text, self.columns.label)
+            if name not in used
         }
-        return {"row": rows_before + record.row, "text": as_text(text), "label": mapped, **others}
+        read = self._text_and_label if self.columns.shape == "text_label" else self._conversation
+        return {"row": rows_before + record.row, **read(self.columns, record.values), **others}
+
+    def _text_and_label(self, columns: Columns, values: dict[str, Any]) -> Row:
+        text = values.get(columns.text)
+        label = (as_text(values.get(columns.label)) or "").strip()
+        mapped = label if self.config.label_map is None else self.config.label_map.get(label)
+        if reason := _reason_to_drop(text, label, mapped):
+            raise Unusable(reason)
+        return {"text": as_text(text), "label": mapped}
+
+    @staticmethod
+    def _conversation(columns: Columns, values: dict[str, Any]) -> Row:
+        messages = read_conversation(columns.shape, columns.parts, values)
+        return {"text": prompt_text(messages), "label": messages[-1]["content"], "messages": messages}
 
 
 def _reason_to_drop(text: Any, label: str, mapped: str | None) -> str | None:
@@ -231,20 +261,31 @@ def _refuse(name: str, first: Broken, broken: int, total: int) -> None:
     )
 
 
-def _check_labels(reader: _Reader, tally: Tally) -> None:
+def _check(reader: _Reader, tally: Tally) -> None:
     """Refuse a source without rows, or with one label only."""
     columns, place = reader.columns, reader.place
     if columns is None:
         raise InvalidData(f"{place} holds no rows.", cure="Add rows; a header alone is not enough.")
     if not tally.row_count:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in reader.dropped.items())
-        raise InvalidData(
-            f"{place} has no usable row with text in '{columns.text}' and a label in '{columns.label}' ({reasons}).",
-            cure="Check `text_column`, `label_column` and `label_map` of the dataset node.",
-        )
+        _refuse_all(reader, columns)
     if len(tally.label_counts) == 1:
         raise InvalidData(
             f"All {tally.row_count} rows of {place} have the label '{next(iter(tally.label_counts))}' "
             f"(column '{columns.label}'): there is nothing to learn.",
             cure="Add rows with another label, or set `label_column`.",
         )
+
+
+def _refuse_all(reader: _Reader, columns: Columns) -> None:
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in reader.dropped.items())
+    if columns.shape == "text_label":
+        raise InvalidData(
+            f"{reader.place} has no usable row with text in '{columns.text}' and a label in '{columns.label}' "
+            f"({reasons}).",
+            cure="Check `text_column`, `label_column` and `label_map` of the dataset node.",
+        )
+    first = "; ".join(f"{reason} first in {place}" for reason, place in reader.first_dropped.items())
+    raise InvalidData(
+        f"{reader.place} has no usable row of the shape '{columns.shape}' ({reasons}; {first}).",
+        cure="Check the rows, or set `shape`, `text_column` and `label_column` of the dataset node.",
+    )

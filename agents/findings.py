@@ -57,10 +57,15 @@ class Findings:
     def judge(self, row: Row) -> Judged:
         """Look at one row, note what is found, and return it."""
         number, text, label = int(row["row"]), str(row["text"]), str(row["label"])
+        prompt = text
+        if "messages" in row:
+            # What is said in an answer is learned as well: it is looked at together with its prompt.
+            text = "\n".join(message["content"] for message in row["messages"])
         pii = find_pii(text)
         judged = Judged(not text.strip(), pii, mask_pii(text, pii))
         self.rows += 1
-        self._spellings[label.strip().casefold()][label] += 1
+        if "messages" not in row:
+            self._spellings[label.strip().casefold()][label] += 1
         if judged.is_empty:
             self.note("empty", number, judged.masked)
             return judged
@@ -72,7 +77,7 @@ class Findings:
         for kind, count in Counter(found.kind for found in pii).items():
             self.note(f"pii.{kind}", number, judged.masked, count)
         self.rows_with_pii += bool(pii)
-        self._compare(number, text, label, judged.masked)
+        self._compare(number, prompt, label, judged.masked)
         return judged
 
     def note(self, kind: str, row: int | None, masked: str, count: int = 1) -> None:

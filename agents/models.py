@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GGUF_SUFFIX = ".gguf"
+#: The file that tells an adapter in PEFT's layout from a whole model.
+ADAPTER_CONFIG = "adapter_config.json"
 #: What the libraries raise for files that are no model they can read.
 LOAD_FAULTS = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError)
 
@@ -77,11 +79,68 @@ def load_classifier_and_new_modules(
             output_loading_info=True,
             **options,
         )
-    if pad_token_id is not None:
-        model.config.get_text_config().pad_token_id = pad_token_id
-        model.config.pad_token_id = pad_token_id
+    _set_padding(model, pad_token_id)
     mismatched = {str(key[0] if isinstance(key, tuple) else key) for key in report["mismatched_keys"]}
     return model, _new_modules(path, model, set(report["missing_keys"]) | mismatched)
+
+
+def load_decoder(
+    path: Path, dtype: "str | torch.dtype", *, cache_dir: Path, pad_token_id: int | None = None, **options: Any
+) -> "PreTrainedModel":
+    """Return the base model at `path` as one that writes text, on the CPU, in evaluation mode.
+
+    Arguments as for `load_classifier_base`.
+
+    Raises:
+        InvalidModel: there is no model in the files, or not one that writes text.
+    """
+    from transformers import AutoModelForCausalLM
+
+    folder = model_folder(path, cache_dir)
+    with _load_faults(path), quiet_libraries():
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    _set_padding(model, pad_token_id)
+    if missing := report["missing_keys"]:
+        raise InvalidModel(
+            f"'{path}' lacks {len(missing)} weights of a {type(model).__name__}, such as '{min(missing)}'.",
+            cure="Name a decoder (Llama, Qwen, SmolLM2 ...) for task: sft; encoders write no text.",
+        )
+    decoder: PreTrainedModel = model
+    return decoder
+
+
+def attach_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
+    """Return a model with the adapter in `folder` (PEFT's layout) attached.
+
+    Raises:
+        InvalidModel: the adapter doesn't fit.
+    """
+    from peft import PeftModel
+
+    try:
+        with quiet_libraries():
+            adapted: PreTrainedModel = PeftModel.from_pretrained(model, str(folder))
+    except (OSError, ValueError, RuntimeError, KeyError) as fault:
+        first_line = str(fault).strip().partition("\n")[0]
+        raise InvalidModel(f"The adapter doesn't fit its base model: {first_line}") from fault
+    return adapted
+
+
+def ready(model: "PreTrainedModel", device: str | None = None) -> "PreTrainedModel":
+    """Put a model on a device, by default the GPU where there is one, in evaluation mode, and return it."""
+    import torch
+
+    model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    model.eval()
+    return model
 
 
 def model_folder(path: Path, cache_dir: Path) -> Path:
@@ -126,6 +185,12 @@ def _convert_gguf(path: Path, folder: Path) -> None:
             if not folder.is_dir():
                 raise
             shutil.rmtree(Path(scratch) / "model")
+
+
+def _set_padding(model: "PreTrainedModel", pad_token_id: int | None) -> None:
+    if pad_token_id is not None:
+        model.config.get_text_config().pad_token_id = pad_token_id
+        model.config.pad_token_id = pad_token_id
 
 
 def _new_modules(path: Path, model: "PreTrainedModel", missing: set[str]) -> list[str]:

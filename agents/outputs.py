@@ -9,16 +9,29 @@ from agents.base.contract import Artifact, Output, Record
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 Task = Literal["classification", "sft"]
+Shape = Literal["text_label", "alpaca", "prompt_completion", "input_output", "sharegpt", "messages"]
 SPLITS = ("train", "validation", "test")
+
+
+class PromptFormat(Record):
+    """How conversations become token ids; a model answers right only to prompts of the format it learned."""
+
+    template: str
+    fingerprint: str
+    """sha256 over the template's text, the special tokens and the token that ends an answer."""
+    max_new_tokens: int
+    """Where an answer is cut off at the latest: twice the longest answer in training."""
 
 
 class DatasetOutput(Output):
     """Rows as read: JSON lines `{"row": 1-based line or row number in the source, "text": ..., "label": ...}`
-    plus every other column of the source."""
+    plus every other column of the source. Of conversations `text` is the prompt, `label` the last answer, and
+    `messages` holds all of it: a list of `{"role": system, user, assistant or tool, "content": text}`."""
 
     rows: Artifact
     row_count: int
     columns: list[str]
+    shape: Shape = "text_label"
     text_column: str
     label_column: str
     label_counts: dict[str, int]
@@ -43,8 +56,11 @@ class ValidationOutput(Output):
 
 
 class Split(Record):
-    """One split as Parquet: `row` int64, `text` string, `label` int64 (index into `labels`),
-    `input_ids` list<int32> (with special tokens, truncated to `max_tokens`)."""
+    """One split as Parquet: `row` int64, `text` string, `input_ids` list<int32> (with special tokens), and
+
+    - classification: `label` int64 (index into `labels`); `input_ids` truncated to `max_tokens`;
+    - sft: `messages` string (the conversation as JSON), `loss_mask` list<bool> (which tokens are to be learned).
+    """
 
     rows: Artifact
     row_count: int
@@ -56,8 +72,10 @@ class PreprocessingOutput(Output):
     splits: dict[str, Split]
     """`train`, `validation` and `test`. The test split is frozen: its digest goes into every verdict."""
     labels: list[str]
-    """Label names by index, sorted."""
+    """Label names by index, sorted; none for sft."""
     task: Task
+    prompt: PromptFormat | None = None
+    """Only for sft."""
     model: str
     """URI of the model whose tokenizer was used."""
     tokenizer_fingerprint: str
@@ -79,6 +97,7 @@ class TrainingOutput(Output):
     tokenizer_fingerprint: str
     labels: list[str]
     positive_label: str | None
+    prompt: PromptFormat | None = None
     max_tokens: int
     seed: int
     trainable_parameters: int
@@ -99,15 +118,17 @@ class EvaluationOutput(Output):
     """What is judged, whole, so that export needs nothing else."""
     model_name: str
     metrics: dict[str, float]
-    """`accuracy`, `precision`, `recall`, `f1`, `macro_f1` ..., on the test split."""
+    """`accuracy`, `precision`, `recall`, `f1`, `macro_f1` ..., or `exact_match`, `json_validity`, `loss`,
+    `perplexity`, on the test split."""
     metric: str
     minimum: float
     confusion: list[list[int]]
-    """Rows are the true labels, columns the predicted ones, in the order of `labels`."""
+    """Rows are the true labels, columns the predicted ones, in the order of `labels`; empty for sft."""
     test_sha256: str
     test_rows: int
     predictions: Artifact
-    """JSON list of `{"row", "label", "predicted", "confidence"}` of the test split."""
+    """JSON list of `{"row", "label", "predicted", "confidence"}` of the test split; of sft
+    `{"row", "prompt", "expected", "answer", "exact_match"}`."""
     champion_version: int | None
     champion_metrics: dict[str, float] | None
     """The champion scored again on this same test split."""

@@ -1,5 +1,6 @@
 """The splits as evaluation scores them and export proves its formats on them; the test split is frozen."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,3 +40,31 @@ def read_texts(context: Context, data: PreprocessingOutput, split: str) -> list[
 
 def _file(context: Context, data: PreprocessingOutput, split: str) -> Path:
     return context.objects.get_artifact_file(data.splits[split].rows, context.work_dir / f"{split}.parquet")
+
+
+@dataclass(frozen=True)
+class TestConversations:
+    """`numbers` are the rows' numbers in the source; each conversation ends with the answer that is expected."""
+
+    numbers: list[int]
+    texts: list[str]
+    conversations: list[list[dict[str, str]]]
+
+    @property
+    def prompts(self) -> list[list[dict[str, str]]]:
+        return [messages[:-1] for messages in self.conversations]
+
+    @property
+    def expected(self) -> list[str]:
+        return [messages[-1]["content"] for messages in self.conversations]
+
+
+def read_test_conversations(context: Context, data: PreprocessingOutput) -> TestConversations:
+    """Return the test split of conversations, checked against its digest."""
+    import pyarrow.parquet as pq
+
+    split = data.splits["test"]
+    path = context.objects.get_artifact_file(split.rows, context.work_dir / "test.parquet")
+    table = pq.read_table(path, columns=["row", "text", "messages"])
+    messages = [json.loads(text) for text in table["messages"].to_pylist()]
+    return TestConversations(table["row"].to_pylist(), table["text"].to_pylist(), messages)

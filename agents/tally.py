@@ -20,8 +20,10 @@ class Tally:
     def row_count(self) -> int:
         return len(self._characters)
 
-    def add(self, text: str, label: str) -> None:
-        self.label_counts[label] += 1
+    def add(self, text: str, label: str | None) -> None:
+        """Count a row; `label`: None where rows have answers of their own and no labels."""
+        if label is not None:
+            self.label_counts[label] += 1
         self.damaged_rows += REPLACEMENT in text
         self._characters.append(len(text))
 

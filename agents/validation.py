@@ -9,13 +9,13 @@ from agents.base.contract import Agent, Config, Context, input_from
 from agents.base.errors import InvalidData
 from agents.findings import Findings, Judged, least_share
 from agents.outputs import DatasetOutput, ValidationOutput
-from agents.pii import mask_pii
+from agents.pii import find_pii, mask_pii
 from agents.rows import Row, RowsFile, fetch_rows, read_rows
 from agents.tally import Tally
 from agents.validation_report import as_markdown, as_report
 
 #: Reasons of the dataset agent that belong into the report.
-MISSING = ("missing_text", "missing_label")
+MISSING = ("missing_text", "missing_label", "no_answer")
 
 
 class ValidationConfig(Config):
@@ -60,12 +60,12 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
                 kept = _kept(row, findings.judge(row), config.pii, removed)
                 if kept:
                     file.add(kept)
-                    tally.add(kept["text"], kept["label"])
+                    tally.add(kept["text"], None if "messages" in kept else kept["label"])
                 if findings.rows % 1000 == 0:
                     context.progress(findings.rows, dataset.row_count)
             rows = file.store(context.objects)
         findings.note_labels(dict(tally.label_counts), config.minimum_label_share)
-        problems = _problems(config, findings, tally)
+        problems = _problems(config, findings, tally, labelled=dataset.shape == "text_label")
         report = as_report(findings, tally, dict(removed), problems)
         output = ValidationOutput(
             rows=rows,
@@ -94,25 +94,32 @@ def _kept(row: Row, judged: Judged, pii: str, removed: Counter[str]) -> Row | No
     if judged.pii and pii == "drop":
         removed["pii"] += 1
         return None
-    return {**row, "text": mask_pii(row["text"], judged.pii)} if judged.pii and pii == "mask" else row
+    return _masked(row) if judged.pii and pii == "mask" else row
 
 
-def _problems(config: ValidationConfig, findings: Findings, tally: Tally) -> list[str]:
-    """Return why the job must not go on, each as a sentence."""
-    rows, labels = tally.row_count, tally.label_counts
+def _masked(row: Row) -> Row:
+    """Return a row with personal data masked in its text, and in a conversation's answer and messages."""
+    if "messages" not in row:
+        return {**row, "text": _mask(row["text"])}
+    messages = [{**message, "content": _mask(message["content"])} for message in row["messages"]]
+    return {**row, "text": _mask(row["text"]), "label": _mask(row["label"]), "messages": messages}
+
+
+def _mask(text: str) -> str:
+    return mask_pii(text, find_pii(text))
+
+
+def _problems(config: ValidationConfig, findings: Findings, tally: Tally, *, labelled: bool) -> list[str]:
+    """Return why the job must not go on, each as a sentence. One prompt may well have several answers."""
+    rows = tally.row_count
     problems: list[str] = []
     if rows < config.minimum_rows:
         problems.append(f"{rows} rows are left, `minimum_rows` is {config.minimum_rows}.")
-    if len(labels) == 1:
-        problems.append(f"All rows have the label '{next(iter(labels))}'.")
-    if len(labels) > config.maximum_labels:
-        problems.append(f"There are {len(labels)} different labels, `maximum_labels` is {config.maximum_labels}.")
-    else:
-        problems += _rare_labels(config, tally)
-    shares = (
-        ("have damaged characters (U+FFFD)", findings.damaged_rows, config.maximum_damaged_share, "damaged"),
-        ("conflict with another row's label", _conflicts(findings), config.maximum_conflict_share, "conflict"),
-    )
+    shares = [("have damaged characters (U+FFFD)", findings.damaged_rows, config.maximum_damaged_share, "damaged")]
+    if labelled:
+        problems += _label_problems(config, tally)
+        conflicts = _conflicts(findings)
+        shares.append(("conflict with another row's label", conflicts, config.maximum_conflict_share, "conflict"))
     for what, count, share, name in shares:
         if count > share * findings.rows:
             problems.append(f"{count} of {findings.rows} rows {what}, `maximum_{name}_share` is {share}.")
@@ -120,6 +127,15 @@ def _problems(config: ValidationConfig, findings: Findings, tally: Tally) -> lis
         kinds = ", ".join(f"{count} x {kind}" for kind, count in findings.counts().items() if kind.startswith("pii."))
         problems.append(f"{findings.rows_with_pii} rows hold personal data ({kinds}), and `pii` is 'fail'.")
     return problems
+
+
+def _label_problems(config: ValidationConfig, tally: Tally) -> list[str]:
+    labels = tally.label_counts
+    if len(labels) == 1:
+        return [f"All rows have the label '{next(iter(labels))}'.", *_rare_labels(config, tally)]
+    if len(labels) > config.maximum_labels:
+        return [f"There are {len(labels)} different labels, `maximum_labels` is {config.maximum_labels}."]
+    return _rare_labels(config, tally)
 
 
 def _rare_labels(config: ValidationConfig, tally: Tally) -> list[str]:

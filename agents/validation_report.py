@@ -8,6 +8,7 @@ from agents.tally import Tally
 WORDS = {
     "missing_text": "no text in the source; left out by the dataset node",
     "missing_label": "no label in the source; left out by the dataset node",
+    "no_answer": "a conversation without an answer; left out by the dataset node",
     "empty": "text of nothing but blanks; left out",
     "duplicate": "same text and label as an earlier row",
     "conflicting_label": "same text as an earlier row, with another label",
@@ -46,7 +47,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines = ["# Validation", ""]
     lines += [f"{report['rows_passed']} of {report['rows']} rows passed; {report['rows_with_pii']} hold personal data."]
     lines += ["", *(f"- **Stops the job:** {problem}" for problem in report["problems"])]
-    lines += ["", "| label | rows | share |", "| --- | ---: | ---: |"]
+    if report["label_counts"]:
+        lines += ["", "| label | rows | share |", "| --- | ---: | ---: |"]
     total = max(1, report["rows_passed"])
     lines += [f"| {_cell(label)} | {count} | {count / total:.1%} |" for label, count in report["label_counts"].items()]
     figures = report["statistics"]

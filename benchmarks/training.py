@@ -17,7 +17,7 @@ from typing import Any
 from agents.models import load_classifier_base
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training.data import Rows, read_rows
-from agents.training.validate import score
+from agents.training.validate import score_labels
 from benchmarks._local import LocalAgents, local_agents
 from benchmarks._report import finish, print_table
 
@@ -89,7 +89,7 @@ def plain(agents: LocalAgents, prepared: PreprocessingOutput, epochs: float, see
 
 
 def padded_rows(rows: Rows) -> Iterator[dict[str, Any]]:
-    for index, label in enumerate(rows.labels):
+    for index, label in enumerate(rows.targets):
         tokens = rows.tokens[rows.starts[index] : rows.starts[index + 1]].tolist()
         padding = MAX_TOKENS - len(tokens)
         yield {
@@ -116,7 +116,7 @@ def test_figures(agents: LocalAgents, prepared: PreprocessingOutput, model: Any)
     """Return loss, accuracy and F1 on the test split, in float32 for both sides."""
     rows = read_rows(agents.objects, prepared.splits["test"], agents.folder)
     positive = len(prepared.labels) - 1 if len(prepared.labels) == 2 else None
-    return score(model, rows, batch_size=64, autocast=False, positive=positive)
+    return score_labels(model, rows, batch_size=64, autocast=False, positive=positive)
 
 
 def main() -> None:

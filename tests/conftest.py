@@ -69,7 +69,6 @@ class AgentBench:
             Input(node=name, agent=name, output=output.model_dump(mode="json"))
             for name, output in (inputs or {}).items()
         )
-        sources = Sources(self.objects, (REPOSITORY, self.work_dir, SHARED_DATA), self.work_dir / "cache")
         defaults: dict[str, Any] = {
             "job_id": "job_test",
             "pipeline": "spam",
@@ -77,12 +76,16 @@ class AgentBench:
             "attempt": 1,
             "inputs": given,
             "objects": self.objects,
-            "sources": sources,
+            "sources": self.sources(),
             "work_path": self.work_dir,
             "emit": self.records.append,
             "checkpoint_prefixes": (f"checkpoints/job_test/{agent}",),
         }
         return AttemptContext(**{**defaults, **fields})
+
+    def sources(self, *roots: Path) -> Sources:
+        """Return sources below the checkout, the work folder, the shared data and `roots`."""
+        return Sources(self.objects, (REPOSITORY, self.work_dir, SHARED_DATA, *roots), self.work_dir / "cache")
 
     def events(self) -> list[str]:
         """Return the machine names of all log records so far."""

@@ -1,24 +1,29 @@
 """Evaluation: the trained model on the frozen test split, beside the champion; the gate gives the verdict."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from agents.base.contract import Agent, Config, Context, input_from
 from agents.base.errors import InvalidData, InvalidSpec
-from agents.gate import Challenger, Comparison, Rules, judge_challenger, worst_difference
-from agents.outputs import EvaluationOutput, PreprocessingOutput, TrainingOutput
+from agents.gate import Challenger, Comparison, Rules, judge_challenger
+from agents.outputs import EvaluationOutput, PreprocessingOutput, Task, TrainingOutput
 
 if TYPE_CHECKING:
-    from agents.evaluation.measure import Measured
+    from agents.evaluation.measure import Measure, Measured
 
-Metric = Literal["f1", "accuracy", "macro_f1", "precision", "recall"]
+Metric = Literal["f1", "accuracy", "macro_f1", "precision", "recall", "exact_match"]
+DEFAULT_METRIC: dict[Task, Metric] = {"classification": "f1", "sft": "exact_match"}
+HEADLINE = ("accuracy", "precision", "recall", "f1", "exact_match", "json_validity", "loss")
 
 
 class EvaluationConfig(Config):
     """What is measured, and what a model must show to be promoted."""
 
-    metric: Metric = "f1"
+    metric: Metric | None = None
+    """Unset: f1 of classifiers, exact_match of answers."""
     minimum: float = Field(0.85, ge=0, le=1)
     margin: float = Field(0.01, ge=0, le=1)
     """How much worse than the champion, with 95 % confidence, still counts as not worse."""
@@ -44,42 +49,36 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
         """Predict, measure, compare, judge.
 
         Raises:
-            InvalidData: a label that the rows don't have.
+            InvalidData: a label that the rows don't have, or rows of another template than the training's.
             InvalidModel: the trained files can't be loaded.
         """
-        from agents.evaluation.measure import measure_champion, measure_training
-        from agents.splits import read_test
-
         data = input_from(context, "preprocessing", PreprocessingOutput)
         node, training = best_training(context)
-        test = read_test(context, data)
-        positive = positive_index(config, training, data)
-        context.progress(0, len(test.texts) * (2 if context.champion else 1))
-        ours = measure_training(context, training, test, positive, config.batch_size)
-        champion = measure_champion(context, training, test, positive, config.batch_size)
-        rules = Rules(config.metric, config.minimum, config.margin, config.recall_floors)
+        _check_same_rows(training, data)
+        metric = config.metric or DEFAULT_METRIC[training.task]
+        measure = _measure(config, context, training, data)
+        measure.progress(0)
+        ours, champion = measure.of_training(), measure.of_champion()
         comparison = None
         if champion is not None and context.champion is not None:
-            bound = worst_difference(
-                test.labels, ours.predicted, champion.predicted, config.metric, positive, len(data.labels)
-            )
+            bound = measure.worst_difference(ours, champion, metric)
             same = ours.weights == champion.weights
-            comparison = Comparison(context.champion["version"], champion.metrics[config.metric], bound, same)
+            comparison = Comparison(context.champion["version"], champion.metrics[metric], bound, same)
         recalls = {label: ours.metrics[f"recall.{label}"] for label in data.labels}
-        challenger = Challenger(ours.metrics[config.metric], recalls, data.leaked)
-        verdict, reasons = judge_challenger(rules, challenger, comparison)
+        rules = Rules(metric, config.minimum, config.margin, config.recall_floors)
+        verdict, reasons = judge_challenger(rules, Challenger(ours.metrics[metric], recalls, data.leaked), comparison)
         context.log("verdict", verdict=verdict, reasons=reasons, metrics=_headline(ours))
         return EvaluationOutput(
             training_node=node,
             training=training,
             model_name=config.model_name or context.pipeline,
             metrics=ours.metrics,
-            metric=config.metric,
+            metric=metric,
             minimum=config.minimum,
             confusion=ours.confusion,
             test_sha256=data.splits["test"].rows.sha256,
-            test_rows=len(test.texts),
-            predictions=context.objects.put_json(ours.rows(test, data.labels)),
+            test_rows=measure.row_count,
+            predictions=context.objects.put_json(ours.rows),
             champion_version=context.champion["version"] if context.champion else None,
             champion_metrics=champion.metrics if champion else None,
             verdict=verdict,
@@ -87,9 +86,16 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
         )
 
     @classmethod
-    def check(cls, config: EvaluationConfig, upstream: object) -> list[str]:
+    def check(cls, config: EvaluationConfig, upstream: Mapping[str, Config]) -> list[str]:
         wrong = [label for label, floor in config.recall_floors.items() if not 0 <= floor <= 1]
-        return [f"recall_floors.{label} must lie between 0 and 1" for label in wrong]
+        faults = [f"recall_floors.{label} must lie between 0 and 1" for label in wrong]
+        for node, other in upstream.items():
+            task = getattr(other, "task", None)
+            if config.metric and task and (config.metric == "exact_match") != (task == "sft"):
+                faults.append(f"metric is '{config.metric}', but '{node}' is of task: {task}")
+            if task == "sft" and (config.recall_floors or config.positive_label):
+                faults.append(f"recall_floors and positive_label are about labels, but '{node}' is of task: sft")
+        return faults
 
 
 def best_training(context: Context) -> tuple[str, TrainingOutput]:
@@ -105,27 +111,46 @@ def best_training(context: Context) -> tuple[str, TrainingOutput]:
     ]
     if not found:
         raise InvalidSpec(f"Node '{context.node}' needs a node of agent 'training' before it.")
-    best = max(found, key=lambda pair: (pair[1].metrics["validation_f1"], -pair[1].metrics["validation_loss"]))
+    if len({training.task for _, training in found}) > 1:
+        raise InvalidSpec("The trainings before this node are of several tasks, which no figure compares.")
+    best = max(found, key=lambda pair: _validation_rank(pair[1]))
     if len(found) > 1:
-        scores = {node: round(training.metrics["validation_f1"], 4) for node, training in found}
-        context.log("training_chosen", node=best[0], validation_f1=scores)
+        name = "validation_loss" if best[1].task == "sft" else "validation_f1"
+        scores: dict[str, Any] = {name: {node: round(training.metrics[name], 4) for node, training in found}}
+        context.log("training_chosen", node=best[0], **scores)
     return best
 
 
-def positive_index(config: EvaluationConfig, training: TrainingOutput, data: PreprocessingOutput) -> int:
-    """Return the index of the label that F1 is about.
+def _validation_rank(training: TrainingOutput) -> tuple[float, float]:
+    """Return what decides between trainings, larger is better: F1 where there are labels, then the loss."""
+    metrics = training.metrics
+    return metrics.get("validation_f1", 0.0), -metrics.get("validation_loss", math.inf)
+
+
+def _check_same_rows(training: TrainingOutput, data: PreprocessingOutput) -> None:
+    """Refuse test rows that were rendered by another template than the training learned.
 
     Raises:
-        InvalidData: the rows have no such label.
+        InvalidData: they were.
     """
-    counts = data.splits["train"].label_counts
-    label = config.positive_label or training.positive_label or min(data.labels, key=lambda name: counts.get(name, 0))
-    if label not in data.labels:
+    if training.prompt != data.prompt or training.task != data.task:
         raise InvalidData(
-            f"positive_label is '{label}', but the rows have {', '.join(data.labels)}.", cure="Name one of these."
+            f"The test rows are of task '{data.task}' and template {data.prompt}, the training's of task "
+            f"'{training.task}' and template {training.prompt}.",
+            cure="Let training and evaluation need the same preprocessing node.",
         )
-    return data.labels.index(label)
+
+
+def _measure(
+    config: EvaluationConfig, context: Context, training: TrainingOutput, data: PreprocessingOutput
+) -> "Measure[Any]":
+    from agents.evaluation.answers import AnswerMeasure
+    from agents.evaluation.labels import LabelMeasure
+
+    if training.task == "sft":
+        return AnswerMeasure(context, training, data, config.batch_size)
+    return LabelMeasure(context, training, data, config.batch_size, config.positive_label)
 
 
 def _headline(measured: "Measured") -> dict[str, float]:
-    return {name: round(measured.metrics[name], 4) for name in ("accuracy", "precision", "recall", "f1")}
+    return {name: round(measured.metrics[name], 4) for name in HEADLINE if name in measured.metrics}

@@ -6,7 +6,8 @@ import yaml
 
 from agents.outputs import EvaluationOutput
 
-HEADLINE = ("accuracy", "precision", "recall", "f1", "macro_f1")
+HEADLINE = ("accuracy", "precision", "recall", "f1", "macro_f1", "exact_match", "json_validity", "loss", "perplexity")
+PIPELINE_TAGS = {"classification": "text-classification", "sft": "text-generation"}
 
 
 def model_card(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
@@ -26,18 +27,19 @@ def model_card(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
 
 
 def _metadata(manifest: dict[str, Any]) -> str:
-    results = [{"type": name, "value": round(manifest["metrics"][name], 4)} for name in HEADLINE]
+    tag = PIPELINE_TAGS[manifest["task"]]
+    results = [{"type": name, "value": round(manifest["metrics"][name], 4)} for name in _headline(manifest)]
     block = {
         "base_model": manifest["base_model"],
         "library_name": "peft" if manifest["method"] != "full" else "transformers",
-        "pipeline_tag": "text-classification",
+        "pipeline_tag": tag,
         "tags": ["tuneline", manifest["method"]],
         "model-index": [
             {
                 "name": manifest["name"],
                 "results": [
                     {
-                        "task": {"type": "text-classification"},
+                        "task": {"type": tag},
                         "dataset": {"type": "custom", "name": str(manifest["data"].get("source", "unknown"))},
                         "metrics": results,
                     }
@@ -48,10 +50,17 @@ def _metadata(manifest: dict[str, Any]) -> str:
     return f"---\n{yaml.safe_dump(block, sort_keys=False)}---"
 
 
+def _headline(manifest: dict[str, Any]) -> list[str]:
+    return [name for name in HEADLINE if name in manifest["metrics"]]
+
+
 def _what(manifest: dict[str, Any]) -> str:
     share = manifest["trainable_parameters"] / manifest["total_parameters"]
+    kind = f"A classifier of text into {', '.join(f'`{label}`' for label in manifest['labels'])}"
+    if prompt := manifest["prompt"]:
+        kind = f"A model that answers prompts of the template `{prompt['template']}` (`{prompt['fingerprint'][:12]}`)"
     return (
-        f"A classifier of text into {', '.join(f'`{label}`' for label in manifest['labels'])}, made from "
+        f"{kind}, made from "
         f"`{manifest['base_model']}` by {manifest['method']} ({manifest['trainable_parameters']:,} of "
         f"{manifest['total_parameters']:,} parameters trained, {share:.2%}) in job `{manifest['job']}` "
         f"on {manifest['created_at'][:10]}."
@@ -62,23 +71,26 @@ def _results(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
     champion = manifest["champion_metrics"]
     beside = f" v{manifest['judged_against']} |" if champion else ""
     lines = [f"| metric | v{manifest['version']} |{beside}", "| --- | ---: |" + (" ---: |" if champion else "")]
-    for name in HEADLINE:
+    for name in _headline(manifest):
         other = f" {champion[name]:.4f} |" if champion else ""
         lines.append(f"| {name} | {manifest['metrics'][name]:.4f} |{other}")
-    labels = manifest["labels"]
-    matrix = [
-        "",
-        f"| true \\ predicted | {' | '.join(labels)} |",
-        f"| --- |{' ---: |' * len(labels)}",
-        *(
-            f"| {label} | {' | '.join(str(count) for count in row)} |"
-            for label, row in zip(labels, manifest["confusion"], strict=True)
-        ),
-    ]
+    lines += _matrix(manifest["labels"], manifest["confusion"])
     about = (
         f" Precision, recall and F1 are those of `{manifest['positive_label']}`." if manifest["positive_label"] else ""
     )
-    return f"{evaluation.test_rows} rows, sha256 `{evaluation.test_sha256}`.{about}\n\n" + "\n".join(lines + matrix)
+    return f"{evaluation.test_rows} rows, sha256 `{evaluation.test_sha256}`.{about}\n\n" + "\n".join(lines)
+
+
+def _matrix(labels: list[str], confusion: list[list[int]]) -> list[str]:
+    if not labels:
+        return []
+    rows = zip(labels, confusion, strict=True)
+    return [
+        "",
+        f"| true \\ predicted | {' | '.join(labels)} |",
+        f"| --- |{' ---: |' * len(labels)}",
+        *(f"| {label} | {' | '.join(str(count) for count in row)} |" for label, row in rows),
+    ]
 
 
 def _data(data: dict[str, Any]) -> str:
@@ -119,11 +131,25 @@ def _use(manifest: dict[str, Any]) -> str:
     name, version = manifest["name"], manifest["version"]
     form = "merged" if "merged" in manifest["formats"] else sorted(manifest["formats"])[0]
     folder = f"{name}-{version}-{form}"
+    download = f"```console\n$ tuneline models download {name} --version {version} --format {form}\n```"
+    if form != "merged":
+        return download
+    code = _generate(manifest, folder) if manifest["prompt"] else _classify(manifest, folder)
+    return f"{download}\n\n```python\nfrom transformers import pipeline\n\n{code}\n```"
+
+
+def _classify(manifest: dict[str, Any], folder: str) -> str:
     return (
-        f"```console\n$ tuneline models download {name} --version {version} --format {form}\n```\n\n"
-        "```python\nfrom transformers import pipeline\n\n"
         f'classify = pipeline("text-classification", model="{folder}", truncation=True, '
-        f"max_length={manifest['max_tokens']})\n```"
-        if form == "merged"
-        else f"```console\n$ tuneline models download {name} --version {version} --format {form}\n```"
+        f"max_length={manifest['max_tokens']})"
+    )
+
+
+def _generate(manifest: dict[str, Any], folder: str) -> str:
+    prompt = manifest["prompt"]
+    own = prompt["template"] == "tokenizer"
+    asked = "messages)" if own else f"prompt)  # written by the template {prompt['template']}"
+    return (
+        f'generate = pipeline("text-generation", model="{folder}", do_sample=False, '
+        f"max_new_tokens={prompt['max_new_tokens']}, return_full_text=False)\ngenerate({asked}"
     )

@@ -3,17 +3,23 @@
 import shutil
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from agents.base.contract import Artifact, Context
-from agents.base.errors import AgentFailed
-from agents.classifier import LoadedClassifier, fetch, load_merged, load_trained
+from agents.base.errors import AgentFailed, InvalidSpec
+from agents.classifier import LoadedClassifier, fetch, load_merged
 from agents.export.onnx import write_int8, write_onnx
-from agents.export.parity import golden_texts, prove
+from agents.export.parity import Golden, GoldenTexts, golden
 from agents.onnx_classifier import BATCH_ROWS, load_onnx
 from agents.outputs import EvaluationOutput, ExportedFile, Parity
 from agents.prediction import Prediction
 
-MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".md": "text/markdown"}
+MEDIA_TYPES = {
+    ".json": "application/json",
+    ".txt": "text/plain",
+    ".md": "text/markdown",
+    ".jinja": "text/plain",
+}
 #: Dynamic quantisation answers a text otherwise alone than in company: both are measured.
 ONNX_BATCH_SIZES = (1, BATCH_ROWS)
 
@@ -48,8 +54,17 @@ class Formats:
         )
 
     @cached_property
-    def _texts(self) -> list[str]:
-        return golden_texts(self._context)
+    def _golden(self) -> Golden[Any]:
+        return golden(self._context, self._training)
+
+    @property
+    def _texts(self) -> GoldenTexts:
+        if not isinstance(self._golden, GoldenTexts):
+            raise InvalidSpec(
+                "The formats 'onnx' and 'onnx_int8' are for classifiers; this model writes answers.",
+                cure="Leave them out of the export's formats.",
+            )
+        return self._golden
 
     @cached_property
     def _merged(self) -> Path:
@@ -58,16 +73,13 @@ class Formats:
         base = context.sources.local(training.base_model, "model")
         _check_disk(context, sum(file.stat().st_size for file in ([base] if base.is_file() else base.rglob("*"))))
         trained_folder = fetch(context.objects, training.files, context.work_dir / "trained")
-        trained = load_trained(
-            trained_folder, base, training.labels, training.max_tokens, cache_dir=context.sources.cache_dir
-        )
-        expected = trained.predict(self._texts)
+        trained = self._golden.load_trained(trained_folder, base)
+        expected = self._golden.answers(trained)
         folder = context.work_dir / "merged"
         whole = trained.model.merge_and_unload() if hasattr(trained.model, "merge_and_unload") else trained.model
         whole.save_pretrained(folder)
         trained.tokenizer.save_pretrained(folder)
-        merged = load_merged(folder, training.labels, training.max_tokens)
-        self.parity["merged"] = prove(context, "merged", merged, self._texts, expected)
+        self.parity["merged"] = self._golden.prove("merged", self._golden.load_whole(folder), expected)
         return folder
 
     @cached_property
@@ -81,25 +93,26 @@ class Formats:
     @cached_property
     def _expected(self) -> list[Prediction]:
         """The merged model's answers in float32 on the CPU, where ONNX will run."""
-        return self._on_cpu.predict(self._texts)
+        return self._texts.answers(self._on_cpu)
 
     @cached_property
     def _onnx(self) -> Path:
+        expected = self._expected
         folder = self._context.work_dir / "onnx"
         write_onnx(self._on_cpu, self._merged, folder)
-        self._prove_onnx("onnx", folder)
+        self._prove_onnx("onnx", folder, expected)
         return folder
 
     @cached_property
     def _int8(self) -> Path:
         folder = self._context.work_dir / "onnx_int8"
         write_int8(self._onnx, folder)
-        self._prove_onnx("onnx_int8", folder)
+        self._prove_onnx("onnx_int8", folder, self._expected)
         return folder
 
-    def _prove_onnx(self, form: str, folder: Path) -> None:
+    def _prove_onnx(self, form: str, folder: Path, expected: list[Prediction]) -> None:
         model = load_onnx(folder, self._training.labels, self._training.max_tokens)
-        self.parity[form] = prove(self._context, form, model, self._texts, self._expected, ONNX_BATCH_SIZES)
+        self.parity[form] = self._texts.prove(form, model, expected, ONNX_BATCH_SIZES)
 
 
 def _check_disk(context: Context, model_bytes: int) -> None:

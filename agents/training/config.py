@@ -1,10 +1,11 @@
 """The dials of a training: method, adapter, steps, precision, checkpoints. `docs/training.md` says what each buys."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from agents.base.contract import Config
+from agents.outputs import Task
 
 Method = Literal["lora", "qlora", "full"]
 Precision = Literal["auto", "bf16", "fp32"]
@@ -24,7 +25,7 @@ class LoraSettings(Config):
 class TrainingConfig(Config):
     """See `docs/training.md`; a step is one optimizer step over `batch_size * gradient_accumulation` rows."""
 
-    task: Literal["classification"] = "classification"
+    task: Task = "classification"
     method: Method = "lora"
     model: str = Field(min_length=1)
     lora: LoraSettings = Field(default_factory=LoraSettings)
@@ -41,13 +42,18 @@ class TrainingConfig(Config):
     """Keep the base model's own dropout; unset: only with `method: full`."""
     class_weights: Literal["none", "balanced"] = "none"
     positive_label: str | None = None
-    metric: Literal["f1", "accuracy", "loss"] = "f1"
+    metric: Literal["f1", "accuracy", "exact_match", "loss"] = "f1"
     early_stopping_patience: int | None = Field(None, ge=1)
     length_grouping: bool = True
     precision: Precision = "auto"
     seed: int = Field(42, ge=0, lt=2**32)
     save_steps: int = 100
     log_steps: int = Field(5, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _answers_have_no_f1(cls, given: Any) -> Any:
+        return {"metric": "loss", **given} if isinstance(given, dict) and given.get("task") == "sft" else given
 
     @field_validator("save_steps")
     @classmethod
@@ -60,6 +66,20 @@ class TrainingConfig(Config):
     def _adapter_has_targets(self) -> "TrainingConfig":
         if self.method != "full" and self.lora.target_modules == []:
             raise ValueError("lora.target_modules is empty: nothing would be trained but the head")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_only_where_there_are_some(self) -> "TrainingConfig":
+        wrong = {
+            "metric": self.metric not in ("loss", "exact_match"),
+            "class_weights": self.class_weights != "none",
+            "positive_label": self.positive_label is not None,
+        }
+        if self.task == "sft" and any(wrong.values()):
+            names = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
+            raise ValueError(f"{names}: with task: sft there are no labels; metric is loss or exact_match")
+        if self.task == "classification" and self.metric == "exact_match":
+            raise ValueError("metric: exact_match is of answers, for task: sft")
         return self
 
     @property

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidData
 from agents.base.objects import ObjectStore
-from agents.outputs import Split
+from agents.decoder import NOT_LEARNED
+from agents.outputs import Split, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,14 +21,19 @@ ROW_MULTIPLE = 8
 
 @dataclass(frozen=True)
 class Rows:
-    """A split in memory: `tokens` holds all rows end to end; row i is `tokens[starts[i]:starts[i + 1]]`."""
+    """A split in memory: `tokens` holds all rows end to end; row i is `tokens[starts[i]:starts[i + 1]]`.
+
+    `targets`: what is to be learned, int64: a label per row, or `per_token` the next token for each token, -100 where
+    it carries no loss.
+    """
 
     tokens: "np.ndarray"
     starts: "np.ndarray"
-    labels: "np.ndarray"
+    targets: "np.ndarray"
+    per_token: bool = False
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.starts) - 1
 
     @property
     def lengths(self) -> "np.ndarray":
@@ -38,17 +44,18 @@ class Rows:
 
 @dataclass(frozen=True)
 class Batch:
-    """`input_ids` and `attention_mask`: int64 of shape (rows, longest row); `labels`: int64 of shape (rows,)."""
+    """`input_ids` and `attention_mask`: int64 of shape (rows, longest row); `targets`: int64 of shape (rows,), or per
+    token that of `input_ids`."""
 
     input_ids: "torch.Tensor"
     attention_mask: "torch.Tensor"
-    labels: "torch.Tensor"
+    targets: "torch.Tensor"
     token_count: int
     """Without padding."""
 
 
-def read_rows(objects: ObjectStore, split: Split, work_dir: Path) -> Rows:
-    """Return a split's token ids and labels.
+def read_rows(objects: ObjectStore, split: Split, work_dir: Path, task: Task = "classification") -> Rows:
+    """Return a split's token ids, and its labels or what of it is learned.
 
     Raises:
         InvalidData: the file lacks the columns, or a row has no tokens.
@@ -59,19 +66,32 @@ def read_rows(objects: ObjectStore, split: Split, work_dir: Path) -> Rows:
     from pyarrow import parquet
 
     path = objects.get_artifact_file(split.rows, work_dir / f"{split.rows.sha256}.parquet")
+    wanted = "loss_mask" if task == "sft" else "label"
     try:
-        table = parquet.read_table(path, columns=["input_ids", "label"]).combine_chunks()
+        table = parquet.read_table(path, columns=["input_ids", wanted]).combine_chunks()
     except (arrow.ArrowInvalid, KeyError) as fault:
         raise InvalidData(f"A split can't be read: {str(fault).partition(chr(10))[0]}") from fault
     if table.num_rows == 0:
-        return Rows(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64))
+        return Rows(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), task == "sft")
     lists = table.column("input_ids").chunk(0)
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     if not lengths.all():
         raise InvalidData(f"Row {int(np.argmin(lengths))} of a split has no tokens.", cure="Run preprocessing again.")
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    labels = table.column("label").to_numpy().astype(np.int64)
-    return Rows(lists.flatten().to_numpy().astype(np.int64), starts, labels)
+    tokens = lists.flatten().to_numpy().astype(np.int64)
+    if task == "classification":
+        return Rows(tokens, starts, table.column("label").to_numpy().astype(np.int64))
+    learned = table.column("loss_mask").chunk(0).flatten().to_numpy(zero_copy_only=False)
+    return Rows(tokens, starts, next_tokens(tokens, starts, learned), per_token=True)
+
+
+def next_tokens(tokens: "np.ndarray", starts: "np.ndarray", learned: "np.ndarray") -> "np.ndarray":
+    """Return for each token the one after it in its row where that is learned, else -100; int64 like `tokens`."""
+    import numpy as np
+
+    chosen = np.append(learned[1:], False)
+    chosen[starts[1:] - 1] = False
+    return np.where(chosen, np.append(tokens[1:], 0), NOT_LEARNED)
 
 
 def epoch_order(row_count: int, *, seed: int, epoch: int) -> "np.ndarray":
@@ -130,14 +150,19 @@ def collate(rows: Rows, indices: "np.ndarray", pad_token_id: int, device: "torch
     starts, lengths = rows.starts[indices], rows.lengths[indices]
     width = int(padded(lengths).max())
     mask = np.arange(width) < lengths[:, None]
-    input_ids = np.full((len(indices), width), pad_token_id, np.int64)
-    input_ids[mask] = np.concatenate(
-        [rows.tokens[start : start + length] for start, length in zip(starts, lengths, strict=True)]
-    )
+
+    def spread(values: "np.ndarray", filler: int) -> "np.ndarray":
+        found = np.full(mask.shape, filler, np.int64)
+        found[mask] = np.concatenate(
+            [values[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+        )
+        return found
+
+    targets = spread(rows.targets, NOT_LEARNED) if rows.per_token else rows.targets[indices]
     return Batch(
-        torch.from_numpy(input_ids).to(device, non_blocking=True),
+        torch.from_numpy(spread(rows.tokens, pad_token_id)).to(device, non_blocking=True),
         torch.from_numpy(mask.astype(np.int64)).to(device, non_blocking=True),
-        torch.from_numpy(rows.labels[indices]).to(device, non_blocking=True),
+        torch.from_numpy(targets).to(device, non_blocking=True),
         int(lengths.sum()),
     )
 

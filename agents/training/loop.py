@@ -20,7 +20,7 @@ from agents.training.optimizer import (
 )
 from agents.training.plan import Course, Plan
 from agents.training.randomness import generator_states, set_generator_states
-from agents.training.validate import balanced_weights, rank, score
+from agents.training.validate import rank
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +38,8 @@ class Fit:
         self.schedule = make_schedule(self.optimizer, plan.config, plan.total_steps)
         self.course = Course()
         self._best: dict[str, torch.Tensor] | None = None
-        self._order: tuple[int, np.ndarray] = (-1, plan.train.labels)
+        self._order: tuple[int, np.ndarray] = (-1, plan.train.starts)
         self._lengths = plan.train.lengths
-        self._class_weights = self._make_class_weights()
-        self._class_weights_there = self._class_weights.to(plan.placement.device)
         self._loss_sum: torch.Tensor | None = None
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
         self._window_tokens, self._window_started_at = 0, time.perf_counter()
@@ -70,8 +68,7 @@ class Fit:
         import torch
 
         parts = self._rows_of(self.course.step)
-        labels = torch.from_numpy(self.plan.train.labels)
-        divisor = sum(float(self._class_weights[labels[torch.from_numpy(part)]].sum()) for part in parts)
+        divisor = self.plan.objective.weight(self.plan.train, parts)
         loss = sum((self._backward(part, divisor) for part in parts), torch.tensor(0.0))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.plan.config.max_grad_norm)
         self.optimizer.step()
@@ -88,14 +85,7 @@ class Fit:
         placement = self.plan.placement
         batch = collate(self.plan.train, indices, self.model.config.pad_token_id or 0, placement.device)
         with torch.autocast(placement.device.type, dtype=torch.bfloat16, enabled=placement.autocast):
-            answer = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-        loss = torch.nn.functional.cross_entropy(
-            answer.logits.float(),
-            batch.labels,
-            weight=self._class_weights_there,
-            label_smoothing=self.plan.config.label_smoothing,
-            reduction="sum",
-        )
+            loss = self.plan.objective.loss(self.model, batch)
         torch.autograd.backward(loss / divisor)
         self.course.tokens += batch.token_count
         self._window_tokens += batch.token_count
@@ -156,12 +146,8 @@ class Fit:
             return
         self._lap()
         plan, course = self.plan, self.course
-        figures = score(
-            self.model,
-            plan.validation,
-            batch_size=4 * plan.micro_batch,
-            autocast=plan.placement.autocast,
-            positive=plan.positive,
+        figures = plan.objective.score(
+            self.model, plan.validation, batch_size=4 * plan.micro_batch, autocast=plan.placement.autocast
         )
         self._judge(figures)
         named: dict[str, Any] = {f"validation_{name}": value for name, value in figures.items()}
@@ -236,10 +222,3 @@ class Fit:
         with torch.no_grad():
             for name, weight in self.parameters.items():
                 weight.copy_(weights[name])
-
-    def _make_class_weights(self) -> "torch.Tensor":
-        import torch
-
-        if self.plan.config.class_weights == "balanced":
-            return balanced_weights(self.plan.train.labels, self.plan.label_count)
-        return torch.ones(self.plan.label_count)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from agents.base.contract import Artifact
 from agents.base.errors import InvalidSpec
 from agents.base.objects import ObjectStore
-from agents.models import load_classifier_and_new_modules, quiet_libraries
+from agents.models import load_classifier_and_new_modules, load_decoder, quiet_libraries
 from agents.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-#: Modules whose weights the base model lacks or has for other labels; QLoRA must not quantise them.
-HEAD_NAMES = ("classifier", "score", "classification_head", "pre_classifier", "pooler")
+#: Modules whose weights the base model lacks or has for other labels, and output layers; QLoRA must not quantise them.
+HEAD_NAMES = ("classifier", "score", "classification_head", "pre_classifier", "pooler", "lm_head")
 #: Measured with MiniLM on two cores; a GPU is hardly busier with more tokens.
 START_COST_TOKENS = {"cpu": 200, "cuda": 8192}
 MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".jinja": "text/plain"}
@@ -61,16 +61,14 @@ def build_model(
         InvalidModel: the base model can't be loaded or can't take an adapter.
         InvalidSpec: `lora.target_modules` names nothing in this model.
     """
-    model, new_modules = load_classifier_and_new_modules(
-        path,
-        labels,
-        "float32",
-        cache_dir=cache_dir,
-        pad_token_id=pad_token_id,
-        seed=config.seed,
-        attn_implementation=placement.attention,
-        **_quantization(config, placement),
-    )
+    options = {"attn_implementation": placement.attention, **_quantization(config, placement)}
+    new_modules: list[str] = []
+    if config.task == "sft":
+        model = load_decoder(path, "float32", cache_dir=cache_dir, pad_token_id=pad_token_id, **options)
+    else:
+        model, new_modules = load_classifier_and_new_modules(
+            path, labels, "float32", cache_dir=cache_dir, pad_token_id=pad_token_id, seed=config.seed, **options
+        )
     if config.method != "full":
         model = _with_adapter(model, config, new_modules)
         if placement.autocast:
@@ -145,7 +143,7 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
 
     whole = sorted({name.rpartition(".")[2] for name in new_modules} | set(config.lora.train_modules))
     settings = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=TaskType.CAUSAL_LM if config.task == "sft" else TaskType.SEQ_CLS,
         r=config.lora.r,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
@@ -193,7 +191,9 @@ def _spare_casts(model: "PreTrainedModel") -> None:
             module.cast_input_dtype_enabled = False
         frozen = isinstance(module, torch.nn.Linear) and not module.weight.requires_grad
         if frozen and module.weight.is_floating_point():
-            module.to(torch.bfloat16)
+            # Parameters of its own: an output layer often shares the embedding's weight, which stays as it is.
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, torch.nn.Parameter(parameter.to(torch.bfloat16), requires_grad=False))
 
 
 def _switch_off_dropout(model: "PreTrainedModel") -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.base.contract import Context
-from agents.base.errors import InvalidData, InvalidSpec
 from agents.outputs import PreprocessingOutput
 from agents.training.config import TrainingConfig
 from agents.training.data import Rows, read_rows
 from agents.training.memory import micro_batch_after
 from agents.training.model import Placement, choose_placement
+from agents.training.objective import Objective, make_objective
 
 #: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
 FREE_DIALS = {"save_steps", "log_steps", "model"}
@@ -52,8 +52,7 @@ class Plan:
     config: TrainingConfig
     placement: Placement
     micro_batch: int
-    label_count: int
-    positive: int | None
+    objective: Objective
     train: Rows
     validation: Rows
 
@@ -88,41 +87,20 @@ def make_plan(config: TrainingConfig, data: PreprocessingOutput, context: Contex
     """Return what is to be done, with the rows in memory.
 
     Raises:
-        InvalidData: no training rows, or fewer than two labels.
+        InvalidData: there is nothing to learn from the training rows, or they are of another task.
         InvalidSpec: `positive_label` is no label.
     """
-    train = read_rows(context.objects, data.splits["train"], context.work_dir)
-    if not len(train) or len(data.labels) < 2:
-        raise InvalidData(
-            f"'{context.node}' has {len(train)} rows with {len(data.labels)} labels to learn from.",
-            cure="A classifier needs rows of two labels or more.",
-        )
-    positive = positive_label(config, data.labels)
+    train, validation = (
+        read_rows(context.objects, data.splits[name], context.work_dir, data.task) for name in ("train", "validation")
+    )
     return Plan(
         config=config,
         placement=choose_placement(config),
         micro_batch=micro_batch_after(config.batch_size, context.attempt_notes.get("out_of_memory", 0)),
-        label_count=len(data.labels),
-        positive=None if positive is None else data.labels.index(positive),
+        objective=make_objective(config, data, train),
         train=train,
-        validation=read_rows(context.objects, data.splits["validation"], context.work_dir),
+        validation=validation,
     )
-
-
-def positive_label(config: TrainingConfig, labels: list[str]) -> str | None:
-    """Return the label that F1 is about: the configured one; of two, the last by name (`spam`, `positive`, `yes`).
-
-    Raises:
-        InvalidSpec: the configured one is no label of these rows.
-    """
-    if config.positive_label is None:
-        return labels[-1] if len(labels) == 2 else None
-    if config.positive_label not in labels:
-        raise InvalidSpec(
-            f"positive_label '{config.positive_label}' is none of the labels: {', '.join(labels)}.",
-            cure="Use one of these.",
-        )
-    return config.positive_label
 
 
 def identity(config: TrainingConfig, data: PreprocessingOutput, model_fingerprint: str) -> dict[str, Any]:
@@ -131,5 +109,6 @@ def identity(config: TrainingConfig, data: PreprocessingOutput, model_fingerprin
         "config": config.model_dump(mode="json", exclude=FREE_DIALS),
         "model": model_fingerprint,
         "labels": data.labels,
+        "prompt": data.prompt.fingerprint if data.prompt else None,
         "splits": {name: data.splits[name].rows.sha256 for name in ("train", "validation")},
     }

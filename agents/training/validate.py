@@ -1,8 +1,10 @@
-"""How good a model is on a split: loss, accuracy and F1, the last against the positive label where there are two."""
+"""How good a model is on a split: loss, and accuracy and F1 of labels or perplexity of answers."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from agents.decoder import NOT_LEARNED, learned_logits
 from agents.training.data import Rows, collate, length_batches
 
 if TYPE_CHECKING:
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def score(
+def score_labels(
     model: "PreTrainedModel", rows: Rows, *, batch_size: int, autocast: bool, positive: int | None
 ) -> dict[str, float]:
     """Return `loss` (mean cross-entropy), `accuracy` and `f1` of the model on `rows`; it is left in training mode.
@@ -22,15 +24,43 @@ def score(
     from sklearn.metrics import f1_score
 
     logits = class_logits(model, rows, batch_size=batch_size, autocast=autocast)
-    labels = torch.from_numpy(rows.labels)
+    labels = torch.from_numpy(rows.targets)
     predicted = logits.argmax(dim=1).numpy()
     every = {"labels": list(range(logits.shape[1])), "average": "macro"}
     target = every if positive is None else {"labels": [positive], "average": "macro"}
     return {
         "loss": float(torch.nn.functional.cross_entropy(logits, labels)),
-        "accuracy": float((predicted == rows.labels).mean()),
-        "f1": float(f1_score(rows.labels, predicted, zero_division=0.0, **target)),
+        "accuracy": float((predicted == rows.targets).mean()),
+        "f1": float(f1_score(rows.targets, predicted, zero_division=0.0, **target)),
     }
+
+
+def score_answers(model: "PreTrainedModel", rows: Rows, *, batch_size: int, autocast: bool) -> dict[str, float]:
+    """Return `loss` (mean cross-entropy over learned tokens), `perplexity` and `exact_match` of the model on `rows`;
+    it is left in training mode.
+
+    A row matches where the likeliest token is the right one at every learned place, given the right ones before it:
+    just then does always taking the likeliest token write the whole answer, so that nothing need be generated.
+    """
+    import torch
+
+    loss_sum, count, matches = 0.0, 0, 0
+    model.eval()
+    with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=autocast):
+        for indices in length_batches(rows.lengths, batch_size):
+            batch = collate(rows, indices, model.config.pad_token_id or 0, model.device)
+            logits = learned_logits(model, batch.input_ids, batch.attention_mask, batch.targets)
+            learned = batch.targets != NOT_LEARNED
+            targets = batch.targets[learned]
+            loss_sum += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+            count += len(targets)
+            wrong = torch.zeros_like(learned)
+            wrong[learned] = logits.argmax(dim=1) != targets
+            matches += int((~wrong.any(dim=1)).sum())
+    model.train()
+    loss = loss_sum / max(1, count)
+    # A loss of 700 and more has a perplexity that no number holds.
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "exact_match": matches / len(rows)}
 
 
 def class_logits(model: "PreTrainedModel", rows: Rows, *, batch_size: int, autocast: bool) -> "torch.Tensor":

@@ -147,6 +147,8 @@ class Reconciler:
 
     def _loaded(self, name: str, version: int) -> Served:
         manifest = self.versions.manifest(name, version)
+        if (task := manifest.get("task", "classification")) != "classification":
+            raise InvalidModel(f"It is no classifier (task '{task}'), and only classifiers are served.")
         form, files = choose_files(manifest, self.formats)
         folder = model_folder(self.objects, self.cache_dir, name, version, files)
         classifier = self.load(folder, manifest["labels"], manifest["max_tokens"])

@@ -32,11 +32,12 @@ def put_versions(parts: Parts, folders: dict[int, Path]) -> Parts:
     return parts
 
 
-def write_version(parts: Parts, version: int, files: dict[str, Any]) -> None:
+def write_version(parts: Parts, version: int, files: dict[str, Any], task: str = "classification") -> None:
     formats = {"merged": [{"path": path, "artifact": artifact.model_dump()} for path, artifact in files.items()]}
     manifest = {
         "name": "spam",
         "version": version,
+        "task": task,
         "labels": LABELS,
         "max_tokens": 32,
         "verdict": "PROMOTE",

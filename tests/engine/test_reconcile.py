@@ -55,11 +55,13 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     write_version(versions, 5, {})
     key = "models/spam/versions/000006/manifest.json"
     versions.objects.put_manifest(key, {"verdict": "PROMOTE", "formats": []})
+    write_version(versions, 7, files, task="sft")
     reasons = {
         3: "gives no numbers",
         4: "outside its folder",
         5: "no 'onnx_int8' or 'onnx' or 'merged' format",
         6: "manifest that can't be read",
+        7: "no classifier (task 'sft')",
     }
     for version, reason in reasons.items():
         promote(versions, version)

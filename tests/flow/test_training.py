@@ -97,7 +97,7 @@ def test_saved_adapter_gives_the_validation_score_that_was_reported(
 
     from agents.models import load_classifier_base, quiet_libraries
     from agents.training.data import read_rows
-    from agents.training.validate import score
+    from agents.training.validate import score_labels
 
     output = train(precision="fp32")
     folder = bench.work_dir / "again"
@@ -107,7 +107,7 @@ def test_saved_adapter_gives_the_validation_score_that_was_reported(
     with quiet_libraries():
         model = PeftModel.from_pretrained(base, folder)
     rows = read_rows(bench.objects, prepared.splits["validation"], bench.work_dir)
-    figures = score(model, rows, batch_size=8, autocast=False, positive=1)
+    figures = score_labels(model, rows, batch_size=8, autocast=False, positive=1)
     assert figures["loss"] == pytest.approx(output.metrics["validation_loss"], rel=1e-4)
 
 

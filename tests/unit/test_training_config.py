@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from agents.base.contract import Config
+from agents.preprocessing.config import PreprocessingConfig
 from agents.training import LoraSettings, TrainingAgent, TrainingConfig
 
 
@@ -54,3 +55,18 @@ def test_rows_made_for_another_model_are_a_fault_of_the_spec() -> None:
     assert TrainingAgent.check(config, {"preprocessing": OtherConfig(model="a"), "dataset": OtherConfig()}) == []
     (fault,) = TrainingAgent.check(config, {"preprocessing": OtherConfig(model="b")})
     assert "'preprocessing' makes tokens for b" in fault
+
+
+def test_rows_made_for_another_task_are_a_fault_of_the_spec() -> None:
+    faults = TrainingAgent.check(TrainingConfig(task="sft", model="a"), {"rows": PreprocessingConfig(model="a")})
+    assert faults == ["'task' is sft, but 'rows' makes tokens for classification: both must name the same task"]
+
+
+def test_answers_are_validated_by_loss_unless_told_otherwise_and_never_by_labels() -> None:
+    assert TrainingConfig(task="sft", model="m").metric == "loss"
+    assert TrainingConfig(task="sft", model="m", metric="exact_match").metric == "exact_match"
+    for dial in ({"metric": "f1"}, {"class_weights": "balanced"}, {"positive_label": "spam"}):
+        with pytest.raises(ValidationError, match=f"{next(iter(dial))}: with task: sft there are no labels"):
+            TrainingConfig.model_validate({"task": "sft", "model": "m", **dial})
+    with pytest.raises(ValidationError, match="exact_match is of answers"):
+        TrainingConfig(model="m", metric="exact_match")

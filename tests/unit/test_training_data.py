@@ -64,7 +64,7 @@ def test_collate_pads_to_the_longest_row_rounded_up_to_eight() -> None:
     assert batch.input_ids.shape == (2, 16)
     assert batch.input_ids[1].tolist() == [1, 2, 3] + [0] * 13
     assert batch.attention_mask.sum(dim=1).tolist() == [9, 3]
-    assert batch.labels.tolist() == [1, 0]
+    assert batch.targets.tolist() == [1, 0]
     assert batch.token_count == 12
 
 

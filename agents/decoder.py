@@ -1,0 +1,28 @@
+"""What training and evaluation share of decoders: the loss of answers' tokens, and only theirs."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+#: The target of tokens that are not learned.
+NOT_LEARNED = -100
+
+
+def learned_logits(
+    model: "PreTrainedModel", input_ids: "torch.Tensor", attention_mask: "torch.Tensor", targets: "torch.Tensor"
+) -> "torch.Tensor":
+    """Return float32 logits of shape (learned tokens, vocabulary), rows one after the other.
+
+    The output layer is a fifth of a small model, and most tokens are prompts: only what is learned passes through it.
+    A hook picks that out before the layer, so that whatever a model does to its logits afterwards still happens.
+    """
+    chosen = targets != NOT_LEARNED
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][chosen].unsqueeze(0),))
+    try:
+        logits: torch.Tensor = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
+    finally:
+        hook.remove()
+    return logits[0].float()

