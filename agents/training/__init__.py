@@ -31,7 +31,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         Raises:
             InvalidData: the split is empty or made with another tokenizer.
             InvalidModel: the base model can't be loaded, or writes prompts in another format than the rows.
-            InvalidSpec: labels or module names that don't exist.
+            InvalidSpec: labels or module names that don't exist, or not even one row fits into memory.
             OutOfMemory: try again with a smaller micro-batch.
             StopRequested: after a cancel or a pause; a checkpoint was saved.
         """
@@ -40,7 +40,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         from agents.training.loop import Fit
         from agents.training.model import build_model, parameter_counts, save_files
         from agents.training.objective import positive_label
-        from agents.training.plan import describe, identity, make_plan
+        from agents.training.plan import describe, fitted, identity, make_plan
         from agents.training.randomness import seed_all
 
         data = input_from(context, "preprocessing", PreprocessingOutput)
@@ -49,7 +49,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         tokenizer = _matching_tokenizer(path, data)
         if data.prompt:
             matching_renderer(tokenizer, data.prompt)
-        plan = make_plan(config, data, context)
+        plan = fitted(make_plan(config, data, context), path, context)
 
         seed_all(config.seed)
         model = build_model(

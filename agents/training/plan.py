@@ -1,14 +1,17 @@
 """What a training is to do (`Plan`) and how far it has come (`Course`)."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from agents.base.contract import Context
+from agents.models import model_folder
 from agents.outputs import PreprocessingOutput
 from agents.training.config import TrainingConfig
 from agents.training.data import Rows, read_rows
-from agents.training.memory import micro_batch_after
+from agents.training.estimate import Load, Shape, choose_micro_batch
+from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, choose_placement
 from agents.training.objective import Objective, make_objective
 
@@ -101,6 +104,26 @@ def make_plan(config: TrainingConfig, data: PreprocessingOutput, context: Contex
         train=train,
         validation=validation,
     )
+
+
+def fitted(plan: Plan, model: Path, context: Context) -> Plan:
+    """Return the plan with as many rows at once as fit into the memory that is free, and log what it will need.
+
+    Raises:
+        InvalidSpec: not even one row fits; settings that would are named.
+    """
+    shape = Shape.read(model_folder(model, context.sources.cache_dir))
+    load = Load(
+        rows=plan.micro_batch,
+        tokens=int(plan.train.lengths.max()),
+        bytes_per_value=2 if plan.placement.autocast else 4,
+        predicts_tokens=plan.config.task == "sft",
+    )
+    free = free_bytes(plan.placement.device)
+    rows, need = choose_micro_batch(shape, plan.config, load, free)
+    level = "info" if rows == plan.micro_batch else "warning"
+    context.log("memory_estimate", level=level, micro_batch=rows, free_mib=free >> 20, **need.as_record())
+    return replace(plan, micro_batch=rows)
 
 
 def identity(config: TrainingConfig, data: PreprocessingOutput, model_fingerprint: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from agents.base.errors import InvalidData, InvalidModel
 from agents.classifier import fetch
 from agents.evaluation import EvaluationAgent, EvaluationConfig
 from agents.export import ExportAgent, ExportConfig
-from agents.export.parity import AnswerParity
+from agents.export.parity import GoldenPrompts
 from agents.generator import LoadedGenerator, load_trained_generator, load_whole_generator, same_answer
 from agents.outputs import EvaluationOutput, ExportOutput, PreprocessingOutput, TrainingOutput
 from agents.splits import read_test_conversations
@@ -115,11 +115,14 @@ def test_an_adapter_merged_answers_as_the_adapter_does_and_other_programs_know_w
 
 
 def test_an_export_that_answers_differently_is_refused(
-    bench: AgentBench, data: PreprocessingOutput, trained: TrainingOutput
+    bench: AgentBench, decoder: Path, data: PreprocessingOutput, trained: TrainingOutput
 ) -> None:
-    parity = AnswerParity(bench.context("export", {"preprocessing": data}), trained)
-    with pytest.raises(InvalidModel, match="the trained one's answer to 1 of 2 test prompts"):
-        parity.check(["a", "b"], ["a", "c"])
+    golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), trained)
+    model = load(bench, decoder, trained)
+    expected = golden.answers(model)
+    assert golden.prove("merged", model, expected).agreement == 1.0
+    with pytest.raises(InvalidModel, match=r"gives the trained model's answer to .* \(bound 100%\)"):
+        golden.prove("merged", model, ["something else", *expected[1:]])
 
 
 def test_answers_do_not_depend_on_their_batch_and_the_loss_is_that_of_training(

@@ -265,3 +265,24 @@ def test_a_folder_whose_weights_belong_to_another_model_is_refused(bench: AgentB
     (folder / "model.safetensors").symlink_to(MINILM_FOLDER / "model.safetensors")
     with pytest.raises(InvalidModel, match=r"layer\.6"):
         load_classifier_base(folder, ["a", "b"], "float32", cache_dir=bench.work_dir)
+
+
+def test_rows_are_cut_to_the_memory_that_is_free_and_the_steps_stay_the_same(
+    train: Callable[..., TrainingOutput], bench: AgentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(node="roomy")
+    (roomy,) = [record["fields"] for record in bench.records if record.get("event") == "memory_estimate"]
+    monkeypatch.setattr("agents.training.plan.free_bytes", lambda _: (roomy["weights_mib"] + 4) << 20)
+    tight = train(node="tight")
+
+    assert (whole.resolved["micro_batch"], tight.steps) == (8, whole.steps)
+    assert tight.resolved["micro_batch"] < 8
+    assert list(losses(bench, tight).values()) == pytest.approx(list(losses(bench, whole).values()), rel=1e-3)
+
+
+def test_a_training_that_can_not_fit_is_refused_before_the_model_is_loaded(
+    train: Callable[..., TrainingOutput], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.training.plan.free_bytes", lambda _: 1 << 20)
+    with pytest.raises(InvalidSpec, match=r"needs about .* GB for a single row of \d+ tokens"):
+        train()
