@@ -1,7 +1,7 @@
 """The history of predictions, kept through SQLAlchemy, written off the request's path."""
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ from agents.base.errors import Unavailable
 log = structlog.get_logger()
 WAITING_MOST = 10_000
 ROWS_AT_ONCE = 500
+#: Each writing costs a commit, and the interpreter, which requests wait for too.
+WRITE_EVERY_S = 0.1
 
 
 class Base(DeclarativeBase):
@@ -50,7 +52,9 @@ class History:
     def __init__(self, url: str, on_dropped: Callable[[int], None], *, waiting_most: int = WAITING_MOST) -> None:
         self._engine = _open(url)
         self._on_dropped = on_dropped
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(waiting_most)
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._waiting_most = waiting_most
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
         self._thread.start()
 
@@ -58,12 +62,12 @@ class History:
         """Take answered predictions; never waits."""
         now = datetime.now(UTC)
         for text, answer in zip(texts, answers, strict=True):
-            row = {name: answer[name] for name in ("label", "confidence", "model", "version")}
-            try:
-                # PostgreSQL keeps no NUL in a text.
-                self._waiting.put_nowait({**row, "text": text.replace("\0", "\ufffd"), "created_at": now})
-            except queue.Full:
+            if len(self._waiting) >= self._waiting_most:
                 self._on_dropped(1)
+                continue
+            row = {name: answer[name] for name in ("label", "confidence", "model", "version")}
+            # PostgreSQL keeps no NUL in a text.
+            self._waiting.append({**row, "text": text.replace("\0", "\ufffd"), "created_at": now})
 
     def page(
         self, offset: int, limit: int, model: str | None = None, label: str | None = None
@@ -88,22 +92,20 @@ class History:
 
     def close(self) -> None:
         """Write what waits, then end."""
-        self._waiting.put(None)
+        self._closing.set()
         self._thread.join()
         self._engine.dispose()
 
     def _write_all(self) -> None:
-        going_on = True
-        while going_on:
-            rows = [self._waiting.get()]
-            while len(rows) < ROWS_AT_ONCE and not self._waiting.empty():
-                rows.append(self._waiting.get())
-            going_on = None not in rows
-            self._write([row for row in rows if row is not None])
+        while not self._closing.wait(WRITE_EVERY_S):
+            self._write_waiting()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            self._write([self._waiting.popleft() for _ in range(min(ROWS_AT_ONCE, len(self._waiting)))])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(PredictionRow), rows)
