@@ -11,7 +11,7 @@ from agents.base.objects import ObjectStore
 from agents.cleaning import clean_text
 from agents.models import ADAPTER_CONFIG, attach_adapter, load_classifier_and_new_modules, load_classifier_base, ready
 from agents.onnx_classifier import MODEL_FILE, load_onnx
-from agents.prediction import Classifier, Prediction, predict_in_batches
+from agents.prediction import Classifier, Prediction, Runs, predict_in_batches
 from agents.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ class LoadedClassifier:
     tokenizer: "PreTrainedTokenizerFast"
     labels: list[str]
     max_tokens: int
+
+    @property
+    def runs(self) -> Runs:
+        """One at a time: torch takes all cores, or the GPU, for it."""
+        return Runs(at_once=1, texts_most=64)
 
     def predict(self, texts: Sequence[str], batch_size: int = 64) -> list[Prediction]:
         """Return a prediction for each text, in order. Texts are cleaned and cut to `max_tokens` as in training."""

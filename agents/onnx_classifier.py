@@ -2,15 +2,15 @@
 
 import json
 import os
+import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agents.base.errors import InvalidModel
 from agents.cleaning import clean_text
-from agents.prediction import Prediction, predict_in_batches
+from agents.prediction import Prediction, Runs, predict_in_batches
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 #: For SMS texts on a CPU, 4 to 8 rows of like lengths cost least per text; 64 cost more than twice as much.
 BATCH_ROWS = 8
+#: Only Linux knows of fewer cores than there are.
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
 class OnnxClassifier:
     """A session with the inputs `input_ids` and `attention_mask`, int64 of shape (rows, tokens), and the output
-    `logits`, float32 of shape (rows, labels). `tokenizer` truncates; padding is done here, after sorting. A batch runs
-    on one core, several batches at a time in `pool`: a second core for one small batch saved next to nothing."""
+    `logits`, float32 of shape (rows, labels). `tokenizer` truncates; padding is done here, after sorting."""
 
     session: "InferenceSession"
     tokenizer: "Tokenizer"
@@ -34,12 +35,16 @@ class OnnxClassifier:
     max_tokens: int
     pad_token_id: int
     padding_side: Side
-    pool: ThreadPoolExecutor
+
+    @property
+    def runs(self) -> Runs:
+        """One run a core, each of two small batches: a second core for one batch saves next to nothing."""
+        return Runs(at_once=CORES, texts_most=2 * BATCH_ROWS)
 
     def predict(self, texts: Sequence[str], batch_size: int = BATCH_ROWS) -> list[Prediction]:
         """Return a prediction for each text, in order. Texts are cleaned and cut to `max_tokens` as in training."""
         encoded = self.tokenizer.encode_batch_fast([clean_text(text) for text in texts])
-        return predict_in_batches(self.labels, [row.ids for row in encoded], batch_size, self._probabilities, self.pool)
+        return predict_in_batches(self.labels, [row.ids for row in encoded], batch_size, self._probabilities)
 
     def _probabilities(self, token_ids: list[list[int]]) -> list[list[float]]:
         import numpy as np
@@ -76,8 +81,7 @@ def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifie
     if outputs != len(labels):
         raise InvalidModel(f"The ONNX model gives {outputs} scores for {len(labels)} labels.", cure="Export it again.")
     pad_token_id, padding_side = config.get("pad_token_id") or 0, written.get("padding_side", "right")
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="onnx")
-    return OnnxClassifier(session, tokenizer, labels, max_tokens, pad_token_id, padding_side, pool)
+    return OnnxClassifier(session, tokenizer, labels, max_tokens, pad_token_id, padding_side)
 
 
 def _session(path: Path) -> "InferenceSession":

@@ -1,7 +1,6 @@
 """What every classifier in memory answers, whichever runtime is behind it; imports no runtime."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import NamedTuple, Protocol
 
 
@@ -13,6 +12,13 @@ class Prediction(NamedTuple):
     scores: dict[str, float]
 
 
+class Runs(NamedTuple):
+    """How a model is best run: calls of `predict` at a time, each in a thread, and texts in one call."""
+
+    at_once: int
+    texts_most: int
+
+
 class Classifier(Protocol):
     """A model that answers. `max_tokens`: how many tokens of a text it reads, special ones included."""
 
@@ -21,6 +27,9 @@ class Classifier(Protocol):
 
     @property
     def max_tokens(self) -> int: ...
+
+    @property
+    def runs(self) -> Runs: ...
 
     def predict(self, texts: Sequence[str], batch_size: int = ...) -> list[Prediction]:
         """Return a prediction for each text, in order. Texts are cleaned and cut to `max_tokens` as in training."""
@@ -35,21 +44,15 @@ def predict_in_batches(
     token_ids: list[list[int]],
     batch_size: int,
     probabilities: Probabilities,
-    pool: Executor | None = None,
 ) -> list[Prediction]:
-    """Return a prediction for each row of `token_ids`; `probabilities` gives those of every label for some rows.
-
-    `pool`: where to run several batches at a time.
-    """
+    """Return a prediction for each row of `token_ids`; `probabilities` gives those of every label for some rows."""
     # Rows of like length share a batch, so that little of it is padding.
     order = sorted(range(len(token_ids)), key=lambda row: len(token_ids[row]))
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    inputs = [[token_ids[row] for row in rows] for rows in batches]
-    # A batch that is alone is run right here: a change of thread costs more than it could give.
-    answered = pool.map(probabilities, inputs) if pool and len(inputs) > 1 else map(probabilities, inputs)
     predictions: dict[int, Prediction] = {}
-    for rows, found in zip(batches, answered, strict=True):
-        predictions.update((row, _prediction(labels, scores)) for row, scores in zip(rows, found, strict=True))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        for row, scores in zip(rows, probabilities([token_ids[row] for row in rows]), strict=True):
+            predictions[row] = _prediction(labels, scores)
     return [predictions[row] for row in range(len(token_ids))]
 
 

@@ -56,6 +56,11 @@ class Contender:
     def wake(self) -> None:
         os.killpg(self.server.process.pid, signal.SIGCONT)
 
+    def end(self) -> None:
+        """Kill it with what it started: some leave processes behind."""
+        os.killpg(self.server.process.pid, signal.SIGKILL)
+        self.server.process.wait()
+
     def pause(self) -> None:
         os.killpg(self.server.process.pid, signal.SIGSTOP)
 
@@ -265,8 +270,7 @@ def main() -> None:
             contender.pause()
             exits.callback(contender.wake)
         for peer in start_peers(folder, merged, options.peers, options.peer_python):
-            exits.callback(peer.server.stop)
-            exits.callback(peer.wake)
+            exits.callback(peer.end)
             peer.pause()
             contenders.append(peer)
         found = {key: _middle(loads) for key, loads in rounds(contenders, texts, count, seconds).items()}

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from agents.base.errors import Overloaded, Unavailable
+from agents.prediction import Runs
 
 SourceT = TypeVar("SourceT")
 AnswerT = TypeVar("AnswerT")
-BATCH_MOST = 64
 WAITING_MOST = 1024
 
 
@@ -20,19 +20,14 @@ class _Request(Generic[SourceT, AnswerT]):
     source: SourceT
     texts: Sequence[str]
     answers: "asyncio.Future[list[AnswerT]]"
-    order: list[int]
-    """The texts' places, shortest text first: a run of like lengths is little padded."""
-    taken: int = 0
-    found: list[AnswerT] = field(default_factory=list)
-
-    def in_order(self) -> list[AnswerT]:
-        """Return what was found, in the order of the texts."""
-        placed = dict(zip(self.order, self.found, strict=True))
-        return [placed[place] for place in range(len(self.texts))]
+    untaken: list[int]
+    """Places of texts that wait for a run, longest text first: the shortest is taken from the end."""
+    found: dict[int, AnswerT] = field(default_factory=dict)
+    """Place of a text -> its answer; runs may end in any order."""
 
 
 class Batcher(Generic[SourceT, AnswerT]):
-    """Runs `predict(source, texts)` in one thread of its own, on as many waiting texts at once as fit.
+    """Runs `predict(source, texts)` in threads of its own, on as many waiting texts at once as `runs` says.
 
     Requests of different sources never share a run, and each is answered by its own source alone, so that the
     source may be switched between two requests. A request larger than a batch gives way after each of its pieces.
@@ -42,21 +37,21 @@ class Batcher(Generic[SourceT, AnswerT]):
         self,
         predict: Callable[[SourceT, list[str]], list[AnswerT]],
         *,
-        batch_most: int = BATCH_MOST,
+        runs: Callable[[SourceT], Runs] = lambda _: Runs(at_once=1, texts_most=64),
         waiting_most: int = WAITING_MOST,
     ) -> None:
         self._predict = predict
-        self._batch_most = batch_most
+        self._runs = runs
         self._waiting_most = waiting_most
         self._waiting: deque[_Request[SourceT, AnswerT]] = deque()
-        self._running: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._running: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(thread_name_prefix="predict")
         self._closed = False
 
     @property
     def waiting(self) -> int:
         """How many texts wait for a run."""
-        return sum(len(request.texts) - request.taken for request in self._waiting)
+        return sum(len(request.untaken) for request in self._waiting)
 
     async def ask(self, source: SourceT, texts: Sequence[str]) -> list[AnswerT]:
         """Return an answer for each text, in their order.
@@ -71,11 +66,11 @@ class Batcher(Generic[SourceT, AnswerT]):
             raise Overloaded(
                 f"{self.waiting} texts wait already; {self._waiting_most} may.", cure="Come back in a second."
             )
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        request = _Request[SourceT, AnswerT](source, texts, asyncio.get_running_loop().create_future(), order)
+        places = sorted(range(len(texts)), key=lambda place: len(texts[place]))[::-1]
+        request = _Request[SourceT, AnswerT](source, texts, asyncio.get_running_loop().create_future(), places)
         self._waiting.append(request)
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
+        if len(self._running) < self._runs(source).at_once:
+            self._start()
         return await request.answers
 
     async def close(self) -> None:
@@ -83,9 +78,13 @@ class Batcher(Generic[SourceT, AnswerT]):
         self._closed = True
         for request in self._waiting:
             _fail(request, _closing())
-        if self._running is not None:
-            await self._running
-        self._thread.shutdown(wait=False)
+        await asyncio.gather(*self._running)
+        self._threads.shutdown(wait=False)
+
+    def _start(self) -> None:
+        task = asyncio.create_task(self._run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -93,9 +92,11 @@ class Batcher(Generic[SourceT, AnswerT]):
             pieces = self._take()
             if not pieces:
                 continue
-            texts = [text for _, piece in pieces for text in piece]
+            if self._waiting and len(self._running) < self._runs(self._waiting[0].source).at_once:
+                self._start()
+            texts = [request.texts[place] for request, places in pieces for place in places]
             try:
-                answers = await loop.run_in_executor(self._thread, self._predict, pieces[0][0].source, texts)
+                answers = await loop.run_in_executor(self._threads, self._predict, pieces[0][0].source, texts)
             except Exception as fault:
                 # Whatever it was belongs to those who asked; the next batch may well be answered.
                 for request, _ in pieces:
@@ -103,31 +104,30 @@ class Batcher(Generic[SourceT, AnswerT]):
                 continue
             self._give(pieces, answers)
 
-    def _take(self) -> list[tuple[_Request[SourceT, AnswerT], Sequence[str]]]:
-        """Take one batch: pieces of requests to the same source, in the order they came."""
-        pieces: list[tuple[_Request[SourceT, AnswerT], Sequence[str]]] = []
-        room = self._batch_most
+    def _take(self) -> list[tuple[_Request[SourceT, AnswerT], list[int]]]:
+        """Take one batch: pieces of requests to the same source, in the order they came; for each the places."""
         source = self._waiting[0].source
+        pieces: list[tuple[_Request[SourceT, AnswerT], list[int]]] = []
+        room = self._runs(source).texts_most
         while room and self._waiting and self._waiting[0].source is source:
             request = self._waiting.popleft()
             if request.answers.done():
                 continue
-            piece = [request.texts[place] for place in request.order[request.taken : request.taken + room]]
-            request.taken += len(piece)
-            room -= len(piece)
-            pieces.append((request, piece))
-            if request.taken < len(request.texts):
+            places = request.untaken[: -room - 1 : -1]
+            del request.untaken[-len(places) :]
+            room -= len(places)
+            pieces.append((request, places))
+            if request.untaken:
                 self._waiting.append(request)
         return pieces
 
     @staticmethod
-    def _give(pieces: list[tuple[_Request[SourceT, AnswerT], Sequence[str]]], answers: list[AnswerT]) -> None:
-        start = 0
-        for request, piece in pieces:
-            request.found += answers[start : start + len(piece)]
-            start += len(piece)
+    def _give(pieces: list[tuple[_Request[SourceT, AnswerT], list[int]]], answers: list[AnswerT]) -> None:
+        given = iter(answers)
+        for request, places in pieces:
+            request.found.update(zip(places, given, strict=False))
             if len(request.found) == len(request.texts) and not request.answers.done():
-                request.answers.set_result(request.in_order())
+                request.answers.set_result([request.found[place] for place in range(len(request.texts))])
 
 
 def _fail(request: _Request[SourceT, AnswerT], fault: Exception) -> None:

@@ -1,8 +1,8 @@
 """The history of predictions, kept through SQLAlchemy, written off the request's path."""
 
 import hashlib
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,8 @@ from agents.base.errors import Unavailable
 log = structlog.get_logger()
 WAITING_MOST = 10_000
 ROWS_AT_ONCE = 500
+#: Each writing costs a commit, and the interpreter, which requests wait for too.
+WRITE_EVERY_S = 0.1
 KeptTexts = Literal["whole", "hash"]
 
 
@@ -60,7 +62,9 @@ class History:
         self._engine = _open(url)
         self._texts = texts
         self._on_dropped = on_dropped
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(waiting_most)
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._waiting_most = waiting_most
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
         self._thread.start()
 
@@ -68,11 +72,11 @@ class History:
         """Take answered predictions; never waits."""
         now = datetime.now(UTC)
         for text, answer in zip(texts, answers, strict=True):
-            row = {name: answer[name] for name in ("label", "confidence", "model", "version")}
-            try:
-                self._waiting.put_nowait({**row, "text": self._kept(text), "created_at": now})
-            except queue.Full:
+            if len(self._waiting) >= self._waiting_most:
                 self._on_dropped(1)
+                continue
+            row = {name: answer[name] for name in ("label", "confidence", "model", "version")}
+            self._waiting.append({**row, "text": self._kept(text), "created_at": now})
 
     def _kept(self, text: str) -> str:
         if self._texts == "hash":
@@ -103,22 +107,20 @@ class History:
 
     def close(self) -> None:
         """Write what waits, then end."""
-        self._waiting.put(None)
+        self._closing.set()
         self._thread.join()
         self._engine.dispose()
 
     def _write_all(self) -> None:
-        going_on = True
-        while going_on:
-            rows = [self._waiting.get()]
-            while len(rows) < ROWS_AT_ONCE and not self._waiting.empty():
-                rows.append(self._waiting.get())
-            going_on = None not in rows
-            self._write([row for row in rows if row is not None])
+        while not self._closing.wait(WRITE_EVERY_S):
+            self._write_waiting()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            self._write([self._waiting.popleft() for _ in range(min(ROWS_AT_ONCE, len(self._waiting)))])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(PredictionRow), rows)

@@ -87,7 +87,7 @@ class Serving:
 
     def _batcher(self, model: str) -> Batcher[Served, Prediction]:
         if model not in self._batchers:
-            self._batchers[model] = Batcher(self._predict)
+            self._batchers[model] = Batcher(self._predict, runs=lambda served: served.classifier.runs)
         return self._batchers[model]
 
     def _predict(self, served: Served, texts: list[str]) -> list[Prediction]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from agents.classifier import load_adapter
+from agents.classifier import load_adapter, load_merged
+from agents.export.onnx import write_int8, write_onnx
 from app.wiring import Parts
 from tests.models import LABELS, stored, write_adapter, write_tiny_base
 from tests.prepared import MINILM_FOLDER
@@ -32,8 +33,22 @@ def put_versions(parts: Parts, folders: dict[int, Path]) -> Parts:
     return parts
 
 
-def write_version(parts: Parts, version: int, files: dict[str, Any], task: str = "classification") -> None:
-    formats = {"merged": [{"path": path, "artifact": artifact.model_dump()} for path, artifact in files.items()]}
+def write_onnx_formats(merged: Path, folder: Path) -> dict[str, Path]:
+    """Write a whole model as ONNX too; return the folder of each format."""
+    model = load_merged(merged, LABELS, 32, device="cpu", attn_implementation="eager")
+    write_onnx(model, merged, folder / "onnx")
+    write_int8(folder / "onnx", folder / "onnx_int8")
+    return {"merged": merged, "onnx": folder / "onnx", "onnx_int8": folder / "onnx_int8"}
+
+
+def write_version(
+    parts: Parts, version: int, files: dict[str, Any], task: str = "classification", **more: dict[str, Any]
+) -> None:
+    """Write a manifest; `files` are those of `merged`, `more` those of other formats: path -> artifact."""
+    formats = {
+        form: [{"path": path, "artifact": artifact.model_dump()} for path, artifact in found.items()]
+        for form, found in {"merged": files, **more}.items()
+    }
     manifest = {
         "name": "spam",
         "version": version,

@@ -10,6 +10,7 @@ import pytest
 from agents.base.errors import InvalidData, InvalidModel, InvalidSpec, StopRequested
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training import TrainingAgent, TrainingConfig
+from agents.training.estimate import USABLE_SHARE, Load, Need, Shape, choose_micro_batch, estimate
 from tests.conftest import MINILM, AgentBench
 from tests.prepared import MINILM_FOLDER, prepare, small_model, spam_rows
 
@@ -271,13 +272,16 @@ def test_rows_are_cut_to_the_memory_that_is_free_and_the_steps_stay_the_same(
     train: Callable[..., TrainingOutput], bench: AgentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(node="roomy")
-    (roomy,) = [record["fields"] for record in bench.records if record.get("event") == "memory_estimate"]
-    monkeypatch.setattr("agents.training.plan.free_bytes", lambda _: (roomy["weights_mib"] + 4) << 20)
+
+    def with_a_byte_too_little(shape: Shape, config: TrainingConfig, load: Load, _free: int) -> tuple[int, Need]:
+        return choose_micro_batch(shape, config, load, int((estimate(shape, config, load).total - 1) / USABLE_SHARE))
+
+    monkeypatch.setattr("agents.training.plan.choose_micro_batch", with_a_byte_too_little)
     tight = train(node="tight")
 
-    assert (whole.resolved["micro_batch"], tight.steps) == (8, whole.steps)
-    assert tight.resolved["micro_batch"] < 8
-    assert list(losses(bench, tight).values()) == pytest.approx(list(losses(bench, whole).values()), rel=1e-3)
+    assert (whole.resolved["micro_batch"], tight.resolved["micro_batch"]) == (8, 4)
+    assert tight.steps == whole.steps
+    assert list(losses(bench, tight).values()) == pytest.approx(list(losses(bench, whole).values()), rel=1e-2)
 
 
 def test_a_training_that_can_not_fit_is_refused_before_the_model_is_loaded(

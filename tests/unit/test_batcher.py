@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents.base.errors import NotFound, Overloaded, Unavailable
+from agents.prediction import Runs
 from app.serving.batcher import Batcher
 from app.serving.history import History
 
@@ -57,7 +58,7 @@ async def ask_while_busy(
 def test_requests_that_come_while_the_model_is_busy_share_a_run_of_at_most_a_batch() -> None:
     model = Upper()
     answers = asyncio.run(
-        ask_while_busy(Batcher(model, batch_most=4), model, ("", ["a"]), *[("", [t, t]) for t in "bcd"])
+        ask_while_busy(Batcher(model, runs=lambda _: Runs(1, 4)), model, ("", ["a"]), *[("", [t, t]) for t in "bcd"])
     )
 
     assert answers == [["A"], ["B", "B"], ["C", "C"], ["D", "D"]]
@@ -68,11 +69,38 @@ def test_a_request_larger_than_a_batch_gives_way_to_small_ones_and_keeps_its_ord
     model = Upper()
     large = [f"t{i}" for i in range(5)]
     answers = asyncio.run(
-        ask_while_busy(Batcher(model, batch_most=2), model, ("", ["a"]), ("", large), ("", ["x"]), ("", ["y"]))
+        ask_while_busy(
+            Batcher(model, runs=lambda _: Runs(1, 2)), model, ("", ["a"]), ("", large), ("", ["x"]), ("", ["y"])
+        )
     )
 
     assert answers == [["A"], [text.upper() for text in large], ["X"], ["Y"]]
     assert [texts for _, texts in model.runs] == [["a"], ["t0", "t1"], ["x", "y"], ["t2", "t3"], ["t4"]]
+
+
+def test_a_large_request_is_run_shortest_text_first_and_answered_in_its_own_order() -> None:
+    model = Upper()
+    texts = ["cccc", "a", "bbb", "dd", "e"]
+    (answers,) = asyncio.run(ask_while_busy(Batcher(model, runs=lambda _: Runs(1, 2)), model, ("", texts)))
+
+    assert [run for _, run in model.runs] == [["a", "e"], ["dd", "bbb"], ["cccc"]]
+    assert answers == ["CCCC", "A", "BBB", "DD", "E"]
+
+
+def test_runs_at_a_time_end_in_any_order_and_the_answers_keep_theirs() -> None:
+    both = threading.Barrier(2)
+
+    def predict(_: str, texts: list[str]) -> list[str]:
+        both.wait(PATIENCE_S)
+        return [text.upper() for text in texts]
+
+    async def ask() -> list[str]:
+        batcher = Batcher(predict, runs=lambda _: Runs(2, 2))
+        answers = await batcher.ask("", ["aaaa", "b", "ccc", "dd"])
+        await batcher.close()
+        return answers
+
+    assert asyncio.run(ask()) == ["AAAA", "B", "CCC", "DD"]
 
 
 def test_requests_of_two_sources_never_share_a_run_and_each_is_answered_by_its_own() -> None:
@@ -96,7 +124,7 @@ def test_a_full_queue_refuses_and_what_waits_is_answered() -> None:
 def test_a_fault_reaches_those_who_asked_and_the_next_batch_is_answered() -> None:
     model = Upper()
     waiting = [("", ["bad", "b"]), ("", ["c", "d"])]
-    answers = asyncio.run(ask_while_busy(Batcher(model, batch_most=2), model, ("", ["a"]), *waiting))
+    answers = asyncio.run(ask_while_busy(Batcher(model, runs=lambda _: Runs(1, 2)), model, ("", ["a"]), *waiting))
 
     assert isinstance(answers[1], NotFound)
     assert [answers[0], answers[2]] == [["A"], ["C", "D"]]
@@ -105,7 +133,7 @@ def test_a_fault_reaches_those_who_asked_and_the_next_batch_is_answered() -> Non
 def test_closing_ends_the_run_under_way_and_refuses_what_waits_and_what_comes() -> None:
     async def close_while_busy() -> list[Any]:
         model = Upper()
-        batcher = Batcher(model, batch_most=1)
+        batcher = Batcher(model, runs=lambda _: Runs(1, 1))
         tasks = [asyncio.create_task(batcher.ask("", texts)) for texts in (["a"], ["b"])]
         await asyncio.to_thread(model.entered.wait, PATIENCE_S)
         closing = asyncio.create_task(batcher.close())
