@@ -160,7 +160,7 @@ def model_folder(path: Path, cache_dir: Path) -> Path:
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = cache_dir / "gguf" / digest
+    folder = cache_dir / "gguf-weights" / digest
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         _convert_gguf(path, folder)
@@ -174,7 +174,10 @@ def _convert_gguf(path: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch, _load_faults(path):
         with quiet_libraries():
             loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
-            # A model that was read from GGUF refuses to be saved: its weights go into one made from its config.
+            # A model that was read from GGUF refuses to be saved: its weights go into one made from its config, which
+            # must not say any more that it was quantised, or whatever is made of that one refuses as well.
+            if hasattr(loaded.config, "quantization_config"):
+                del loaded.config.quantization_config
             plain = AutoModelForCausalLM.from_config(loaded.config)
             plain.load_state_dict(loaded.state_dict())
             plain.save_pretrained(Path(scratch) / "model")

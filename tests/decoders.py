@@ -1,6 +1,8 @@
 """A decoder small enough for a test: a Llama of two layers with random weights and SmolLM2's tokenizer."""
 
+import atexit
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -34,6 +36,7 @@ def smollm2_tokenizer() -> "PreTrainedTokenizerFast":
 @cache
 def _tokenizer_folder() -> Path:
     folder = Path(mkdtemp(prefix="smollm2-tokenizer-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     load_tokenizer(SMOLLM2_FILE).save_pretrained(folder)
     return folder
 

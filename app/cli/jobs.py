@@ -197,4 +197,4 @@ def parse_param(text: str) -> tuple[str, Any]:
 
 
 def _is_headline(metric: str) -> bool:
-    return metric in {"accuracy", "precision", "recall", "f1", "macro_f1"}
+    return metric in {"accuracy", "precision", "recall", "f1", "macro_f1", "exact_match", "json_validity", "loss"}

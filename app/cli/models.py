@@ -25,7 +25,7 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("model", "champion", "previous", "versions", "f1", box=None, header_style="dim")
+    table = Table("model", "champion", "previous", "versions", "score", box=None, header_style="dim")
     for model in found:
         champion = model["aliases"].get("champion")
         metrics: dict[str, float] = next((v["metrics"] for v in model["versions"] if v["version"] == champion), {})
@@ -34,7 +34,7 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
             f"v{champion}" if champion else "-",
             f"v{model['aliases']['previous']}" if "previous" in model["aliases"] else "-",
             str(len(model["versions"])),
-            f"{metrics['f1']:.4f}" if "f1" in metrics else "",
+            _score(metrics),
         )
     console.print(table if found else "No models yet. Make one: tuneline run spam")
 
@@ -47,13 +47,12 @@ def show(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json(model)
         return
-    table = Table("version", "verdict", "f1", "formats", "aliases", box=None, header_style="dim")
+    table = Table("version", "verdict", "score", "formats", "aliases", box=None, header_style="dim")
     for version in model["versions"]:
-        f1 = version["metrics"].get("f1")
         table.add_row(
             f"v{version['version']}",
             version["verdict"],
-            f"{f1:.4f}" if f1 is not None else "",
+            _score(version["metrics"]),
             ", ".join(version["formats"]),
             ", ".join(version["aliases"]),
         )
@@ -147,3 +146,8 @@ def predict(
         return
     for given, answer in zip(text, answers, strict=True):
         console.print(f"{answer['label']:<8} {answer['confidence']:.3f}  {given}", markup=False, highlight=False)
+
+
+def _score(metrics: dict[str, float]) -> str:
+    """Return the figure that a model is known by: F1 of a classifier, exact match of one that answers."""
+    return next((f"{name} {metrics[name]:.4f}" for name in ("f1", "exact_match") if name in metrics), "")

@@ -10,7 +10,7 @@ from agents.base.errors import InvalidData, InvalidModel, StopRequested
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training import TrainingAgent, TrainingConfig
 from tests.conftest import AgentBench
-from tests.decoders import prepare_answers, write_tiny_decoder
+from tests.decoders import SMOLLM2_FILE, prepare_answers, write_tiny_decoder
 
 pytestmark = pytest.mark.slow
 
@@ -129,6 +129,19 @@ def test_rows_of_another_task_or_template_are_refused(
         run(prepared)
     with pytest.raises(InvalidModel, match="made with a template 'tokenizer' of fingerprint 0000"):
         run(prepared.model_copy(update={"prompt": other}), task="sft")
+
+
+def test_a_decoder_from_a_gguf_file_can_be_written_and_read_again(tmp_path: Path) -> None:
+    import torch
+
+    from agents.models import load_decoder
+
+    model = load_decoder(SMOLLM2_FILE, "float32", cache_dir=tmp_path)
+    model.save_pretrained(tmp_path / "again")
+    again = load_decoder(tmp_path / "again", "float32", cache_dir=tmp_path)
+    ids = torch.tensor([[504, 3575, 282]])
+    with torch.inference_mode():
+        assert torch.equal(model(input_ids=ids).logits, again(input_ids=ids).logits)
 
 
 def test_an_encoder_is_refused(bench: AgentBench, prepared: PreprocessingOutput) -> None:

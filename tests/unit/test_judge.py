@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from agents import AGENTS
 from agents.base.errors import InvalidSpec
+from pipelines import shipped_specs
 from pipelines.judge import judge
 from pipelines.plan import Plan
 from tests.agents import TEST_AGENTS, echo, spec
@@ -149,3 +151,19 @@ def test_an_agent_says_which_agents_must_stand_before_it() -> None:
     assert {"path": "nodes.training.needs", "message": "agent 'training' needs a 'preprocessing' node before it"} in (
         caught.value.details
     )
+
+
+@pytest.mark.parametrize("name", sorted(shipped_specs()))
+def test_every_shipped_spec_is_sound(name: str) -> None:
+    assert judge(yaml.safe_load(shipped_specs()[name].read_text(encoding="utf-8")), {}, AGENTS).nodes
+
+
+def test_nodes_of_two_tasks_are_faults_of_the_spec() -> None:
+    mixed = yaml.safe_load(shipped_specs()["task"].read_text(encoding="utf-8"))
+    mixed["nodes"]["training"]["config"] |= {"task": "classification", "metric": "f1"}
+    with pytest.raises(InvalidSpec) as caught:
+        judge(mixed, {}, AGENTS)
+    assert {detail["path"] for detail in caught.value.details} == {
+        "nodes.training.config",
+        "nodes.evaluation.config",
+    }
