@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from logging import ERROR, INFO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +55,11 @@ class _Trouble:
     message: str
     next_try_at: float
     wait_s: float
+    is_other_task: bool = False
+
+
+class _OtherTask(InvalidModel):
+    """A whole version of a model that is no classifier."""
 
 
 @dataclass
@@ -115,7 +121,12 @@ class Reconciler:
 
     def troubles(self) -> dict[str, str]:
         """Return what is wrong: a model, or `registry`, -> why."""
-        found = {name: f"version {t.version}: {t.message}" for name, t in self._troubles.copy().items()}
+        found = {
+            name: f"version {trouble.version}: {trouble.message}"
+            for name, trouble in self._troubles.copy().items()
+            # A decoder among the models is none of serving's business, unless it takes a served classifier's place.
+            if name in self.served or not trouble.is_other_task
+        }
         for name in self._without_champion:
             found[name] = f"no champion alias is left; version {self.served[name].version} goes on being served."
         return found | ({"registry": self._unreadable} if self._unreadable else {})
@@ -135,8 +146,9 @@ class Reconciler:
             # Of a model's files anything can be expected; none of it may end the thread or what is served.
             wait_s = min(RETRY_MOST_S, trouble.wait_s * 2) if trouble else self.retry_first_s
             message = str(fault) or type(fault).__name__
-            self._troubles[name] = _Trouble(version, message, time.monotonic() + wait_s, wait_s)
-            log.error("version_not_loaded", model=name, version=version, message=message)
+            other = isinstance(fault, _OtherTask)
+            self._troubles[name] = _Trouble(version, message, time.monotonic() + wait_s, wait_s, other)
+            log.log(INFO if other else ERROR, "version_not_loaded", model=name, version=version, message=message)
             return
         # One assignment: a request has either the old version or the new one, and keeps what it has.
         self.served[name] = fresh
@@ -148,7 +160,7 @@ class Reconciler:
     def _loaded(self, name: str, version: int) -> Served:
         manifest = self.versions.manifest(name, version)
         if (task := manifest.get("task", "classification")) != "classification":
-            raise InvalidModel(f"It is no classifier (task '{task}'), and only classifiers are served.")
+            raise _OtherTask(f"It is no classifier (task '{task}'), and only classifiers are served.")
         form, files = choose_files(manifest, self.formats)
         folder = model_folder(self.objects, self.cache_dir, name, version, files)
         classifier = self.load(folder, manifest["labels"], manifest["max_tokens"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from agents.base.errors import NotFound
 from app.embedded import start_valkey
 from app.serving.main import create_app
 from app.serving.reconcile import Reconciler
@@ -72,6 +73,20 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     reconciler.follow()
 
     assert (reconciler.find("spam").version, reconciler.troubles()) == (2, {})
+
+
+def test_a_decoder_that_is_champion_is_no_trouble_of_serving(
+    reconciler: Reconciler, versions: Parts, merged_folders: dict[int, Path]
+) -> None:
+    manifest = {"name": "task", "version": 1, "task": "sft", "verdict": "PROMOTE", "formats": {"merged": []}}
+    versions.objects.put_manifest("models/task/versions/000001/manifest.json", manifest)
+    versions.registry.rebuild()
+    versions.registry.promote("task", 1, at=1.0, reason="test")
+    reconciler.follow()
+
+    assert reconciler.troubles() == {}
+    with pytest.raises(NotFound, match=r"no classifier \(task 'sft'\)"):
+        reconciler.find("task")
 
 
 def test_going_back_from_a_broken_version_clears_its_trouble(reconciler: Reconciler, versions: Parts) -> None:
