@@ -124,11 +124,23 @@ class Client:
             return self._json(self._api, "POST", "/datasets", files={"file": (path.name, file)})
 
     def models(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._json(self._api, "GET", "/models")["models"]
-        return found
+        """Return all models, each with its newest versions."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._json(self._api, "GET", "/models", params={"offset": len(found)})
+            found += page["models"]
+            if len(found) >= page["total"] or not page["models"]:
+                return found
 
     def model(self, name: str) -> dict[str, Any]:
-        return self._json(self._api, "GET", f"/models/{name}")
+        """Return a model with all its versions."""
+        found = self._json(self._api, "GET", f"/models/{name}")
+        while len(found["versions"]) < found["versions_total"]:
+            page = self._json(self._api, "GET", f"/models/{name}", params={"offset": len(found["versions"])})
+            if not page["versions"]:
+                break
+            found["versions"] += page["versions"]
+        return found
 
     def version(self, name: str, version: str = "champion") -> dict[str, Any]:
         return self._json(self._api, "GET", f"/models/{name}/{version}")

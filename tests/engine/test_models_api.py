@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from app.api.main import create_app
+from app.client import Client
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from tests.engine.conftest import RunJob
@@ -63,6 +64,18 @@ def test_models_and_versions_come_in_pages(api: Http, parts: Parts) -> None:
     assert ([model["name"] for model in page["models"]], page["total"]) == (["spam"], 2)
     model = api.get("/models/spam", params={"offset": 1, "limit": 1}).json()
     assert ([version["version"] for version in model["versions"]], model["versions_total"]) == ([2], 3)
+
+
+def test_the_sdk_goes_through_all_pages(api: Http, parts: Parts) -> None:
+    for version in range(1, 53):
+        write_version(parts, "spam", version)
+    for number in range(51):
+        write_version(parts, f"model-{number}", 1)
+    sdk = Client()
+    sdk._api = api
+
+    assert [version["version"] for version in sdk.model("spam")["versions"]] == list(range(52, 0, -1))
+    assert len(sdk.models()) == 52
 
 
 def test_files_are_listed_with_digests_and_urls_that_work(api: Http, parts: Parts) -> None:
