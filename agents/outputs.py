@@ -80,6 +80,8 @@ class PreprocessingOutput(Output):
     """URI of the model whose tokenizer was used."""
     tokenizer_fingerprint: str
     max_tokens: int
+    truncation_side: Literal["left", "right"] = "right"
+    """Where a text of more than `max_tokens` is cut; travels on in the trained model's tokenizer."""
     dropped: dict[str, int]
     """`exact_duplicate`, `near_duplicate`, `empty` ... -> rows removed before the split."""
     leaked: int

@@ -53,6 +53,7 @@ class PreprocessingAgent(Agent[PreprocessingConfig, PreprocessingOutput]):
         """
         path = context.sources.local(config.model, "model")
         tokenizer = load_tokenizer(path)
+        tokenizer.truncation_side = "left" if config.keep == "end" else "right"
         max_tokens = _max_tokens(config, context, path, tokenizer)
         renderer = make_renderer(config.template, tokenizer) if config.task == "sft" else None
         rows, dropped = _rows(config, context)
@@ -78,6 +79,7 @@ class PreprocessingAgent(Agent[PreprocessingConfig, PreprocessingOutput]):
             model=config.model,
             tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
             max_tokens=max_tokens,
+            truncation_side=tokenizer.truncation_side,
             dropped=dict(dropped),
             leaked=leaked,
         )

@@ -39,6 +39,9 @@ class PreprocessingConfig(Config):
     max_tokens: int | None = Field(
         None, ge=8, description="Longer texts are cut, longer conversations left out. Unset: 128, for sft 1024."
     )
+    keep: Literal["start", "end"] = Field(
+        "start", description="Which part of a text of more than max_tokens is kept; reviews conclude at their end."
+    )
     clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
     dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
     near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
@@ -49,6 +52,8 @@ class PreprocessingConfig(Config):
     def _template_has_conversations(self) -> "PreprocessingConfig":
         if self.template and self.task != "sft":
             raise ValueError("template is for task: sft; texts with labels have none")
+        if self.keep == "end" and self.task == "sft":
+            raise ValueError("keep is for task: classification; a conversation is never cut")
         return self
 
     @property

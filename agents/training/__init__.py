@@ -114,6 +114,7 @@ def _matching_tokenizer(path: Path, data: PreprocessingOutput) -> "PreTrainedTok
             f"The rows were made with the tokenizer of '{data.model}', which is not that of the model to train.",
             cure="Name the same model in the configs of preprocessing and training.",
         )
+    tokenizer.truncation_side = data.truncation_side
     return tokenizer
 
 

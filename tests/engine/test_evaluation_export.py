@@ -1,5 +1,6 @@
 """Evaluation and export on tiny real models: what is measured is what is exported and served."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,18 @@ def test_onnx_answers_as_the_trained_model_does_for_any_text_alone_or_in_company
         "tokenizer.json",
         "tokenizer_config.json",
     ]
+
+
+def test_every_format_reads_the_end_of_a_long_text_where_training_did(bench: AgentBench, base: Path) -> None:
+    options = base / "tokenizer_config.json"
+    options.write_text(json.dumps({**json.loads(options.read_text("utf-8")), "truncation_side": "left"}), "utf-8")
+    found = exported(bench, base, evaluated(bench, base, {"minimum": 0.0}), formats=["merged", "onnx"])
+    ending = " " + "claim your prize now " * 10
+
+    for form, files in found.formats.items():
+        folder = fetch(bench.objects, {file.path: file.artifact for file in files}, bench.work_dir / f"out-{form}")
+        one, other = load_exported(folder, LABELS, 32).predict(["lunch at noon" + ending, "free " * 40 + ending])
+        assert one.scores == pytest.approx(other.scores, abs=1e-6)
 
 
 def test_parity_is_in_the_manifest_the_card_and_the_log(bench: AgentBench, base: Path) -> None:

@@ -240,6 +240,16 @@ def test_a_gguf_file_brings_its_own_tokenizer(bench: AgentBench) -> None:
 # -- the agent -----------------------------------------------------------------------------------
 
 
+def test_a_long_text_keeps_its_end_where_that_is_asked_for(bench: AgentBench, minilm: Path) -> None:
+    rows = labelled(100)
+    rows[0]["text"] = "beginning " * 30 + "the end is near"
+    output = preprocess(bench, rows, max_tokens=8, keep="end")
+    found = [row for name in SPLITS for row in table(bench, output.splits[name]).to_pylist()]
+    ids = next(row["input_ids"] for row in found if row["row"] == 1)
+    assert load_tokenizer(minilm).decode(ids) == "[CLS] beginning beginning the end is near [SEP]"
+    assert output.truncation_side == "left"
+
+
 def test_splits_are_parquet_of_row_text_label_and_token_ids(bench: AgentBench, minilm: Path) -> None:
     rows = labelled(100)
     rows[0]["text"] = "word " * 300

@@ -36,7 +36,12 @@ def prepared(bench: AgentBench, small_model_folder: Path) -> PreprocessingOutput
 def train(bench: AgentBench, prepared: PreprocessingOutput, small_model_folder: Path) -> Callable[..., TrainingOutput]:
     """Run the agent on the prepared rows: `train(node="a", epochs=2, context={"attempt": 2})`."""
 
-    def run(node: str = "training", context: dict[str, Any] | None = None, **config: Any) -> TrainingOutput:
+    def run(
+        node: str = "training",
+        context: dict[str, Any] | None = None,
+        rows: PreprocessingOutput = prepared,
+        **config: Any,
+    ) -> TrainingOutput:
         sources = bench.context("training").sources
         fields = {
             "checkpoint_prefixes": (f"checkpoints/job_test/{node}",),
@@ -44,7 +49,7 @@ def train(bench: AgentBench, prepared: PreprocessingOutput, small_model_folder: 
             **(context or {}),
         }
         settings = TrainingConfig(**{"model": str(small_model_folder), **SMALL, **config})
-        return TrainingAgent().run(settings, bench.context("training", {"preprocessing": prepared}, **fields))
+        return TrainingAgent().run(settings, bench.context("training", {"preprocessing": rows}, **fields))
 
     return run
 
@@ -110,6 +115,16 @@ def test_saved_adapter_gives_the_validation_score_that_was_reported(
     rows = read_rows(bench.objects, prepared.splits["validation"], bench.work_dir)
     figures = score_labels(model, rows, batch_size=8, autocast=False, positive=1)
     assert figures["loss"] == pytest.approx(output.metrics["validation_loss"], rel=1e-4)
+
+
+def test_the_trained_tokenizer_cuts_texts_as_the_rows_were_cut(
+    bench: AgentBench, train: Callable[..., TrainingOutput], prepared: PreprocessingOutput
+) -> None:
+    cut_in_front = prepared.model_copy(update={"truncation_side": "left"})
+    for rows, side in ((prepared, "right"), (cut_in_front, "left")):
+        output = train(rows=rows, epochs=1)
+        written = bench.objects.get_json(output.files["tokenizer_config.json"])
+        assert written.get("truncation_side", "right") == side
 
 
 @pytest.mark.parametrize("stopped_at", [3, 8])
