@@ -152,7 +152,7 @@ def _folder(manifest: dict[str, Any], form: str) -> str:
 
 def _run_gguf(manifest: dict[str, Any]) -> str:
     """How the smallest GGUF file is run by Ollama or llama.cpp; both write prompts by the template that was learned."""
-    form = [form for form in GGUF_BY_SIZE if form in manifest["formats"]][0]
+    form = next(form for form in GGUF_BY_SIZE if form in manifest["formats"])
     name, folder = manifest["name"], _folder(manifest, form)
     return (
         f"{_download(manifest, form)}\n\nWith Ollama, or with llama.cpp:\n\n```console\n"

@@ -184,7 +184,9 @@ def _judged(context: Context, form: str, measured: Sequence[Parity]) -> Parity:
     context.log("parity", format=form, **parity.model_dump())
     if parity.agreement >= parity.bound and parity.largest_difference <= DIFFERENCE_BOUNDS.get(form, 1.0):
         return parity
-    apart = f", and its probabilities differ by up to {parity.largest_difference:.2g}" if parity.largest_difference else ""
+    apart = (
+        f", and its probabilities differ by up to {parity.largest_difference:.2g}" if parity.largest_difference else ""
+    )
     raise InvalidModel(
         f"The format '{form}' gives the trained model's answer to {parity.agreement:.2%} of {parity.texts} texts "
         f"(bound {parity.bound:.0%}){apart}.",

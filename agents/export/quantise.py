@@ -31,7 +31,9 @@ def quantise(source: Path, file: Path, kind: str) -> dict[str, int]:
     layers = int(reader.fields[f"{architecture}.block_count"].contents())
     names = {tensor.name for tensor in reader.tensors}
     types = {
-        tensor.name: tensor_type(kind, tensor.name, list(map(int, tensor.shape)), layers, names, tensor.tensor_type.name)
+        tensor.name: tensor_type(
+            kind, tensor.name, list(map(int, tensor.shape)), layers, names, tensor.tensor_type.name
+        )
         for tensor in reader.tensors
     }
     writer = GGUFWriter(file, architecture)

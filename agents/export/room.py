@@ -42,15 +42,16 @@ def check_room(formats: Sequence[str], parameters: int, trained_bytes: int, fold
         NoSpace: too little disk, with what is needed and what is free.
         OutOfMemory: too little memory, likewise.
     """
+    listed = ", ".join(formats)
     needed, free = disk_bytes(formats, parameters, trained_bytes), shutil.disk_usage(folder).free
     if needed > free:
         raise NoSpace(
-            f"Exporting {', '.join(formats)} needs about {needed >> 20} MiB in {folder}, and {free >> 20} MiB are free.",
+            f"Exporting {listed} needs about {needed >> 20} MiB in {folder}, and {free >> 20} MiB are free.",
             cure="Free some space, set TUNELINE_STATE_DIR to a larger disk, or export fewer formats.",
         )
     needed, free = memory_bytes(formats, parameters), free_memory_bytes()
     if needed > free:
         raise OutOfMemory(
-            f"Exporting {', '.join(formats)} needs about {needed >> 20} MiB of memory, and {free >> 20} MiB are free.",
+            f"Exporting {listed} needs about {needed >> 20} MiB of memory, and {free >> 20} MiB are free.",
             cure="Run the export's queue on a machine with more memory.",
         )

@@ -81,7 +81,9 @@ def _go(layout: Layout, bos: str, eos: str) -> str:
         f'{{{{- if eq .Role "assistant" }}}}{start}{{{{ .Content }}}}{{{{ if not $last }}}}{end}{{{{ end }}}}',
     ]
     if layout.user_after_system is not None:
-        lines.append(f'{{{{- else if and (eq .Role "user") (eq $previous "system") }}}}{turn(layout.user_after_system)}')
+        lines.append(
+            f'{{{{- else if and (eq .Role "user") (eq $previous "system") }}}}{turn(layout.user_after_system)}'
+        )
     lines += [f'{{{{- else if eq .Role "{role}" }}}}{turn(part)}' for role, part in layout.turns.items()]
     lines += [
         "{{- end }}",

@@ -18,17 +18,18 @@ from agents.training.config import TrainingConfig
 
 SMALL = Answering(template="T", stop="<|im_end|>", max_new_tokens=40, max_tokens=256, context_length=8192)
 TIED = {"token_embd.weight"}
+ANSWER = r'{{ "<|im_start|>assistant\n" }}{{ .Content }}{{ if not $last }}{{ "<|im_end|>\n" }}{{ end }}'
 CHATML = r"""{{- $previous := "" }}
 {{- range $index, $_ := .Messages }}
 {{- $last := eq (len (slice $.Messages $index)) 1 }}
-{{- if eq .Role "assistant" }}{{ "<|im_start|>assistant\n" }}{{ .Content }}{{ if not $last }}{{ "<|im_end|>\n" }}{{ end }}
+{{- if eq .Role "assistant" }}ANSWER
 {{- else if eq .Role "system" }}{{ "<|im_start|>system\n" }}{{ .Content }}{{ "<|im_end|>\n" }}
 {{- else if eq .Role "user" }}{{ "<|im_start|>user\n" }}{{ .Content }}{{ "<|im_end|>\n" }}
 {{- else if eq .Role "tool" }}{{ "<|im_start|>tool\n" }}{{ .Content }}{{ "<|im_end|>\n" }}
 {{- end }}
 {{- if and $last (ne .Role "assistant") }}{{ "<|im_start|>assistant\n" }}{{ end }}
 {{- $previous = .Role }}
-{{- end }}"""
+{{- end }}""".replace("ANSWER", ANSWER)
 
 
 @pytest.mark.parametrize(
