@@ -61,10 +61,13 @@ class TestConversations:
 
 def read_test_conversations(context: Context, data: PreprocessingOutput) -> TestConversations:
     """Return the test split of conversations, checked against its digest."""
+    return read_conversations(context, data, "test")
+
+
+def read_conversations(context: Context, data: PreprocessingOutput, split: str) -> TestConversations:
+    """Return a split of conversations, in its order, checked against its digest."""
     import pyarrow.parquet as pq
 
-    split = data.splits["test"]
-    path = context.objects.get_artifact_file(split.rows, context.work_dir / "test.parquet")
-    table = pq.read_table(path, columns=["row", "text", "messages"])
+    table = pq.read_table(_file(context, data, split), columns=["row", "text", "messages"])
     messages = [json.loads(text) for text in table["messages"].to_pylist()]
     return TestConversations(table["row"].to_pylist(), table["text"].to_pylist(), messages)

@@ -1,6 +1,7 @@
 """Export: the judged model as files anyone can use, a model card, and last of all the manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -9,7 +10,8 @@ from agents.base.contract import Agent, Config, Context, input_from
 from agents.base.errors import InvalidSpec
 from agents.outputs import EvaluationOutput, ExportedFile, ExportOutput
 
-Format = Literal["adapter", "merged", "onnx", "onnx_int8"]
+Format = Literal["adapter", "merged", "onnx", "onnx_int8", "gguf_f16", "gguf_q8_0", "gguf_q4_k_m"]
+CLASSIFIER_FORMATS = ("onnx", "onnx_int8")
 
 
 class ExportConfig(Config):
@@ -35,7 +37,9 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
 
         Raises:
             InvalidModel: a format does not answer as the trained model does, or can't be made of it.
-            InvalidSpec: no version number was reserved for this node.
+            InvalidSpec: no version number was reserved for this node; a format is not for this task, or needs packages
+                that are not installed here.
+            NoSpace: too little disk for the formats. OutOfMemory: too little memory. Both before anything is written.
         """
         from agents.export.files import Formats
         from agents.export.manifest import write_version
@@ -43,14 +47,14 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
         evaluation = input_from(context, "evaluation", EvaluationOutput)
         if context.version is None:
             raise InvalidSpec(f"Node '{context.node}' has no version number to write.")
+        name = config.model_name or context.pipeline
         formats: dict[str, list[ExportedFile]] = {}
-        written = Formats(context, evaluation)
+        written = Formats(context, evaluation, name, config.formats)
         for done, form in enumerate(config.formats):
             context.progress(done, len(config.formats))
             formats[form] = written.write(form)
             size = sum(file.artifact.size_bytes for file in formats[form])
             context.log("format_written", format=form, files=len(formats[form]), size_bytes=size)
-        name = config.model_name or context.pipeline
         key = write_version(context, name, context.version, evaluation, formats, written.parity)
         context.progress(len(config.formats), len(config.formats))
         return ExportOutput(
@@ -74,4 +78,23 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
                 faults.append(f"model_name is '{config.model_name}', but '{node}' compares with '{judged_as}'")
             if getattr(other, "method", None) == "full" and "adapter" in config.formats:
                 faults.append(f"formats has 'adapter', but '{node}' trains the whole model: use 'merged'")
+            faults += _of_another_task(config.formats, node, getattr(other, "task", None))
+        if any(form.startswith("gguf_") for form in config.formats):
+            faults += _missing_packages()
         return faults
+
+
+def _of_another_task(formats: Sequence[str], node: str, task: str | None) -> list[str]:
+    misfits = {
+        "sft": [form for form in formats if form in CLASSIFIER_FORMATS],
+        "classification": [form for form in formats if form.startswith("gguf_")],
+    }
+    return [f"formats has '{form}', but '{node}' is of task: {task}" for form in misfits.get(str(task), [])]
+
+
+def _missing_packages() -> list[str]:
+    """Where this machine could train it is taken for one that will export too; an API without torch can't know."""
+    from agents.export.gguf import missing_packages
+
+    missing = missing_packages() if find_spec("torch") else []
+    return [f"the formats gguf_* need {', '.join(missing)}: pip install 'tuneline[gguf]'"] if missing else []

@@ -7,6 +7,8 @@ import yaml
 from agents.outputs import EvaluationOutput
 
 HEADLINE = ("accuracy", "precision", "recall", "f1", "macro_f1", "exact_match", "json_validity", "loss", "perplexity")
+#: Smallest first.
+GGUF_BY_SIZE = ("gguf_q4_k_m", "gguf_q8_0", "gguf_f16")
 PIPELINE_TAGS = {"classification": "text-classification", "sft": "text-generation"}
 
 
@@ -128,14 +130,35 @@ def _formats(manifest: dict[str, Any]) -> str:
 
 
 def _use(manifest: dict[str, Any]) -> str:
+    has_gguf = any(form.startswith("gguf_") for form in manifest["formats"])
+    form = "merged" if "merged" in manifest["formats"] or has_gguf else sorted(manifest["formats"])[0]
+    parts = [_download(manifest, form)] if form in manifest["formats"] else []
+    if parts and form == "merged":
+        folder = _folder(manifest, form)
+        code = _generate(manifest, folder) if manifest["prompt"] else _classify(manifest, folder)
+        parts.append(f"```python\nfrom transformers import pipeline\n\n{code}\n```")
+    return "\n\n".join([*parts, *([_run_gguf(manifest)] if has_gguf else [])])
+
+
+def _download(manifest: dict[str, Any], form: str) -> str:
     name, version = manifest["name"], manifest["version"]
-    form = "merged" if "merged" in manifest["formats"] else sorted(manifest["formats"])[0]
-    folder = f"{name}-{version}-{form}"
-    download = f"```console\n$ tuneline models download {name} --version {version} --format {form}\n```"
-    if form != "merged":
-        return download
-    code = _generate(manifest, folder) if manifest["prompt"] else _classify(manifest, folder)
-    return f"{download}\n\n```python\nfrom transformers import pipeline\n\n{code}\n```"
+    command = f"tuneline models download {name} --version {version} --format {form}"
+    return f"```console\n$ {command}\n```"
+
+
+def _folder(manifest: dict[str, Any], form: str) -> str:
+    return f"{manifest['name']}-{manifest['version']}-{form}"
+
+
+def _run_gguf(manifest: dict[str, Any]) -> str:
+    """How the smallest GGUF file is run by Ollama or llama.cpp; both write prompts by the template that was learned."""
+    form = next(form for form in GGUF_BY_SIZE if form in manifest["formats"])
+    name, folder = manifest["name"], _folder(manifest, form)
+    return (
+        f"{_download(manifest, form)}\n\nWith Ollama, or with llama.cpp:\n\n```console\n"
+        f"$ cd {folder}\n$ ollama create {name} -f Modelfile\n$ ollama run {name} 'a prompt'\n"
+        f"$ llama-server -m model.gguf --jinja --temp 0\n```"
+    )
 
 
 def _classify(manifest: dict[str, Any], folder: str) -> str:
@@ -148,7 +171,8 @@ def _classify(manifest: dict[str, Any], folder: str) -> str:
 def _generate(manifest: dict[str, Any], folder: str) -> str:
     prompt = manifest["prompt"]
     own = prompt["template"] == "tokenizer"
-    asked = "messages)" if own else f"prompt)  # written by the template {prompt['template']}"
+    note = "" if own else f"  # written by the template {prompt['template']}"
+    asked = f'[{{"role": "user", "content": "..."}}]){note}'
     return (
         f'generate = pipeline("text-generation", model="{folder}", do_sample=False, '
         f"max_new_tokens={prompt['max_new_tokens']}, return_full_text=False)\ngenerate({asked}"

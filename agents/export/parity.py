@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from agents.base.contract import Context, inputs_from
 from agents.base.errors import InvalidModel
@@ -13,19 +13,36 @@ from agents.classifier import LoadedClassifier, load_merged, load_trained
 from agents.generator import LoadedGenerator, load_trained_generator, load_whole_generator
 from agents.outputs import Parity, PreprocessingOutput, PromptFormat, TrainingOutput
 from agents.prediction import Classifier, Prediction
-from agents.splits import read_test_conversations, read_texts
+from agents.prompts.markup import chat_template
+from agents.splits import read_conversations, read_texts
 
 #: With fewer texts one flipped answer alone would break a bound of 0.99.
 GOLDEN_TEXTS = 256
 #: Writing answers takes far longer than choosing labels.
 GOLDEN_PROMPTS = 16
+#: GGUF is another program's arithmetic: enough prompts that one answer alone does not break a bound of 0.99.
+GGUF_PROMPTS = 100
 #: Asked where no preprocessing stands before the export.
 OWN_TEXTS = ("See you at eight.", "You have won a prize, call now!", "Is this thing on?", "42")
 #: Share of answers that must be the trained model's.
-BOUNDS = {"merged": 1.0, "onnx": 1.0, "onnx_int8": 0.99}
+BOUNDS = {
+    "merged": 1.0,
+    "onnx": 1.0,
+    "onnx_int8": 0.99,
+    "gguf_f16": 1.0,
+    "gguf_q8_0": 0.99,
+    "gguf_q4_k_m": 0.97,
+}
 #: Other orders of adding up move probabilities; more than this is no rounding. Quantising has no such bound.
 DIFFERENCE_BOUNDS = {"merged": 1e-3, "onnx": 1e-3}
 ModelT = TypeVar("ModelT", LoadedClassifier, LoadedGenerator)
+
+
+class AnswersPrompts(Protocol):
+    """A decoder in whatever runs it."""
+
+    def answer(self, prompts: Sequence[Sequence[dict[str, str]]]) -> list[str]:
+        """Return the likeliest answer to each conversation, in order."""
 
 
 class Golden(ABC, Generic[ModelT]):
@@ -53,10 +70,12 @@ class Golden(ABC, Generic[ModelT]):
         """
 
 
-def golden(context: Context, training: TrainingOutput) -> Golden[Any]:
-    """Return the golden prompts of the task that was trained for."""
-    kind = GoldenPrompts if training.task == "sft" else GoldenTexts
-    return kind(context, training)
+def golden(context: Context, training: TrainingOutput, formats: Sequence[str]) -> Golden[Any]:
+    """Return the golden prompts of the task that was trained for, as many as the formats are held against."""
+    if training.task != "sft":
+        return GoldenTexts(context, training)
+    most = GGUF_PROMPTS if any(form.startswith("gguf_") for form in formats) else GOLDEN_PROMPTS
+    return GoldenPrompts(context, training, most)
 
 
 class GoldenTexts(Golden[LoadedClassifier]):
@@ -87,6 +106,11 @@ class GoldenTexts(Golden[LoadedClassifier]):
 class GoldenPrompts(Golden[LoadedGenerator]):
     """Decoders: the same answers, letter by letter."""
 
+    def __init__(self, context: Context, training: TrainingOutput, most: int = GOLDEN_PROMPTS) -> None:
+        """`most`: how many prompts are answered at most."""
+        super().__init__(context, training)
+        self.most = most
+
     @property
     def prompt(self) -> PromptFormat:
         if self.training.prompt is None:
@@ -95,24 +119,41 @@ class GoldenPrompts(Golden[LoadedGenerator]):
 
     def load_trained(self, folder: Path, base: Path) -> LoadedGenerator:
         loaded = load_trained_generator(folder, base, self.prompt, cache_dir=self.context.sources.cache_dir)
-        # What other programs stop at is written beside the weights.
+        # What other programs stop at, and write prompts by, lies beside the weights.
         loaded.model.generation_config.eos_token_id = loaded.renderer.end_token_id
+        loaded.tokenizer.chat_template = chat_template(loaded.renderer.template)
         return loaded
 
     def load_whole(self, folder: Path) -> LoadedGenerator:
         return load_whole_generator(folder, self.prompt, cache_dir=self.context.sources.cache_dir)
 
-    def answers(self, model: LoadedGenerator) -> list[str]:
-        data = inputs_from(self.context, "preprocessing", PreprocessingOutput)
-        if not data:
-            return model.answer([[{"role": "user", "content": text}] for text in OWN_TEXTS])
-        return model.answer(read_test_conversations(self.context, data[-1]).prompts[:GOLDEN_PROMPTS])
+    @cached_property
+    def prompts(self) -> list[list[dict[str, str]]]:
+        return golden_prompts(self.context)
 
-    def prove(self, form: str, model: LoadedGenerator, expected: list[str]) -> Parity:
-        got = self.answers(model)
+    def answers(self, model: AnswersPrompts) -> list[str]:
+        return model.answer(self.prompts[: self.most])
+
+    def prove(self, form: str, model: AnswersPrompts, expected: list[str]) -> Parity:
+        """See `Golden`; `merged` is the same arithmetic, and few prompts are enough for it."""
+        expected = expected[:GOLDEN_PROMPTS] if form == "merged" else expected
+        got = model.answer(self.prompts[: len(expected)])
         agreement = sum(one == other for one, other in zip(expected, got, strict=True)) / len(got)
         found = Parity(texts=len(got), agreement=agreement, bound=BOUNDS[form], largest_difference=0.0)
         return _judged(self.context, form, [found])
+
+
+def golden_prompts(context: Context) -> list[list[dict[str, str]]]:
+    """Return prompts to compare answers on: the test split's, then, if these are few, the other splits'.
+
+    Without a preprocessing before it, the prompts are a few of the project's own.
+    """
+    prompts: list[list[dict[str, str]]] = []
+    for data in inputs_from(context, "preprocessing", PreprocessingOutput)[-1:]:
+        for split in ("test", "validation", "train"):
+            if len(prompts) < GGUF_PROMPTS:
+                prompts += read_conversations(context, data, split).prompts
+    return prompts[:GGUF_PROMPTS] or [[{"role": "user", "content": text}] for text in OWN_TEXTS]
 
 
 def golden_texts(context: Context) -> list[str]:
@@ -143,9 +184,12 @@ def _judged(context: Context, form: str, measured: Sequence[Parity]) -> Parity:
     context.log("parity", format=form, **parity.model_dump())
     if parity.agreement >= parity.bound and parity.largest_difference <= DIFFERENCE_BOUNDS.get(form, 1.0):
         return parity
+    apart = (
+        f", and its probabilities differ by up to {parity.largest_difference:.2g}" if parity.largest_difference else ""
+    )
     raise InvalidModel(
         f"The format '{form}' gives the trained model's answer to {parity.agreement:.2%} of {parity.texts} texts "
-        f"(bound {parity.bound:.0%}), and its probabilities differ by up to {parity.largest_difference:.2g}.",
+        f"(bound {parity.bound:.0%}){apart}.",
         cure=f"Leave '{form}' out of the export's formats, or report this with the base model's name.",
     )
 

@@ -109,8 +109,12 @@ class ChatTemplate:
     def facts(self) -> dict[str, Any]:
         return {"chat_template": self.tokenizer.chat_template, "date": FIXED_DATE}
 
-    def _after(self, start: str, messages: Sequence[dict[str, str]], *, opens_answer: bool) -> str:
-        """Render messages, which must go on from `start`."""
+    def text(self, messages: Sequence[dict[str, str]], *, opens_answer: bool) -> str:
+        """Return messages as the tokenizer writes them; `opens_answer`: up to where the next answer begins.
+
+        Raises:
+            NoForm: the template refuses them.
+        """
         from jinja2 import TemplateError
 
         try:
@@ -119,6 +123,11 @@ class ChatTemplate:
             )
         except (TemplateError, TypeError, ValueError) as fault:
             raise NoForm(f"the tokenizer's chat template refuses it: {fault}") from fault
+        return text
+
+    def _after(self, start: str, messages: Sequence[dict[str, str]], *, opens_answer: bool) -> str:
+        """Render messages, which must go on from `start`."""
+        text = self.text(messages, opens_answer=opens_answer)
         if not text.startswith(start):
             raise NoForm("the tokenizer's chat template writes earlier turns anew when another turn follows")
         return text
@@ -138,7 +147,13 @@ def layout_template(name: str, layout: Layout, tokenizer: "PreTrainedTokenizerFa
             "tokenizer lacks.",
             cure="Set preprocessing's `template` to tokenizer, alpaca or completion, or use another model.",
         )
-    # Some tokenizers have a first token that they never write: SmolLM2's is <|im_start|>.
+    return LayoutTemplate(name, layout, first_text(tokenizer), str(tokenizer.eos_token))
+
+
+def first_text(tokenizer: "PreTrainedTokenizerFast") -> str:
+    """Return the text of the token that the tokenizer begins every text with, or "".
+
+    Some tokenizers have a first token that they never write: SmolLM2's is <|im_start|>.
+    """
     first = tokenizer("")["input_ids"][:1]
-    bos = str(tokenizer.bos_token) if first and first[0] == tokenizer.bos_token_id else ""
-    return LayoutTemplate(name, layout, bos, str(tokenizer.eos_token))
+    return str(tokenizer.bos_token) if first and first[0] == tokenizer.bos_token_id else ""

@@ -2,19 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from agents.base.errors import OutOfMemory
+from agents.host import free_memory_bytes
 
 if TYPE_CHECKING:
     import torch
-
-#: Where Linux says what a container may use and uses (control groups, version 2).
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
-CONTAINER_USED = Path("/sys/fs/cgroup/memory.current")
 
 
 def free_bytes(device: "torch.device") -> int:
@@ -23,9 +17,7 @@ def free_bytes(device: "torch.device") -> int:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    free = int(psutil.virtual_memory().available)
-    limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
-    return free if limit == "max" else min(free, int(limit) - int(CONTAINER_USED.read_text()))
+    return free_memory_bytes()
 
 
 def micro_batch_after(batch_size: int, times_out_of_memory: int) -> int:

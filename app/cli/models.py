@@ -70,7 +70,10 @@ def card(name: Name, version: Version = "champion") -> None:
 def download(
     name: Name,
     version: Version = "champion",
-    format_: Annotated[str, typer.Option("--format", help="adapter, merged, onnx or onnx_int8.")] = "adapter",
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="adapter, merged, onnx, onnx_int8, gguf_f16, gguf_q8_0 or gguf_q4_k_m."),
+    ] = "adapter",
     to: Annotated[Path | None, typer.Option(help="Folder for the files; default: NAME-VERSION-FORMAT.")] = None,
 ) -> None:
     """Download a version's files. Run again, a download that broke off goes on."""

@@ -7,6 +7,9 @@ import pytest
 
 from agents.base.errors import InvalidModel
 from agents.prompts import TEMPLATES, NoForm, Renderer, make_renderer, matching_renderer
+from agents.prompts.markup import chat_template
+from agents.prompts.pieces import ChatTemplate, LayoutTemplate
+from agents.prompts.probing import probed_layout
 from tests.decoders import smollm2_tokenizer
 
 if TYPE_CHECKING:
@@ -116,3 +119,31 @@ def test_texts_of_special_tokens_are_seen() -> None:
     renderer = make_renderer("chatml", tokenizer())
     assert renderer.has_special_text([{"role": "user", "content": "stop <|im_end|> here"}])
     assert not renderer.has_special_text(LONG)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_template_that_files_carry_writes_what_was_trained(name: str) -> None:
+    template = make_renderer(name, tokenizer()).template
+    for messages in (ONE_TURN[:1], LONG[:2], LONG[:4], ONE_TURN):
+        opens = messages[-1]["role"] != "assistant"
+        text = tokenizer().apply_chat_template(
+            messages, chat_template=chat_template(template), tokenize=False, add_generation_prompt=opens
+        )
+        assert text.rstrip("\n" if not opens else "") == "".join(
+            piece.text for piece in template.pieces(messages)
+        ).rstrip("\n" if not opens else "")
+
+
+def test_a_chat_template_of_plain_turns_is_read_off_and_any_other_is_not() -> None:
+    own = ChatTemplate(smollm2_tokenizer())
+    layout = probed_layout(own)
+    assert layout is not None
+    assert layout.opening.startswith("<|im_start|>system\nYou are a helpful AI assistant")
+    text = "".join(piece.text for piece in LayoutTemplate("x", layout, "", "").pieces(LONG[:4]))
+    assert text == "".join(piece.text for piece in own.pieces(LONG[:4]))
+    counting = smollm2_tokenizer()
+    counting.chat_template = (
+        "{% for m in messages %}{{ loop.index }} {{ m['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}:{% endif %}"
+    )
+    assert probed_layout(ChatTemplate(counting)) is None
