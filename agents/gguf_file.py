@@ -35,8 +35,8 @@ def check_prompt_format(file: Path, prompt: PromptFormat) -> None:
         )
     if found != prompt.fingerprint:
         raise InvalidModel(
-            f"The model learned the template '{prompt.template}' of fingerprint {prompt.fingerprint[:12]}; '{file}' was "
-            f"written for {found[:12]}.",
+            f"The model learned the template '{prompt.template}' of fingerprint {prompt.fingerprint[:12]}; "
+            f"'{file}' was written for {found[:12]}.",
             cure="Download or export the version again.",
         )
     if text_digest(facts.get("tokenizer.chat_template", "")) != facts.get(CHAT_TEMPLATE_KEY):
