@@ -7,15 +7,18 @@ from typing import Any
 #: A grammar of more keys is slow, and objects with so many differing keys have no schema worth the name.
 KEYS_MOST = 64
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
+COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 Schema = dict[str, Any]
 
 
 def answer_schema(answers: Iterable[str]) -> Schema | None:
     """Return a schema that all answers keep to; None where one of them is no JSON object, or there are none.
 
+    Where all are written without blanks, so is what keeps to the schema (`x-guidance`, llguidance's own key).
     A key that every object has is required. An object without keys, or with more than `KEYS_MOST`, may be any object.
     """
     found: Schema | None = None
+    compact = True
     for answer in answers:
         try:
             value = json.loads(answer)
@@ -23,8 +26,11 @@ def answer_schema(answers: Iterable[str]) -> Schema | None:
             return None
         if not isinstance(value, dict):
             return None
+        compact = compact and answer == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         found = _schema(value) if found is None else _merged(found, _schema(value))
-    return _finished(found) if found else None
+    if found is None:
+        return None
+    return {**_finished(found), **({"x-guidance": COMPACT} if compact else {})}
 
 
 def _schema(value: Any) -> Schema:

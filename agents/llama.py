@@ -3,6 +3,7 @@
 llama.cpp has a template code and a tokenizer of its own; neither is used, so that prompts are those of the training.
 """
 
+import json
 import os
 import secrets
 import sys
@@ -18,6 +19,9 @@ from agents.outputs import PromptFormat
 from agents.prompts import Renderer, matching_renderer
 from agents.tokenizers import load_tokenizer
 
+#: JSON is written as Python writes it, unless the schema says otherwise: with free blanks a model that is at a loss
+#: writes nothing else.
+JSON_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 Messages = Sequence[dict[str, str]]
 #: Memory for so many tokens is kept for each answer that is written at the same time.
 CONTEXT_MOST_TOKENS = 4096
@@ -68,7 +72,12 @@ class LlamaGenerator:
         self.server.handle_completions(_request(prompt_ids, wish), written.take)
         if written.fault:
             raise InvalidRequest(f"llama.cpp refuses the request: {written.fault.rstrip('.')}.")
-        return Generated("".join(written.pieces), written.finish_reason, len(prompt_ids), written.tokens)
+        text = "".join(written.pieces)
+        # For a schema that it can't make a grammar of, llama.cpp lets the model write whatever it likes.
+        ended = written.was_ended or bool(wish.stop) or written.finish_reason == "length"
+        if wish.json_schema is not None and text and not _may_be_json(text, whole=not ended):
+            raise InvalidRequest("llama.cpp can't hold an answer to this JSON schema.", cure="Use a plainer one.")
+        return Generated(text, written.finish_reason, len(prompt_ids), written.tokens)
 
 
 class _Written:
@@ -79,6 +88,7 @@ class _Written:
         self.tokens = 0
         self.finish_reason: FinishReason = "stop"
         self.fault: str | None = None
+        self.was_ended = False
         self._on_text = on_text
 
     def take(self, chunk: Any) -> bool:
@@ -96,6 +106,7 @@ class _Written:
                 if choice["text"]:
                     self.pieces.append(choice["text"])
                     if not self._on_text(choice["text"]):
+                        self.was_ended = True
                         return True
         return False
 
@@ -176,8 +187,18 @@ def _request(prompt_ids: Sequence[int], wish: Wish) -> dict[str, Any]:
     if wish.seed is not None:
         asked["seed"] = wish.seed
     if wish.json_schema is not None:
-        asked["json_schema"] = wish.json_schema
+        asked["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': JSON_FORM, **wish.json_schema})}"
     return asked
+
+
+def _may_be_json(text: str, *, whole: bool) -> bool:
+    if not whole:
+        return text.lstrip()[:1] in '{["-0123456789tfn'
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _context_length(file: Path) -> int | None:
