@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.base.errors import InvalidRequest
 from agents.decoder import NOT_LEARNED, learned_logits
+from agents.generation import Generated, OnText, Wish
 from agents.models import ADAPTER_CONFIG, attach_adapter, load_decoder, ready
 from agents.outputs import PromptFormat
 from agents.prompts import Renderer, matching_renderer
 from agents.tokenizers import load_tokenizer
+from agents.writing import Watch
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +29,12 @@ class LoadedGenerator:
     model: "PreTrainedModel"
     renderer: Renderer
     max_new_tokens: int
+    at_once: int = 1
+    makes_json: bool = False
+
+    @property
+    def context_tokens(self) -> int:
+        return int(self.model.config.get_text_config().max_position_embeddings)
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerFast":
@@ -46,6 +55,36 @@ class LoadedGenerator:
                 answers[row] = self.renderer.answer(ids)
             progress(start + len(rows))
         return answers
+
+    def generate(self, prompt_ids: Sequence[int], wish: Wish, on_text: OnText = lambda _: True) -> Generated:
+        """Return the answer to a prompt of token ids; `on_text` is told each piece of it.
+
+        Raises:
+            InvalidRequest: the prompt is too long, or the answer is to be held to a JSON schema.
+        """
+        import torch
+
+        if wish.json_schema is not None:
+            raise InvalidRequest(
+                "This model is served by torch, which can't hold it to a JSON schema.", cure="Export it as gguf_q8_0."
+            )
+        if len(prompt_ids) >= self.context_tokens:
+            raise InvalidRequest(f"The prompt has {len(prompt_ids)} tokens; the model takes {self.context_tokens}.")
+        watch = Watch(self.tokenizer, self.renderer.end_token_id, len(prompt_ids), wish.stop, on_text)
+        drawn = {"temperature": wish.temperature, "top_p": wish.top_p, "top_k": 0} if wish.temperature > 0 else {}
+        with torch.inference_mode(), self._precision(), torch.random.fork_rng(enabled=wish.seed is not None):
+            if wish.seed is not None:
+                torch.manual_seed(wish.seed)
+            self.model.generate(
+                input_ids=torch.tensor([list(prompt_ids)], device=self.model.device),
+                max_new_tokens=wish.max_new_tokens,
+                do_sample=wish.temperature > 0,
+                eos_token_id=self.renderer.end_token_id,
+                pad_token_id=self._padding(),
+                stopping_criteria=[watch],
+                **drawn,
+            )
+        return watch.end(len(prompt_ids))
 
     def loss(self, conversations: Sequence[Messages], batch_size: int = 32) -> float:
         """Return the mean cross-entropy of the answers' tokens, each given all that stands before it."""

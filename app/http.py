@@ -15,6 +15,7 @@ from agents.base.errors import Overloaded, TunelineError, Unavailable
 from app.settings import Settings
 
 log = structlog.get_logger()
+NO_KEY = "Send the key as `Authorization: Bearer <key>`."
 #: Answered without a key, so that probes need none.
 OPEN_PATHS = {"/health", "/api/v1/health"}
 
@@ -28,8 +29,13 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def install_key_check(app: FastAPI, settings: Settings) -> None:
-    """Ask for `Authorization: Bearer <key>` where a key is set."""
+def no_key(_: Request) -> Response:
+    """Return the answer to a request without the key."""
+    return fault_response(401, "NOT_AUTHENTICATED", NO_KEY)
+
+
+def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Request], Response] = no_key) -> None:
+    """Ask for `Authorization: Bearer <key>` where a key is set; `refuse` answers requests without it."""
     if settings.api_key is None:
         return
     wanted = f"Bearer {settings.api_key.get_secret_value()}".encode()
@@ -39,7 +45,7 @@ def install_key_check(app: FastAPI, settings: Settings) -> None:
         given = request.headers.get("authorization", "").encode()
         if request.url.path in OPEN_PATHS or hmac.compare_digest(given, wanted):
             return await go_on(request)
-        return fault_response(401, "NOT_AUTHENTICATED", "Send the key as `Authorization: Bearer <key>`.")
+        return refuse(request)
 
 
 def fault_response(

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1}
 ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged"]
+DecoderFormat = Literal["auto", "gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged"]
 
 
 class Settings(BaseSettings):
@@ -35,6 +36,16 @@ class Settings(BaseSettings):
         "auto",
         description="Format that serving loads: `onnx_int8`, `onnx` or `merged`; `auto`: the first that a version has, "
         "on a GPU `merged` first.",
+    )
+    decoder_format: DecoderFormat = Field(
+        "auto",
+        description="Format of decoders that serving loads: `gguf_q8_0`, `gguf_q4_k_m`, `gguf_f16` or `merged`; "
+        "`auto`: the first that a version has, on a GPU `merged` first.",
+    )
+    convert_model: str = Field("task", description="Model that answers `/convert` where the request names none.")
+    answer_timeout_s: float = Field(120.0, gt=0, description="How long a decoder's answer may take, its wait included.")
+    answers_waiting_most: int = Field(
+        32, ge=0, description="Requests that may wait for a decoder; more are told to come back."
     )
     api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
     serving_url: str = Field("http://127.0.0.1:8001", description="Where the command line finds serving.")

@@ -1,10 +1,12 @@
 """A version's manifest: every file with its digest, the lineage, the figures and the verdict. Written last."""
 
+import json
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from agents.answer_schema import answer_schema
 from agents.base.contract import Context, inputs_from
 from agents.export.card import model_card
 from agents.outputs import DatasetOutput, EvaluationOutput, ExportedFile, Parity, PreprocessingOutput
@@ -35,6 +37,8 @@ def write_version(
 ) -> str:
     """Write the card and then the manifest; return the manifest's key."""
     manifest = _facts(context, name, number, evaluation, formats)
+    if evaluation.training.task == "sft":
+        manifest["answer_schema"] = _answer_schema(context)
     manifest["parity"] = {form: found.model_dump() for form, found in parity.items()}
     card = model_card(manifest, evaluation)
     manifest["card"] = context.objects.put_artifact(card.encode(), "text/markdown").model_dump()
@@ -86,6 +90,20 @@ def _facts(
         "data": _data(context, evaluation),
         "environment": _environment(training.resolved),
     }
+
+
+def _answer_schema(context: Context) -> str | None:
+    """Return the schema of the answers in training as JSON text, since a manifest sorts its keys and the order of an
+    answer's keys counts; None where they are no JSON objects."""
+    from pyarrow import parquet
+
+    for prepared in inputs_from(context, "preprocessing", PreprocessingOutput):
+        split = prepared.splits["train"].rows
+        path = context.objects.get_artifact_file(split, context.work_dir / f"{split.sha256}.parquet")
+        column = parquet.read_table(path, columns=["messages"]).column("messages").to_pylist()
+        schema = answer_schema(json.loads(messages)[-1]["content"] for messages in column)
+        return json.dumps(schema) if schema else None
+    return None
 
 
 def _data(context: Context, evaluation: EvaluationOutput) -> dict[str, Any]:

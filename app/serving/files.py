@@ -15,7 +15,9 @@ from agents.base.objects import ObjectStore
 from agents.classifier import fetch
 
 
-def choose_files(manifest: dict[str, Any], preferred: Sequence[str]) -> tuple[str, dict[str, Artifact]]:
+def choose_files(
+    manifest: dict[str, Any], preferred: Sequence[str], *, setting: str = "TUNELINE_SERVING_FORMAT"
+) -> tuple[str, dict[str, Artifact]]:
     """Return the first of the preferred formats that a version has, and its files: path inside the folder -> artifact.
 
     Raises:
@@ -33,7 +35,7 @@ def choose_files(manifest: dict[str, Any], preferred: Sequence[str]) -> tuple[st
         wanted = " or ".join(f"'{form}'" for form in preferred)
         raise InvalidModel(
             f"{of_version} has no {wanted} format, which serving loads.",
-            cure="Add one to the export's formats, or set TUNELINE_SERVING_FORMAT to `auto`.",
+            cure=f"Add one to the export's formats, or set {setting} to `auto`.",
         )
     for path in files:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:

@@ -3,11 +3,12 @@
 import importlib.util
 from pathlib import Path
 
-from app.settings import ServingFormat
+from app.settings import DecoderFormat, ServingFormat
 
 #: Fastest first; each was proven at its export to answer as the trained model does.
 CPU_FORMATS = ("onnx_int8", "onnx", "merged")
 GPU_FORMATS = ("merged", "onnx_int8", "onnx")
+GGUF_FORMATS = ("gguf_q8_0", "gguf_q4_k_m", "gguf_f16")
 
 
 def preferred_formats(wanted: ServingFormat) -> tuple[str, ...]:
@@ -16,6 +17,15 @@ def preferred_formats(wanted: ServingFormat) -> tuple[str, ...]:
         return (wanted,)
     order = GPU_FORMATS if _has_gpu() else CPU_FORMATS
     return order if importlib.util.find_spec("onnxruntime") else ("merged",)
+
+
+def preferred_decoder_formats(wanted: DecoderFormat) -> tuple[str, ...]:
+    """Return the formats to look for in a decoder's version, best first; `auto`: as this machine allows."""
+    if wanted != "auto":
+        return (wanted,)
+    if not (importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("libgguf")):
+        return ("merged",)
+    return ("merged", *GGUF_FORMATS) if _has_gpu() else (*GGUF_FORMATS, "merged")
 
 
 def _has_gpu() -> bool:

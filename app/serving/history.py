@@ -78,6 +78,10 @@ class History:
             row = {name: answer[name] for name in ("label", "confidence", "model", "version")}
             self._waiting.append({**row, "text": self._kept(text), "created_at": now})
 
+    def add_answer(self, text: str, answer: str, model: str, version: int) -> None:
+        """Take a decoder's answer, in place of a label; it has no confidence, which is kept as 0."""
+        self.add([text], [{"label": self._kept(answer), "confidence": 0.0, "model": model, "version": version}])
+
     def _kept(self, text: str) -> str:
         if self._texts == "hash":
             return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"

@@ -19,12 +19,16 @@ from agents.base.objects import ObjectStore
 from agents.classifier import load_exported
 from agents.prediction import Prediction
 from app.http import install_error_handlers, install_key_check
+from app.serving.answers import Answers, ClientGone, client_gone
 from app.serving.batcher import Batcher
-from app.serving.formats import preferred_formats
+from app.serving.convert import add_convert_route
+from app.serving.formats import preferred_decoder_formats, preferred_formats
 from app.serving.history import History, history_url
 from app.serving.metrics import ServingMetrics
+from app.serving.openai import add_openai_routes, refuse_without_key
 from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versions
 from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer, ServedModel
+from app.serving.writer import Writer
 from app.settings import Settings
 from pipelines.engine.process_log import configure_process_log
 
@@ -45,6 +49,9 @@ class Serving:
         self.reconciler = Reconciler(
             versions, objects, cache_dir, load, preferred_formats(settings.serving_format), look_every_s
         )
+        self.reconciler.decoder_formats = preferred_decoder_formats(settings.decoder_format)
+        self.writer = Writer(waiting_most=settings.answers_waiting_most, timeout_s=settings.answer_timeout_s)
+        self.answers = Answers(self.reconciler, self.writer, self.history, self.metrics)
         self._batchers: dict[str, Batcher[Served, Prediction]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.reconciler.run, args=(self._stop,), name="reconcile", daemon=True)
@@ -57,6 +64,7 @@ class Serving:
         self._stop.set()
         for batcher in self._batchers.values():
             await batcher.close()
+        await self.writer.close()
         await asyncio.to_thread(self._thread.join, CLOSE_WAIT_S)
         await asyncio.to_thread(self.history.close)
 
@@ -68,6 +76,7 @@ class Serving:
             Overloaded: too many texts wait.
         """
         served = self.reconciler.find(model)
+        _ = served.classifier
         started = time.perf_counter()
         try:
             found = await self._batcher(model).ask(served, texts)
@@ -126,8 +135,11 @@ def create_app(
     app = FastAPI(title="Tuneline serving", version=installed_version("tuneline"), lifespan=lifespan)
     app.state.serving = serving
     install_error_handlers(app)
-    install_key_check(app, settings)
+    install_key_check(app, settings, refuse_without_key)
+    app.add_exception_handler(ClientGone, client_gone)
     _add_prediction_routes(app, serving)
+    add_convert_route(app, serving.answers, settings.convert_model)
+    add_openai_routes(app, serving.answers)
     _add_watching_routes(app, serving)
     return app
 
@@ -217,7 +229,7 @@ def _served_model(served: Served) -> ServedModel:
         name=served.name,
         version=served.version,
         format=served.format,
-        labels=served.classifier.labels,
-        max_tokens=served.classifier.max_tokens,
+        labels=[] if served.is_decoder else served.classifier.labels,
+        max_tokens=served.generator.context_tokens if served.is_decoder else served.classifier.max_tokens,
         loaded_at=served.loaded_at,
     )

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+ANSWER_BUCKETS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0)
+SPEED_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 1024)
 
 
@@ -28,6 +30,27 @@ class ServingMetrics:
         self.version = Gauge("tuneline_served_version", "Version served", ["model"], registry=self._registry)
         self.dropped = Counter(
             "tuneline_history_dropped", "Predictions not kept in the history", registry=self._registry
+        )
+
+        self.prompt_tokens = Counter(
+            "tuneline_prompt_tokens", "Tokens of prompts", ["model", "version"], registry=self._registry
+        )
+        self.generated_tokens = Counter(
+            "tuneline_generated_tokens", "Tokens generated", ["model", "version"], registry=self._registry
+        )
+        self.answer_latency = Histogram(
+            "tuneline_answer_seconds",
+            "Time to a decoder's whole answer",
+            ["model"],
+            buckets=ANSWER_BUCKETS_S,
+            registry=self._registry,
+        )
+        self.speed = Histogram(
+            "tuneline_generated_tokens_per_second",
+            "Tokens of an answer by its time, the wait included",
+            ["model"],
+            buckets=SPEED_BUCKETS,
+            registry=self._registry,
         )
 
     def render(self, versions: Mapping[str, int]) -> bytes:

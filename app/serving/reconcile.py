@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging import ERROR, INFO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
-from agents.base.errors import InvalidModel, NotFound
+from agents.base.errors import InvalidModel, InvalidRequest, NotFound
 from agents.base.objects import ObjectStore
 from agents.classifier import load_exported
+from agents.generation import Generator
 from agents.prediction import Classifier
+from app.serving.decoders import answer_schema_of, load_decoder_version
 from app.serving.files import choose_files, model_folder, sweep
-from app.serving.formats import CPU_FORMATS
+from app.serving.formats import CPU_FORMATS, GGUF_FORMATS
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
@@ -45,8 +47,33 @@ class Served:
     name: str
     version: int
     format: str
-    classifier: Classifier
+    model: Classifier | Generator
     loaded_at: datetime
+    answer_schema: str | None = None
+    """Of a decoder: the JSON schema of its answers; None where they are no JSON objects."""
+
+    @property
+    def is_decoder(self) -> bool:
+        return hasattr(self.model, "generate")
+
+    @property
+    def classifier(self) -> Classifier:
+        """Raises InvalidRequest where it is a decoder."""
+        if self.is_decoder:
+            raise InvalidRequest(
+                f"'{self.name}' writes text and has no labels.",
+                cure="Ask it by POST /v1/chat/completions, or by POST /convert where its answers are JSON.",
+            )
+        return cast(Classifier, self.model)
+
+    @property
+    def generator(self) -> Generator:
+        """Raises InvalidRequest where it is a classifier."""
+        if not self.is_decoder:
+            raise InvalidRequest(
+                f"'{self.name}' is a classifier and writes no text.", cure=f"Ask it by POST /predict/{self.name}."
+            )
+        return cast(Generator, self.model)
 
 
 @dataclass(frozen=True)
@@ -59,7 +86,7 @@ class _Trouble:
 
 
 class _OtherTask(InvalidModel):
-    """A whole version of a model that is no classifier."""
+    """A whole version of a model of a task that serving doesn't know."""
 
 
 @dataclass
@@ -76,6 +103,7 @@ class Reconciler:
     load: Load = load_exported
     formats: Sequence[str] = CPU_FORMATS
     look_every_s: float = LOOK_EVERY_S
+    decoder_formats: Sequence[str] = (*GGUF_FORMATS, "merged")
     retry_first_s: float = RETRY_FIRST_S
     on_switch: Callable[[Served], None] = lambda _: None
     served: dict[str, Served] = field(default_factory=dict)
@@ -124,7 +152,7 @@ class Reconciler:
         found = {
             name: f"version {trouble.version}: {trouble.message}"
             for name, trouble in self._troubles.copy().items()
-            # A decoder among the models is none of serving's business, unless it takes a served classifier's place.
+            # A model of another task is none of serving's business, unless it takes the place of one that is served.
             if name in self.served or not trouble.is_other_task
         }
         for name in self._without_champion:
@@ -159,8 +187,10 @@ class Reconciler:
 
     def _loaded(self, name: str, version: int) -> Served:
         manifest = self.versions.manifest(name, version)
-        if (task := manifest.get("task", "classification")) != "classification":
-            raise _OtherTask(f"It is no classifier (task '{task}'), and only classifiers are served.")
+        if (task := manifest.get("task", "classification")) == "sft":
+            return self._loaded_decoder(name, version, manifest)
+        if task != "classification":
+            raise _OtherTask(f"It is of task '{task}', which is not served.")
         form, files = choose_files(manifest, self.formats)
         folder = model_folder(self.objects, self.cache_dir, name, version, files)
         classifier = self.load(folder, manifest["labels"], manifest["max_tokens"])
@@ -168,3 +198,7 @@ class Reconciler:
             if not math.isfinite(classifier.predict([text])[0].confidence):
                 raise InvalidModel(f"Version {version} of '{name}' gives no numbers: its weights are damaged.")
         return Served(name, version, form, classifier, datetime.now(UTC))
+
+    def _loaded_decoder(self, name: str, version: int, manifest: dict[str, Any]) -> Served:
+        form, model = load_decoder_version(manifest, self.objects, self.cache_dir, self.decoder_formats)
+        return Served(name, version, form, model, datetime.now(UTC), answer_schema_of(manifest))

@@ -62,7 +62,7 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
         4: "outside its folder",
         5: "no 'onnx_int8' or 'onnx' or 'merged' format",
         6: "manifest that can't be read",
-        7: "no classifier (task 'sft')",
+        7: "doesn't say how it is asked",
     }
     for version, reason in reasons.items():
         promote(versions, version)
@@ -75,17 +75,17 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     assert (reconciler.find("spam").version, reconciler.troubles()) == (2, {})
 
 
-def test_a_decoder_that_is_champion_is_no_trouble_of_serving(
+def test_a_champion_of_a_task_that_is_not_served_is_no_trouble_of_serving(
     reconciler: Reconciler, versions: Parts, merged_folders: dict[int, Path]
 ) -> None:
-    manifest = {"name": "task", "version": 1, "task": "sft", "verdict": "PROMOTE", "formats": {"merged": []}}
+    manifest = {"name": "task", "version": 1, "task": "ranking", "verdict": "PROMOTE", "formats": {"merged": []}}
     versions.objects.put_manifest("models/task/versions/000001/manifest.json", manifest)
     versions.registry.rebuild()
     versions.registry.promote("task", 1, at=1.0, reason="test")
     reconciler.follow()
 
     assert reconciler.troubles() == {}
-    with pytest.raises(NotFound, match=r"no classifier \(task 'sft'\)"):
+    with pytest.raises(NotFound, match=r"of task 'ranking'"):
         reconciler.find("task")
 
 

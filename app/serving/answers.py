@@ -1,0 +1,128 @@
+"""What all routes do with a decoder's answer: have it written, count it, keep it, stop it when nobody waits."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+from fastapi import Request, Response
+
+from agents.base.errors import InvalidRequest, TunelineError
+from agents.generation import Generated, Generator, Wish
+from agents.prompts import NoForm
+from app.serving.history import History
+from app.serving.metrics import ServingMetrics
+from app.serving.reconcile import Reconciler, Served
+from app.serving.writer import MakePrompt, Writer
+
+ResultT = TypeVar("ResultT")
+LOOK_EVERY_S = 0.2
+CLIENT_GONE_STATUS = 499
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Answers:
+    """The decoders of this process."""
+
+    def __init__(self, reconciler: Reconciler, writer: Writer, history: History, metrics: ServingMetrics) -> None:
+        self._reconciler, self._writer, self._history, self._metrics = reconciler, writer, history, metrics
+
+    def decoder(self, model: str) -> Served:
+        """Return a served decoder.
+
+        Raises:
+            NotFound: no such model is served.
+            InvalidRequest: it is a classifier.
+        """
+        served = self._reconciler.find(model)
+        _ = served.generator
+        return served
+
+    def served(self) -> list[Served]:
+        """Return all decoders that are served."""
+        return [one for _, one in sorted(self._reconciler.served.copy().items()) if one.is_decoder]
+
+    def check_room(self, served: Served) -> None:
+        """Raises Overloaded or Unavailable; asked before an answer begins that can't say so any more."""
+        try:
+            self._writer.check_room(served)
+        except TunelineError as fault:
+            self._metrics.requests.labels(served.name, fault.code()).inc()
+            raise
+
+    async def write(
+        self, served: Served, text: str, make_prompt: MakePrompt, wish: Wish
+    ) -> "AsyncGenerator[str | Generated, None]":
+        """Give each piece of the answer, and last all of it. `text`: what the history keeps of the prompt.
+
+        Raises: as `Writer.write`.
+        """
+        started = time.perf_counter()
+        outcome = "CLIENT_GONE"
+        try:
+            async with aclosing(self._writer.write(served, make_prompt, wish)) as news:
+                async for piece in news:
+                    if isinstance(piece, Generated):
+                        outcome = "OK"
+                        self._keep(served, text, piece, time.perf_counter() - started)
+                    yield piece
+        except Exception as fault:
+            outcome = fault.code() if isinstance(fault, TunelineError) else "INTERNAL"
+            raise
+        finally:
+            self._metrics.requests.labels(served.name, outcome).inc()
+
+    async def whole(self, served: Served, text: str, make_prompt: MakePrompt, wish: Wish) -> Generated:
+        """Return the whole answer. Raises: as `Writer.write`."""
+        async with aclosing(self.write(served, text, make_prompt, wish)) as news:
+            async for piece in news:
+                if isinstance(piece, Generated):
+                    return piece
+        raise AssertionError("An answer ends with all of it.")
+
+    def _keep(self, served: Served, text: str, answer: Generated, seconds: float) -> None:
+        labels = served.name, served.version
+        self._metrics.prompt_tokens.labels(*labels).inc(answer.prompt_tokens)
+        self._metrics.generated_tokens.labels(*labels).inc(answer.completion_tokens)
+        self._metrics.answer_latency.labels(served.name).observe(seconds)
+        self._metrics.speed.labels(served.name).observe(answer.completion_tokens / max(seconds, 1e-9))
+        self._history.add_answer(text, answer.text, *labels)
+
+
+async def client_gone(_: Request, __: Exception) -> Response:
+    """Return what nobody reads; the number is nginx's."""
+    return Response(status_code=CLIENT_GONE_STATUS)
+
+
+async def while_awaited(request: Request, answer: Awaitable[ResultT]) -> ResultT:
+    """Return the answer; end its writing when the client goes away.
+
+    Raises:
+        ClientGone: it went away.
+    """
+    work = asyncio.ensure_future(answer)
+    try:
+        while not (await asyncio.wait({work}, timeout=LOOK_EVERY_S))[0]:
+            if await request.is_disconnected():
+                raise ClientGone
+        return work.result()
+    finally:
+        work.cancel()
+
+
+def conversation(messages: Sequence[dict[str, str]]) -> MakePrompt:
+    """Return what makes the prompt of a conversation, by the template that the model learned."""
+
+    def make(generator: Generator) -> list[int]:
+        if generator.renderer.has_special_text(messages):
+            raise InvalidRequest("A message holds the text of one of the model's special tokens.", cure="Take it out.")
+        try:
+            return generator.renderer.prompt_ids(messages)
+        except NoForm as fault:
+            raise InvalidRequest(f"The messages can't be asked so: {fault}.") from fault
+
+    return make

@@ -1,0 +1,86 @@
+"""`POST /convert`: a text as structured data, by the task model; its answers are JSON by grammar."""
+
+import json
+import time
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.base.errors import InvalidRequest
+from agents.cleaning import clean_content
+from agents.generation import Generated, Wish
+from app.serving.answers import Answers, conversation, while_awaited
+from app.serving.reconcile import Served
+from app.serving.schemas import Text
+
+
+class ConvertBody(BaseModel):
+    """`POST /convert`."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: Text
+    model: Annotated[str, Field(max_length=63)] | None = None
+
+
+class ConvertAnswer(BaseModel):
+    """What a text says, as data. Where `success` is false, `error` and `message` say why and there is no data."""
+
+    success: bool
+    structured_data: dict[str, Any] | None
+    model: str
+    version: int
+    latency_ms: float
+    error: str | None = None
+    message: str | None = None
+
+
+def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> None:
+    """Add the route; `default_model` answers where a request names none."""
+
+    @app.post("/convert", response_model=ConvertAnswer, response_model_exclude_none=True)
+    async def convert(body: ConvertBody, request: Request) -> Any:
+        """Return a text as structured data."""
+        served = answers.decoder(body.model or default_model)
+        if served.answer_schema is None:
+            raise InvalidRequest(
+                f"The answers that '{served.name}' learned are no JSON objects.",
+                cure="Ask it by POST /v1/chat/completions.",
+            )
+        started = time.perf_counter()
+        prompt = conversation([{"role": "user", "content": clean_content(body.text)}])
+        found = await while_awaited(request, answers.whole(served, body.text, prompt, _wish(served)))
+        data = _object(found.text)
+        facts = {"model": served.name, "version": served.version, "latency_ms": _milliseconds(started)}
+        if data is None:
+            return JSONResponse({"success": False, "structured_data": None, **facts, **_why(served, found)}, 422)
+        return JSONResponse({"success": True, "structured_data": data, **facts})
+
+
+def _wish(served: Served) -> Wish:
+    generator = served.generator
+    schema = json.loads(served.answer_schema) if served.answer_schema and generator.makes_json else None
+    return Wish(generator.max_new_tokens, json_schema=schema)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _why(served: Served, answer: Generated) -> dict[str, str]:
+    if answer.finish_reason == "length":
+        cut = f"'{served.name}' was cut off after {answer.completion_tokens} tokens, before its JSON was whole."
+        return {"error": "ANSWER_CUT_OFF", "message": f"{cut} Shorten the text, or train with such long answers."}
+    return {
+        "error": "ANSWER_NOT_JSON",
+        "message": f"'{served.name}' answered with no JSON object. Export it as gguf_q8_0, where a grammar sees to it.",
+    }
+
+
+def _milliseconds(started: float) -> float:
+    return round((time.perf_counter() - started) * 1e3, 3)

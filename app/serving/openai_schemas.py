@@ -1,0 +1,134 @@
+"""Request bodies of the OpenAI-compatible routes. What is asked for and can't be done is refused, never left out."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agents.generation import Wish
+
+CHARACTERS_MOST = 200_000
+SCHEMA_CHARACTERS_MOST = 20_000
+Content = Annotated[str, Field(max_length=CHARACTERS_MOST)]
+StopText = Annotated[str, Field(min_length=1, max_length=200)]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+#: What changes an answer and is not to be had here; the value that means "without it" may be sent.
+UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    "n": (None, 1),
+    "best_of": (None, 1),
+    "echo": (None, False),
+    "suffix": (None, ""),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "logit_bias": (None, {}),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "tools": (None, []),
+    "functions": (None, []),
+    "audio": (None,),
+}
+
+
+class TextPart(BaseModel):
+    """A part of a message that is text."""
+
+    type: Literal["text"]
+    text: Content
+
+
+class Message(BaseModel):
+    """A turn."""
+
+    role: Role
+    content: Content | list[TextPart]
+
+    def plain(self) -> dict[str, str]:
+        """Return it as training has it."""
+        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return {"role": "system" if self.role == "developer" else self.role, "content": content}
+
+
+class JsonSchema(BaseModel):
+    """A named schema."""
+
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """What the answer is held to."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_schema(self) -> "ResponseFormat":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is missing")
+        if self.json_schema and len(str(self.json_schema.schema_)) > SCHEMA_CHARACTERS_MOST:
+            raise ValueError("the schema is too long")
+        return self
+
+    def schema_wanted(self) -> dict[str, Any] | None:
+        if self.type == "text":
+            return None
+        return self.json_schema.schema_ if self.json_schema and self.type == "json_schema" else {"type": "object"}
+
+
+class StreamOptions(BaseModel):
+    """How a stream is made."""
+
+    include_usage: bool = False
+
+
+class AnswerBody(BaseModel):
+    """What both kinds of requests have in common."""
+
+    model_config = ConfigDict(extra="allow")
+    model: Annotated[str, Field(max_length=63)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32 - 1)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
+
+    @model_validator(mode="after")
+    def _nothing_unsupported(self) -> "AnswerBody":
+        for name, harmless in UNSUPPORTED.items():
+            if (self.model_extra or {}).get(name) not in harmless:
+                raise ValueError(f"{name} is not supported")
+        return self
+
+    def wish(self, max_new_tokens: int) -> Wish:
+        """Return how the answer is to be made; without a temperature always the likeliest token, as in evaluation."""
+        return Wish(
+            max_new_tokens=self.max_tokens or max_new_tokens,
+            temperature=self.temperature or 0.0,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            seed=self.seed,
+            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+            json_schema=self.response_format.schema_wanted() if self.response_format else None,
+        )
+
+
+class ChatBody(AnswerBody):
+    """`POST /v1/chat/completions`."""
+
+    messages: list[Message] = Field(min_length=1, max_length=1000)
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "ChatBody":
+        if self.messages[-1].role == "assistant":
+            raise ValueError("messages must not end with an answer")
+        return self
+
+    def wish(self, max_new_tokens: int) -> Wish:
+        return super().wish(self.max_completion_tokens or max_new_tokens)
+
+
+class CompletionBody(AnswerBody):
+    """`POST /v1/completions`: the prompt as it is, without the template."""
+
+    prompt: Content | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=100_000)]

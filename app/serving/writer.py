@@ -1,0 +1,176 @@
+"""Requests to decoders: a bounded queue for each model, answers piece by piece, and an end for those nobody awaits."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agents.base.errors import InvalidRequest, Overloaded, TimedOut, Unavailable
+from agents.generation import Generated, Generator, Wish
+from app.serving.reconcile import Served
+
+#: Makes a prompt's token ids; run in a thread, since long texts take a while.
+MakePrompt = Callable[[Generator], list[int]]
+CLOSE_WAIT_S = 3.0
+
+
+@dataclass
+class _Desk:
+    """A version with threads of its own, so that what waits for it is answered by it after a switch too."""
+
+    served: "weakref.ref[Served]"
+    """Weak, so that a version that was switched away from leaves the memory with its last request."""
+    threads: ThreadPoolExecutor
+    held: int = 0
+    """Requests that wait or are being answered."""
+    rendering: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(eq=False)
+class _Order:
+    """One request. `news` gets each piece of text, then the whole answer or what went wrong."""
+
+    desk: _Desk
+    served: Served
+    make_prompt: MakePrompt
+    wish: Wish
+    loop: asyncio.AbstractEventLoop
+    news: "asyncio.Queue[str | Generated | Exception]" = field(default_factory=asyncio.Queue)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def work(self) -> None:
+        """Write the answer, in a thread of the desk."""
+        if self.stopped.is_set():
+            return
+        try:
+            self._tell(self._written())
+        except Exception as fault:
+            self._tell(fault)
+
+    def _written(self) -> Generated:
+        generator = self.served.generator
+        with self.desk.rendering:
+            prompt_ids = self.make_prompt(generator)
+        room = generator.context_tokens - len(prompt_ids)
+        if room < 1:
+            raise InvalidRequest(
+                f"The prompt has {len(prompt_ids)} tokens; the model takes {generator.context_tokens} with its answer.",
+                cure="Shorten it.",
+            )
+        wish = replace(self.wish, max_new_tokens=min(self.wish.max_new_tokens, room))
+        return generator.generate(prompt_ids, wish, self._on_text)
+
+    def _on_text(self, piece: str) -> bool:
+        self._tell(piece)
+        return not self.stopped.is_set()
+
+    def _tell(self, news: str | Generated | Exception) -> None:
+        self.call(self.news.put_nowait, news)
+
+    def call(self, function: Callable[[Any], None], argument: Any) -> None:
+        """Call a function in the loop, from whichever thread."""
+        # The loop is gone where serving ended without waiting for this answer any longer.
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(function, argument)
+
+
+class Writer:
+    """Has decoders answer, at most `waiting_most` requests waiting for each, none longer than `timeout_s`."""
+
+    def __init__(self, *, waiting_most: int, timeout_s: float) -> None:
+        self._waiting_most, self._timeout_s = waiting_most, timeout_s
+        self._desks: dict[str, _Desk] = {}
+        self._orders: set[_Order] = set()
+        self._idle = asyncio.Event()
+        self._closed = False
+
+    def held(self, model: str) -> int:
+        """How many requests wait for a model or are being answered by it."""
+        desk = self._desks.get(model)
+        return desk.held if desk else 0
+
+    def check_room(self, served: Served) -> None:
+        """Raises Overloaded where too many wait, Unavailable at the end of the process."""
+        if self._closed:
+            raise Unavailable("Serving is being shut down.", cure="Ask again once it is back.")
+        waiting = self._desk(served).held - served.generator.at_once
+        if waiting >= self._waiting_most:
+            raise Overloaded(
+                f"{max(0, waiting)} requests wait for '{served.name}' already; {self._waiting_most} may.",
+                cure="Come back in a second.",
+            )
+
+    async def write(
+        self, served: Served, make_prompt: MakePrompt, wish: Wish
+    ) -> "AsyncGenerator[str | Generated, None]":
+        """Give each piece of the answer as it comes, and last the whole answer. Closing this ends the writing.
+
+        Raises:
+            Overloaded, Unavailable: as `check_room`.
+            TimedOut: the answer took too long, its wait included.
+            InvalidRequest: the prompt is too long or has no form, or the wish can't be granted.
+        """
+        self.check_room(served)
+        desk = self._desk(served)
+        order = _Order(desk, served, make_prompt, wish, asyncio.get_running_loop())
+        self._orders.add(order)
+        desk.held += 1
+        work = desk.threads.submit(order.work)
+        work.add_done_callback(lambda _: order.call(self._leave, order))
+        ends_at = order.loop.time() + self._timeout_s
+        try:
+            while True:
+                # A timeout around the whole loop would strike the caller where it is, between two pieces.
+                news = await asyncio.wait_for(order.news.get(), ends_at - order.loop.time())
+                if isinstance(news, Exception):
+                    raise news
+                yield news
+                if isinstance(news, Generated):
+                    return
+        except TimeoutError as fault:
+            raise TimedOut(
+                f"'{served.name}' took longer than {self._timeout_s:g} s.",
+                cure="Ask for fewer tokens, or raise TUNELINE_ANSWER_TIMEOUT_S.",
+            ) from fault
+        finally:
+            order.stopped.set()
+            # One that waits is taken out; one that runs sees that it is to stop, and leaves then.
+            work.cancel()
+
+    async def whole(self, served: Served, make_prompt: MakePrompt, wish: Wish) -> Generated:
+        """Return the whole answer. Raises: as `write`."""
+        pieces: Sequence[str | Generated] = [news async for news in self.write(served, make_prompt, wish)]
+        assert isinstance(pieces[-1], Generated)
+        return pieces[-1]
+
+    async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
+        """Take nothing more, let what is being answered end within `wait_s`, then stop it."""
+        self._closed = True
+        if self._orders:
+            self._idle.clear()
+            try:
+                await asyncio.wait_for(self._idle.wait(), wait_s)
+            except TimeoutError:
+                for order in self._orders:
+                    order.stopped.set()
+        for desk in self._desks.values():
+            desk.threads.shutdown(wait=False, cancel_futures=True)
+
+    def _desk(self, served: Served) -> _Desk:
+        desk = self._desks.get(served.name)
+        if desk is None or desk.served() is not served:
+            if desk is not None:
+                # It ends what it has taken, and its threads with it.
+                desk.threads.shutdown(wait=False)
+            threads = ThreadPoolExecutor(served.generator.at_once, thread_name_prefix=f"write-{served.name}")
+            desk = self._desks[served.name] = _Desk(weakref.ref(served), threads)
+        return desk
+
+    def _leave(self, order: _Order) -> None:
+        order.desk.held -= 1
+        self._orders.discard(order)
+        if not self._orders:
+            self._idle.set()
