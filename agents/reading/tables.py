@@ -74,9 +74,14 @@ def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
     Raises:
         InvalidData: the file is damaged.
     """
-    import pyarrow
-    import pyarrow.parquet
-
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as fault:
+        raise InvalidData(
+            f"'{source.name}' is Parquet, and pyarrow is not installed here.",
+            cure="Install the extra `train`, or write CSV or JSON lines.",
+        ) from fault
     try:
         with source.open_bytes() as bytes_file:
             # Parquet is read from its end: a packed one has to be in memory.

@@ -90,7 +90,7 @@ def test_statistics_are_those_of_the_rows(run_dataset: RunDataset) -> None:
     expected = {"rows": 101, "mean_characters": 50.0, "median_characters": 50, "p95_characters": 95}
     assert expected.items() <= statistics.items()
     assert (statistics["max_characters"], statistics["damaged_rows"], statistics["labels"]) == (100, 1, 2)
-    assert statistics["files"] == [{"file": "rows.csv", "format": "csv", "encoding": "utf-8"}]
+    assert statistics["files"] == [{"file": "rows.csv", "format": "csv", "encoding": "utf-8", "delimiter": ","}]
 
 
 def test_of_a_folder_the_training_files_are_read_and_rows_number_on(bench: AgentBench, tmp_path: Path) -> None:
