@@ -15,6 +15,7 @@ class AgentEntry(NamedTuple):
 
 AGENTS: dict[str, AgentEntry] = {
     "dataset": AgentEntry("agents.dataset:DatasetAgent", "default"),
+    "generate": AgentEntry("agents.generate:GenerateAgent", "default"),
     "validation": AgentEntry("agents.validation:ValidationAgent", "default"),
     "preprocessing": AgentEntry("agents.preprocessing:PreprocessingAgent", "default"),
     "training": AgentEntry("agents.training:TrainingAgent", "training"),

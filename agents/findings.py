@@ -1,6 +1,7 @@
 """Findings of a validation: what is wrong with the rows, how often, where, with masked examples."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -45,8 +46,9 @@ class Judged:
 class Findings:
     """Collects findings as rows pass; keeps sixteen bytes of each different text."""
 
-    def __init__(self, maximum_characters: int) -> None:
+    def __init__(self, maximum_characters: int, find: Callable[[str], list[Found]] = find_pii) -> None:
         self.maximum_characters = maximum_characters
+        self._find = find
         self.found: dict[str, Finding] = {}
         self.rows = 0
         self.damaged_rows = 0
@@ -61,7 +63,7 @@ class Findings:
         if "messages" in row:
             # What is said in an answer is learned as well: it is looked at together with its prompt.
             text = "\n".join(message["content"] for message in row["messages"])
-        pii = find_pii(text)
+        pii = self._find(text)
         judged = Judged(not text.strip(), pii, mask_pii(text, pii))
         self.rows += 1
         if "messages" not in row:

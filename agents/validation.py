@@ -10,6 +10,7 @@ from agents.base.errors import InvalidData
 from agents.findings import Findings, Judged, least_share
 from agents.outputs import DatasetOutput, ValidationOutput
 from agents.pii import find_pii, mask_pii
+from agents.pii_names import Finder, name_finder
 from agents.rows import Row, RowsFile, fetch_rows, read_rows
 from agents.tally import Tally
 from agents.validation_report import as_markdown, as_report
@@ -24,6 +25,8 @@ class ValidationConfig(Config):
     pii: Literal["report", "mask", "drop", "fail"] = Field(
         "report", description="Count it; replace it by its kind; leave such rows out; or stop the job."
     )
+    names: bool = Field(False, description="Names of people and places are personal data, too (extra `pii`; slow).")
+    names_model: str = Field("en_core_web_sm", description="Installed spaCy model that finds names, or its folder.")
     minimum_rows: int = Field(20, ge=2, description="Fewer rows stop the job.")
     minimum_label_rows: int = Field(3, ge=1, description="A label with fewer rows stops the job.")
     minimum_label_share: float = Field(
@@ -50,14 +53,16 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
 
         Raises:
             InvalidData: with every problem; the report is stored and named in the log all the same.
+            InvalidModel: names are wanted, and what finds them is not installed.
         """
         dataset = input_from(context, "dataset", DatasetOutput)
         source = fetch_rows(context.objects, dataset.rows, context.work_dir / "source.jsonl")
-        findings, tally, removed = Findings(config.maximum_characters), Tally(), Counter[str]()
+        find = name_finder(config.names_model) if config.names else find_pii
+        findings, tally, removed = Findings(config.maximum_characters, find), Tally(), Counter[str]()
         findings.note_counts({reason: dataset.dropped[reason] for reason in MISSING if reason in dataset.dropped})
         with RowsFile(context.work_dir / "rows.jsonl") as file:
             for row in read_rows(source):
-                kept = _kept(row, findings.judge(row), config.pii, removed)
+                kept = _kept(row, findings.judge(row), config.pii, find, removed)
                 if kept:
                     file.add(kept)
                     tally.add(kept["text"], None if "messages" in kept else kept["label"])
@@ -86,7 +91,7 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
         return output
 
 
-def _kept(row: Row, judged: Judged, pii: str, removed: Counter[str]) -> Row | None:
+def _kept(row: Row, judged: Judged, pii: str, find: Finder, removed: Counter[str]) -> Row | None:
     """Return the row as it goes on, or None where it doesn't."""
     if judged.is_empty:
         removed["empty"] += 1
@@ -94,19 +99,19 @@ def _kept(row: Row, judged: Judged, pii: str, removed: Counter[str]) -> Row | No
     if judged.pii and pii == "drop":
         removed["pii"] += 1
         return None
-    return _masked(row) if judged.pii and pii == "mask" else row
+    return _masked(row, find) if judged.pii and pii == "mask" else row
 
 
-def _masked(row: Row) -> Row:
+def _masked(row: Row, find: Finder) -> Row:
     """Return a row with personal data masked in its text, and in a conversation's answer and messages."""
+
+    def mask(text: str) -> str:
+        return mask_pii(text, find(text))
+
     if "messages" not in row:
-        return {**row, "text": _mask(row["text"])}
-    messages = [{**message, "content": _mask(message["content"])} for message in row["messages"]]
-    return {**row, "text": _mask(row["text"]), "label": _mask(row["label"]), "messages": messages}
-
-
-def _mask(text: str) -> str:
-    return mask_pii(text, find_pii(text))
+        return {**row, "text": mask(row["text"])}
+    messages = [{**message, "content": mask(message["content"])} for message in row["messages"]]
+    return {**row, "text": mask(row["text"]), "label": mask(row["label"]), "messages": messages}
 
 
 def _problems(config: ValidationConfig, findings: Findings, tally: Tally, *, labelled: bool) -> list[str]:

@@ -21,6 +21,8 @@ WORDS = {
     "pii.card": "payment card, checksum right",
     "pii.iban": "bank account, checksum right",
     "pii.ip": "IP address",
+    "pii.name": "name of a person",
+    "pii.place": "name of a place",
 }
 
 

@@ -123,6 +123,15 @@ class Client:
         with path.open("rb") as file:
             return self._json(self._api, "POST", "/datasets", files={"file": (path.name, file)})
 
+    def datasets(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._json(self._api, "GET", "/datasets")["datasets"]
+        return found
+
+    def preview_dataset(self, dataset_id: str, **options: Any) -> dict[str, Any]:
+        """Return the first rows as read and, with `model`, as tokens; `options` are those of the route."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return self._json(self._api, "GET", f"/datasets/{dataset_id}/preview", params=given)
+
     def models(self) -> list[dict[str, Any]]:
         """Return all models, each with its newest versions."""
         found: list[dict[str, Any]] = []

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ class LocalAgents:
     records: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     runs: int = 0
+    emit: Callable[[dict[str, Any]], None] | None = None
+    """What is called with each record; by default they are kept."""
 
     def model_path(self, uri: str) -> Path:
         return self._sources().local(uri, "model")
@@ -48,7 +50,7 @@ class LocalAgents:
             objects=self.objects,
             sources=self._sources(),
             work_path=self.folder / f"run_{self.runs}",
-            emit=self.records.append,
+            emit=self.emit or self.records.append,
             checkpoint_prefixes=(f"checkpoints/job_{self.runs}/{agent}",),
         )
         started = time.perf_counter()

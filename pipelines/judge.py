@@ -189,13 +189,18 @@ class _Judge:
             return None
         return load_agent(self.agents[node.agent].path)
 
+    def _kinds(self, node: Node) -> set[str]:
+        """Return the agent of a node, and the one that it stands for."""
+        entry = self.agents.get(node.agent)
+        return {node.agent, load_agent(entry.path).stands_for or node.agent} if entry else {node.agent}
+
     def _upstream(
         self, nodes: Mapping[str, Node], configs: Mapping[str, Config], graph: Graph, order: list[str]
     ) -> None:
         for name in configs:
             before = graph.ancestors(name)
             agent = load_agent(self.agents[nodes[name].agent].path)
-            present = {nodes[other].agent for other in before}
+            present = {kind for other in before for kind in self._kinds(nodes[other])}
             for wanted in agent.consumes:
                 if wanted not in present:
                     self.report(f"nodes.{name}.needs", f"agent '{nodes[name].agent}' needs a '{wanted}' node before it")
@@ -236,7 +241,7 @@ class _Judge:
         agent = load_agent(entry.path)
         before = graph.ancestors(name)
         wanted = {*agent.consumes, *agent.consumes_if_present}
-        inputs = (other for other in order if wanted and other in before and nodes[other].agent in wanted)
+        inputs = (other for other in order if wanted and other in before and wanted & self._kinds(nodes[other]))
         config = configs[name].model_dump(mode="json")
         matrix = dict.fromkeys(node.matrix or (), "matrix")
         original = written.get(name.partition("[")[0], {}).get("config", {})
@@ -244,6 +249,7 @@ class _Judge:
             name=name,
             number=number,
             agent=node.agent,
+            stands_for=agent.stands_for,
             queue=node.queue or entry.queue,
             needs=tuple(dict.fromkeys(node.needs)),
             children=tuple(graph.children(name)),

@@ -13,6 +13,8 @@ class PlannedNode(Record):
     number: int
     """Place in the plan, from 0; part of the queue message's id."""
     agent: str
+    stands_for: str | None = None
+    """The agent whose place it takes for the nodes after it."""
     queue: str
     needs: tuple[str, ...]
     children: tuple[str, ...]

@@ -19,7 +19,7 @@ from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAl
 from agents.base.hub import REPOSITORY, snapshot
 from agents.base.objects import ObjectStore
 
-SourceKind = Literal["rows", "model"]
+SourceKind = Literal["rows", "model", "tokenizer"]
 
 #: Files of a folder that count, by what is wanted: only these are fetched, and only these make the fingerprint.
 FILES: dict[SourceKind, list[str]] = {
@@ -28,6 +28,10 @@ FILES: dict[SourceKind, list[str]] = {
         *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*.gguf"),
         *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab*", "merges.txt"),
         *("*.model", "adapter_config.json"),
+    ],
+    "tokenizer": [
+        *("config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab*"),
+        *("merges.txt", "*.model"),
     ],
 }
 KNOWN_KINDS = "hf://org/name@revision, s3://bucket/key, dataset://<id>, package://module/path or a path"

@@ -42,6 +42,10 @@ class PreprocessingConfig(Config):
     keep: Literal["start", "end"] = Field(
         "start", description="Which part of a text of more than max_tokens is kept; reviews conclude at their end."
     )
+    long_texts: Literal["cut", "parts"] = Field(
+        "cut", description="Longer texts with labels: cut, or made parts at ends of sentences, each with the label."
+    )
+    overlap_tokens: int = Field(32, ge=0, description="Tokens that a part has in common with the one before it.")
     clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
     dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
     near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
@@ -54,6 +58,14 @@ class PreprocessingConfig(Config):
             raise ValueError("template is for task: sft; texts with labels have none")
         if self.keep == "end" and self.task == "sft":
             raise ValueError("keep is for task: classification; a conversation is never cut")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_have_room(self) -> "PreprocessingConfig":
+        if self.long_texts == "parts" and self.task == "sft":
+            raise ValueError("long_texts: parts is for texts with labels; half a conversation teaches never to stop")
+        if self.long_texts == "parts" and 2 * self.overlap_tokens > self.token_limit:
+            raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.token_limit})")
         return self
 
     @property

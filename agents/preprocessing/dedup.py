@@ -1,75 +1,61 @@
-"""Duplicates: exact ones by their key, near ones by MinHash LSH with every candidate's similarity checked."""
+"""Duplicates: exact ones by their key, near ones by MinHash LSH with every candidate's similarity checked.
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+Both look at arrays only: a million rows take about 150 MB.
+"""
 
-from agents.cleaning import exact_key
-from agents.preprocessing.shingles import jaccard
-from agents.rows import Row
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agents.preprocessing.shingles import MULTIPLIER, ShingleSets, jaccard
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
 PERMUTATIONS = 128
+MINHASH_SEED = 1
 #: Accepted chance that LSH overlooks a pair that is exactly as similar as the threshold.
 MISSED_SHARE = 1e-4
+NOBODY = -1
 
 
-@dataclass
-class Deduplicated:
-    """Rows that stay. `groups`: for each of them the number of its group; a group must not be split."""
+@dataclass(frozen=True)
+class Near:
+    """What near duplicates lead to. `kept`: bool of shape (rows,); `groups`: int64 of shape (rows,), the first row
+    of the group that each is in; a group must not be split."""
 
-    rows: list[Row]
-    groups: list[int]
-    dropped: Counter[str] = field(default_factory=Counter)
+    kept: "NDArray[numpy.bool_]"
+    groups: "NDArray[numpy.int64]"
 
 
-def drop_exact(rows: Sequence[Row], *, several_answers: bool = False) -> tuple[list[Row], Counter[str]]:
-    """Keep the first of rows that differ only in case, blanks and forms of characters.
+def drop_exact(
+    keys: "NDArray[numpy.uint64]", labels: "NDArray[numpy.uint64]", *, several_answers: bool = False
+) -> "tuple[NDArray[numpy.int64], Counter[str]]":
+    """Return the first of rows with one key, going up, and why others are left out.
 
-    Where such rows have different labels none of them stays: nobody knows which is right. With `several_answers`
-    all of them stay: one prompt may well have several answers.
+    Where rows of one key have different labels none of them stays: nobody knows which is right. With
+    `several_answers` one of each stays: one prompt may well have several answers.
     """
-    labels: defaultdict[str, set[str]] = defaultdict(set)
-    keys = [exact_key(row["text"]) for row in rows]
-    for key, row in zip(keys, rows, strict=True):
-        labels[key].add(row["label"])
-    seen: set[tuple[str, str]] = set()
-    kept: list[Row] = []
-    dropped: Counter[str] = Counter()
-    for key, row in zip(keys, rows, strict=True):
-        if len(labels[key]) > 1 and not several_answers:
-            dropped["conflicting_label"] += 1
-        elif (key, row["label"]) in seen:
-            dropped["exact_duplicate"] += 1
-        else:
-            seen.add((key, row["label"]))
-            kept.append(row)
-    return kept, dropped
+    import numpy
 
-
-def near_pairs(
-    sets: "Sequence[NDArray[numpy.uint32]]", threshold: float, progress: Callable[[int], None]
-) -> Iterator[tuple[int, int]]:
-    """Yield all pairs `(earlier, later)` of sets whose Jaccard similarity is `threshold` or more.
-
-    Source: Indyk and Motwani, "Approximate nearest neighbors" (1998), LSH over MinHash signatures.
-    """
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=bands(threshold))
-    template = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
-    for later, pieces in enumerate(sets):
-        signature = template.copy()
-        signature.update_batch(pieces.tolist())
-        for earlier in sorted(index.query(signature)):
-            if jaccard(sets[earlier], pieces) >= threshold:
-                yield earlier, later
-        index.insert(later, signature, check_duplication=False)
-        progress(later + 1)
+    order = numpy.lexsort((labels, keys[:, 1], keys[:, 0]))
+    sorted_keys, sorted_labels = keys[order], labels[order]
+    new_key = numpy.ones(len(order), dtype=bool)
+    new_key[1:] = (sorted_keys[1:] != sorted_keys[:-1]).any(axis=1)
+    first = new_key.copy()
+    first[1:] |= sorted_labels[1:] != sorted_labels[:-1]
+    key_numbers = numpy.cumsum(new_key) - 1
+    conflicting = numpy.bincount(key_numbers[first])[key_numbers] > 1
+    if several_answers:
+        conflicting[:] = False
+    kept = numpy.sort(order[first & ~conflicting])
+    counts = {
+        "conflicting_label": int(conflicting.sum()),
+        "exact_duplicate": int((~first & ~conflicting).sum()),
+    }
+    return kept, Counter({reason: count for reason, count in counts.items() if count})
 
 
 def bands(threshold: float) -> tuple[int, int]:
@@ -85,38 +71,158 @@ def bands(threshold: float) -> tuple[int, int]:
     return PERMUTATIONS // rows, rows
 
 
-def drop_near(
-    rows: Sequence[Row],
-    sets: "Sequence[NDArray[numpy.uint32]]",
+def find_near(
+    sets: ShingleSets,
+    labels: "NDArray[numpy.uint64]",
     threshold: float,
     *,
     drop: bool,
     progress: Callable[[int], None],
-) -> tuple[Deduplicated, "list[Any]"]:
+) -> Near:
     """Group near duplicates, and with `drop` keep of each group only rows that are not near an earlier kept one.
 
     Near duplicates with different labels all stay: what tells them apart is worth learning. They stay in one group.
+    Source: Indyk and Motwani, "Approximate nearest neighbors" (1998), LSH over MinHash signatures.
     """
-    groups = list(range(len(rows)))
-    removed: set[int] = set()
-    # Pairs come sorted by their later row, so whether the earlier one stays is known.
-    for earlier, later in near_pairs(sets, threshold, progress):
-        _join(groups, earlier, later)
-        if drop and earlier not in removed and rows[earlier]["label"] == rows[later]["label"]:
-            removed.add(later)
-    kept = [index for index in range(len(rows)) if index not in removed]
-    dropped = Counter({"near_duplicate": len(removed)}) if removed else Counter[str]()
-    result = Deduplicated([rows[index] for index in kept], [_root(groups, index) for index in kept], dropped)
-    return result, [sets[index] for index in kept]
+    import numpy
+
+    chains = _Chains(_band_hashes(sets, threshold))
+    kept = numpy.ones(len(sets), dtype=bool)
+    groups = numpy.arange(len(sets))
+    for later in range(len(sets)):
+        progress(later + 1)
+        earlier = chains.earlier(later)
+        if not earlier:
+            continue
+        near = _near(sets, later, earlier, threshold)
+        for other, similarity in near:
+            _join(groups, other, later)
+            same = labels[other] == labels[later]
+            if drop and same:
+                kept[later] = False
+            # Whoever is near this row is near the other just as much: nobody has to be compared with this one again.
+            if (drop and same) or (not drop and similarity == 1):
+                chains.skip(later)
+                break
+    return Near(kept, _roots(groups))
 
 
-def _root(groups: list[int], index: int) -> int:
+def join_documents(groups: "NDArray[numpy.int64]", documents: "NDArray[numpy.uint64]") -> "NDArray[numpy.int64]":
+    """Return groups in which, besides, the parts of a document are in one group; each is named by its first place."""
+    import numpy
+
+    joined = _first_places(groups)
+    first = _first_places(documents)
+    for index in numpy.flatnonzero(first != numpy.arange(len(first))).tolist():
+        _join(joined, int(first[index]), index)
+    return _roots(joined)
+
+
+def _first_places(values: "NDArray[numpy.int64] | NDArray[numpy.uint64]") -> "NDArray[numpy.int64]":
+    """Return for each value the place where it comes first."""
+    import numpy
+
+    _, first, number = numpy.unique(values, return_index=True, return_inverse=True)
+    places: NDArray[numpy.int64] = first[number]
+    return places
+
+
+def _band_hashes(sets: ShingleSets, threshold: float) -> "NDArray[numpy.uint32]":
+    """Return for each text one hash for each of its signature's bands; uint32 of shape (rows, bands)."""
+    import numpy
+    from rensa import RMinHash
+
+    band_count, rows = bands(threshold)
+    used = band_count * rows
+    found = numpy.empty((len(sets), band_count), dtype=numpy.uint32)
+    done = 0
+    for flat, offsets in sets.batches():
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            flat.astype(numpy.uint64), offsets.astype(numpy.uint64), used, MINHASH_SEED
+        )
+        signatures = numpy.array(matrix.to_rows(), dtype=numpy.uint64).reshape(-1, band_count, rows)
+        mixed = numpy.zeros(signatures.shape[:2], dtype=numpy.uint64)
+        for place in range(rows):
+            mixed = (mixed ^ signatures[:, :, place]) * numpy.uint64(MULTIPLIER)
+            mixed ^= mixed >> numpy.uint64(29)
+        found[done : done + len(mixed)] = mixed >> numpy.uint64(32)
+        done += len(mixed)
+    return found
+
+
+class _Chains:
+    """For each row and band the row before it with the same hash; asked in the order of rows.
+
+    Rows that are skipped are cut out as the chains are walked, so that a walk stays short however many there are.
+    """
+
+    def __init__(self, hashes: "NDArray[numpy.uint32]") -> None:
+        import numpy
+
+        self._bands = hashes.shape[1]
+        # In place of the hashes, which nobody needs any more: at a million rows two such arrays would be 200 MB.
+        before = hashes.view(numpy.int32)
+        for band in range(self._bands):
+            order = numpy.argsort(hashes[:, band], kind="stable")
+            same = hashes[order[1:], band] == hashes[order[:-1], band]
+            before[:, band] = NOBODY
+            before[order[1:][same], band] = order[:-1][same]
+        self._before: memoryview[int] = memoryview(before.reshape(-1).data)
+        self._skipped = bytearray(len(hashes))
+
+    def earlier(self, row: int) -> list[int]:
+        """Return the earlier rows that share a band with this one and are not skipped, going up."""
+        found: set[int] = set()
+        for band in range(self._bands):
+            other = self._unskipped(row, band)
+            while other != NOBODY:
+                found.add(other)
+                other = self._unskipped(other, band)
+        return sorted(found)
+
+    def skip(self, row: int) -> None:
+        """Leave a row out of all later answers."""
+        self._skipped[row] = 1
+
+    def _unskipped(self, row: int, band: int) -> int:
+        place = row * self._bands + band
+        other: int = self._before[place]
+        if other != NOBODY and self._skipped[other]:
+            while other != NOBODY and self._skipped[other]:
+                other = self._before[other * self._bands + band]
+            self._before[place] = other
+        return other
+
+
+def _near(sets: ShingleSets, row: int, others: list[int], threshold: float) -> Iterator[tuple[int, float]]:
+    """Yield those of `others` that are as similar as the threshold, with their similarity."""
+    size, pieces = sets.size(row), None
+    for other in others:
+        smaller, larger = sorted((size, sets.size(other)))
+        # All pieces of the smaller set in common would still be too few.
+        if smaller < threshold * larger - 1e-9:
+            continue
+        pieces = sets[row] if pieces is None else pieces
+        similarity = jaccard(sets[other], pieces)
+        if similarity >= threshold:
+            yield other, similarity
+
+
+def _roots(groups: "NDArray[numpy.int64]") -> "NDArray[numpy.int64]":
+    """Return the root of each row's group."""
+    found = groups
+    while (found[found] != found).any():
+        found = found[found]
+    return found
+
+
+def _root(groups: "NDArray[numpy.int64]", index: int) -> int:
     while groups[index] != index:
         groups[index] = groups[groups[index]]
-        index = groups[index]
+        index = int(groups[index])
     return index
 
 
-def _join(groups: list[int], one: int, other: int) -> None:
+def _join(groups: "NDArray[numpy.int64]", one: int, other: int) -> None:
     first, second = sorted((_root(groups, one), _root(groups, other)))
     groups[second] = first

@@ -1,10 +1,9 @@
 """The leak report: near duplicates between two splits, found exactly and without MinHash."""
 
-from collections.abc import Sequence
-from math import ceil
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agents.preprocessing.shingles import jaccard
+from agents.preprocessing.shingles import ShingleSets, jaccard
 
 if TYPE_CHECKING:
     import numpy
@@ -12,48 +11,89 @@ if TYPE_CHECKING:
 
 #: Common pieces asked for in the prefixes: more of them mean longer prefixes and fewer candidates to check.
 COMMON_PIECES = 5
+#: Pieces are counted by their upper bits: how rare they are decides the speed only, not the outcome.
+COUNTED_BITS = 22
+#: Candidates looked at in one go.
+CHUNK = 2_000_000
 
 
 def find_leaks(
-    test: "Sequence[NDArray[numpy.uint32]]", train: "Sequence[NDArray[numpy.uint32]]", threshold: float
+    sets: ShingleSets, test: "NDArray[numpy.int64]", train: "NDArray[numpy.int64]", threshold: float
 ) -> list[tuple[int, int]]:
     """Return all pairs (index in test, index in train) of Jaccard similarity `threshold` or more.
 
     Two sets that similar have at least t * n pieces in common, n being the size of either; so the first k of these,
-    rarest first, lie among the n - ceil(t * n) + k rarest of each.
+    rarest first, lie among the n - ceil(t * n) + k rarest of each. Test is held in memory, train passes by.
     Source: Wang, Li and Feng, "Can we beat the prefix filtering?" (2012), with a fixed k.
     """
     import numpy
 
-    pieces, counts = numpy.unique(numpy.concatenate([*test, *train]), return_counts=True)
-
-    def rarest(one: "NDArray[numpy.uint32]") -> "NDArray[numpy.uint32]":
-        size = len(one) - _least_common(len(one), threshold) + _asked(len(one), threshold)
-        # Stable, so that pieces of one count come in the same order in every set.
-        return one[numpy.argsort(counts[numpy.searchsorted(pieces, one)], kind="stable")[:size]]
-
-    prefixes = [rarest(one) for one in train]
-    owners = numpy.repeat(numpy.arange(len(train)), [len(prefix) for prefix in prefixes])
-    posted = numpy.concatenate(prefixes)
+    counts = numpy.zeros(1 << COUNTED_BITS, dtype=numpy.int32)
+    for indices in (test, train):
+        for flat, _ in sets.batches(indices):
+            numpy.add.at(counts, flat >> numpy.uint32(32 - COUNTED_BITS), 1)
+    parts = list(_prefixes(sets, test, counts, threshold))
+    posted = numpy.concatenate([pieces for pieces, _, _ in parts])
+    owners = numpy.concatenate([owner for _, owner, _ in parts])
+    asked = numpy.concatenate([ask for _, _, ask in parts])
     order = numpy.argsort(posted, kind="stable")
-    owners, posted = owners[order], posted[order]
-    asked = numpy.array([_asked(len(one), threshold) for one in train])
+    posted, owners = posted[order], owners[order]
     leaks: list[tuple[int, int]] = []
-    for index, one in enumerate(test):
-        prefix = rarest(one)
-        first, last = numpy.searchsorted(posted, prefix, "left"), numpy.searchsorted(posted, prefix, "right")
-        met = numpy.concatenate([owners[start:end] for start, end in zip(first, last, strict=True)])
-        common = numpy.bincount(met, minlength=len(train))
-        near = numpy.flatnonzero(common >= numpy.minimum(asked, _asked(len(one), threshold)))
-        leaks += [(index, other) for other in near.tolist() if jaccard(one, train[other]) >= threshold]
-    return leaks
+    for pieces, rows, asks in _prefixes(sets, train, counts, threshold):
+        first = numpy.searchsorted(posted, pieces, "left")
+        found = numpy.searchsorted(posted, pieces, "right") - first
+        for part in _chunks(found, rows):
+            met = _expanded(owners, first[part], found[part])
+            pairs, common = numpy.unique(numpy.repeat(rows[part], found[part]) * len(test) + met, return_counts=True)
+            others, mine = numpy.divmod(pairs, len(test))
+            near = common >= numpy.minimum(asked[mine], asks[others - rows[0]])
+            for one, other in zip(mine[near].tolist(), others[near].tolist(), strict=True):
+                if jaccard(sets[int(test[one])], sets[int(train[other])]) >= threshold:
+                    leaks.append((one, other))
+    return sorted(leaks)
 
 
-def _asked(size: int, threshold: float) -> int:
-    """Return how many common pieces a set of `size` must share in its prefix: at least one."""
-    return min(COMMON_PIECES, _least_common(size, threshold))
+def _prefixes(
+    sets: ShingleSets, indices: "NDArray[numpy.int64]", counts: "NDArray[numpy.int32]", threshold: float
+) -> "Iterator[tuple[NDArray[numpy.uint32], NDArray[numpy.int64], NDArray[numpy.int64]]]":
+    """Yield the rarest pieces of a thousand sets at a time, the place in `indices` of each one's set, and for each set
+    how many common pieces it must share in its prefix: at least one."""
+    import numpy
+
+    done = 0
+    for flat, offsets in sets.batches(indices):
+        sizes = numpy.diff(offsets)
+        # 0.7 * 10 is a little more than 7: without the slack a pair on the threshold would be lost.
+        least = numpy.ceil(threshold * sizes - 1e-9).astype(numpy.int64)
+        asked = numpy.minimum(COMMON_PIECES, least)
+        rows = numpy.repeat(numpy.arange(len(sizes)), sizes)
+        # Sets are sorted, and the sort is stable: pieces of one count come in the same order in every set.
+        order = numpy.lexsort((counts[flat >> numpy.uint32(32 - COUNTED_BITS)], rows))
+        place = numpy.arange(len(flat)) - offsets[rows]
+        rarest = order[place < (sizes - least + asked)[rows]]
+        yield flat[rarest], rows[rarest] + done, asked
+        done += len(sizes)
 
 
-def _least_common(size: int, threshold: float) -> int:
-    # 0.7 * 10 is a little more than 7: without the slack a pair on the threshold would be lost.
-    return ceil(threshold * size - 1e-9)
+def _chunks(found: "NDArray[numpy.int64]", rows: "NDArray[numpy.int64]") -> "Iterator[slice]":
+    """Cut what belongs to whole rows into slices of about two million candidates."""
+    import numpy
+
+    total = numpy.cumsum(found)
+    ends = [*(numpy.flatnonzero(numpy.diff(rows)) + 1).tolist(), len(rows)]
+    start = 0
+    for end in ends:
+        if end == len(rows) or total[end - 1] - (total[start - 1] if start else 0) >= CHUNK:
+            yield slice(start, end)
+            start = end
+
+
+def _expanded(
+    owners: "NDArray[numpy.int64]", first: "NDArray[numpy.int64]", counts: "NDArray[numpy.int64]"
+) -> "NDArray[numpy.int64]":
+    """Return `owners[first:first + count]` of all end to end."""
+    import numpy
+
+    starts = numpy.repeat(first - numpy.concatenate([[0], numpy.cumsum(counts)[:-1]]), counts)
+    expanded: NDArray[numpy.int64] = owners[starts + numpy.arange(len(starts))]
+    return expanded

@@ -1,37 +1,51 @@
 """The split: stratified by label, groups kept whole, and the same for the same rows in whatever order."""
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidData
 from agents.outputs import SPLITS
-from agents.rows import Row
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+#: Test first, so that it depends least on the others' shares.
+ORDER = ("test", "validation", "train")
 
 
 def split_rows(
-    rows: Sequence[Row], groups: Sequence[int], fractions: Mapping[str, float], seed: int, *, by_label: bool = True
-) -> dict[str, list[int]]:
-    """Return for each split the indices of its rows, in the order of the rows.
+    groups: "NDArray[numpy.int64]",
+    ranks: "NDArray[numpy.uint64]",
+    fractions: Mapping[str, float],
+    strata: "NDArray[numpy.int64]",
+    labels: Sequence[str],
+) -> "dict[str, NDArray[numpy.int64]]":
+    """Return for each split the indices of its rows, going up.
 
-    Groups are drawn in the order of a hash of seed and text, label by label; a group counts as its commonest label.
+    Groups are drawn in the order of the lowest of their `ranks`, stratum by stratum; a group counts to its commonest.
+    `strata`: for each row an index into `labels`, which are sorted; with one label or none only groups count.
 
     Raises:
         InvalidData: a label has too few different rows to be in every split.
     """
-    members: defaultdict[int, list[int]] = defaultdict(list)
-    for index, group in enumerate(groups):
-        members[group].append(index)
-    strata: defaultdict[str, list[list[int]]] = defaultdict(list)
-    for indices in members.values():
-        strata[_commonest(rows, indices) if by_label else ""].append(indices)
-    placed: dict[str, list[int]] = {name: [] for name in SPLITS}
-    for label, stratum in sorted(strata.items()):
-        if len(stratum) < len(SPLITS):
-            raise _too_few(label if by_label else None, len(stratum))
-        for name, indices in _fill(sorted(stratum, key=lambda one: _rank(rows, one, seed)), fractions).items():
-            placed[name] += indices
-    return {name: sorted(indices) for name, indices in placed.items()}
+    import numpy
+
+    _, group, sizes = numpy.unique(groups, return_inverse=True, return_counts=True)
+    lowest = numpy.full(len(sizes), numpy.iinfo(numpy.uint64).max, dtype=numpy.uint64)
+    numpy.minimum.at(lowest, group, ranks)
+    commonest = _commonest(group, strata, len(sizes))
+    side = numpy.zeros(len(sizes), dtype=numpy.int8)
+    for number in range(max(1, len(labels))):
+        members = numpy.flatnonzero(commonest == number)
+        if len(members) < len(SPLITS):
+            raise _too_few(labels[number] if labels else None, len(members))
+        members = members[numpy.argsort(lowest[members], kind="stable")]
+        start = 0
+        for place, end in enumerate(_ends(sizes[members], fractions)):
+            side[members[start:end]] = place
+            start = end
+    return {name: numpy.flatnonzero(side[group] == ORDER.index(name)) for name in SPLITS}
 
 
 def _too_few(label: str | None, count: int) -> InvalidData:
@@ -46,29 +60,32 @@ def _too_few(label: str | None, count: int) -> InvalidData:
     )
 
 
-def _fill(stratum: list[list[int]], fractions: Mapping[str, float]) -> dict[str, list[int]]:
-    """Give test and validation their share of one label's rows, at least one group each; train takes the others."""
-    total = sum(len(indices) for indices in stratum)
-    filled: dict[str, list[int]] = {"train": []}
-    waiting = iter(stratum)
-    left = len(stratum)
-    for name in ("test", "validation"):
-        filled[name] = list(next(waiting))
-        left -= 1
+def _ends(sizes: "NDArray[numpy.int64]", fractions: Mapping[str, float]) -> list[int]:
+    """Return where test, validation and train end among one stratum's groups: the first two get their share of the
+    rows, at least one group each; train takes the others."""
+    import numpy
+
+    total = numpy.cumsum(sizes)
+    ends: list[int] = []
+    start = 0
+    for name in ORDER[:2]:
+        before = int(total[start - 1]) if start else 0
+        enough = int(numpy.searchsorted(total, before + round(fractions[name] * int(total[-1])))) + 1
         # Every split after this one needs a group of its own.
-        needed_later = 2 if name == "test" else 1
-        while left > needed_later and len(filled[name]) < round(fractions[name] * total):
-            filled[name] += next(waiting)
-            left -= 1
-    for indices in waiting:
-        filled["train"] += indices
-    return filled
+        needed_later = len(SPLITS) - 1 - len(ends)
+        start = max(start + 1, min(enough, len(sizes) - needed_later))
+        ends.append(start)
+    return [*ends, len(sizes)]
 
 
-def _commonest(rows: Sequence[Row], indices: list[int]) -> str:
-    counts = Counter(str(rows[index]["label"]) for index in indices)
-    return min(counts, key=lambda label: (-counts[label], label))
+def _commonest(group: "NDArray[numpy.int64]", strata: "NDArray[numpy.int64]", count: int) -> "NDArray[numpy.int64]":
+    """Return the commonest stratum of each group, of equally common ones the first."""
+    import numpy
 
-
-def _rank(rows: Sequence[Row], indices: list[int], seed: int) -> str:
-    return min(sha256(f"{seed}\n{rows[index]['text']}".encode()).hexdigest() for index in indices)
+    width = int(strata.max()) + 1
+    pairs, rows = numpy.unique(group * width + strata, return_counts=True)
+    owner, stratum = numpy.divmod(pairs, width)
+    order = numpy.lexsort((stratum, -rows, owner))
+    first = numpy.searchsorted(owner[order], numpy.arange(count))
+    found: NDArray[numpy.int64] = stratum[order][first]
+    return found

@@ -22,6 +22,8 @@ class Reading:
     encoding: str
     has_header: bool
     records: Iterator[RawRecord | Broken]
+    delimiter: str | None = None
+    """Between the cells of a table."""
 
 
 def open_rows(path: Path, form: Format | None, encoding: str | None, wanted: set[str]) -> Reading:
@@ -45,7 +47,7 @@ def open_rows(path: Path, form: Format | None, encoding: str | None, wanted: set
     kind = find_format(source, form, lines)
     if kind in ("csv", "tsv"):
         layout = find_layout(lines, kind, wanted)
-        return Reading(source, kind, name, layout.has_header, read_table(source, found, layout))
+        return Reading(source, kind, name, layout.has_header, read_table(source, found, layout), layout.delimiter)
     reader = {"jsonl": read_json_lines, "json": read_json_document, "text": read_text}[kind]
     return Reading(source, kind, name, True, reader(source, found))
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,9 +20,12 @@ def read_json_lines(source: SourceFile, encoding: Encoding) -> Iterator[RawRecor
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as fault:
             yield Broken(number, "invalid_json", f"column {fault.colno}: {fault.msg}")
+            continue
+        except _KeyTwice as fault:
+            yield Broken(number, "key_twice", str(fault))
             continue
         except (ValueError, RecursionError) as fault:
             yield Broken(number, "invalid_json", str(fault))
@@ -42,7 +46,7 @@ def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRe
     """
     with source.open_text(encoding, newline=None) as text:
         try:
-            document = json.load(text)
+            document = json.load(text, object_pairs_hook=_object)
         except json.JSONDecodeError as fault:
             raise InvalidData(
                 f"'{source.name}', line {fault.lineno}, column {fault.colno}: {fault.msg}.",
@@ -65,6 +69,18 @@ def read_text(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Br
             yield RawRecord(number, {"text": labelled[2], "label": labelled[1]})
         elif stripped.strip():
             yield RawRecord(number, {"text": stripped})
+
+
+class _KeyTwice(ValueError):
+    """An object has a key twice: which of the values is meant is not known."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _KeyTwice(f"the key '{twice}' is there twice")
+    return found
 
 
 def _json_type(value: Any) -> str:

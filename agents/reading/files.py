@@ -13,6 +13,8 @@ from agents.base.errors import InvalidData
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16
 GZIP_MAGIC = b"\x1f\x8b"
+#: Longest line; a longer one is no row, and would fill the memory.
+LINE_CHARACTERS = 10 << 20
 
 
 class Encoding(NamedTuple):
@@ -64,9 +66,21 @@ class SourceFile:
             yield io.TextIOWrapper(file, encoding.name, errors=encoding.errors, newline=newline)
 
     def lines(self, encoding: Encoding, newline: str | None = "\n") -> Iterator[tuple[int, str]]:
-        """Yield `(line number from 1, line)` with its end; only real line ends count, not U+2028 and its like."""
+        """Yield `(line number from 1, line)` with its end; only real line ends count, not U+2028 and its like.
+
+        Raises:
+            InvalidData: a line is longer than ten million characters.
+        """
         with self.open_text(encoding, newline) as text:
-            yield from enumerate(text, start=1)
+            number = 0
+            while line := text.readline(LINE_CHARACTERS + 1):
+                number += 1
+                if len(line) > LINE_CHARACTERS:
+                    raise InvalidData(
+                        f"'{self.name}', line {number} is longer than {LINE_CHARACTERS >> 20} million characters.",
+                        cure="Put one row on a line, or name the file's `format`.",
+                    )
+                yield number, line
 
     def chunks(self) -> Iterator[bytes]:
         with self.open_bytes() as file:

@@ -74,9 +74,14 @@ def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
     Raises:
         InvalidData: the file is damaged.
     """
-    import pyarrow
-    import pyarrow.parquet
-
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as fault:
+        raise InvalidData(
+            f"'{source.name}' is Parquet, and pyarrow is not installed here.",
+            cure="Install the extra `train`, or write CSV or JSON lines.",
+        ) from fault
     try:
         with source.open_bytes() as bytes_file:
             # Parquet is read from its end: a packed one has to be in memory.
@@ -101,30 +106,30 @@ def _quoted_rows(source: SourceFile, encoding: Encoding, layout: Layout) -> Iter
     stands for itself is cut as well as can be.
     """
     csv.field_size_limit(CELL_CHARACTERS)
-    with source.open_text(encoding, newline="") as text:
-        taken: list[str] = []
-        reader = csv.reader(_noted(text, taken), delimiter=layout.delimiter, strict=True)
-        last = 0
-        while True:
-            taken.clear()
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as fault:
-                if "unexpected end" in str(fault) or "field limit" in str(fault):
-                    raise InvalidData(
-                        f"'{source.name}', line {last + 1}: a quote is opened and never closed.",
-                        cure="Close it; a quote inside a quoted cell is written twice.",
-                    ) from fault
-                if len(taken) > 1:
-                    yield Broken(last + 1, "bad_quotes", f"a quoted cell of {len(taken)} lines: {fault}", len(taken))
-                    last += len(taken)
-                    continue
-                cells = next(csv.reader(taken, delimiter=layout.delimiter))
-            if any(cell.strip() for cell in cells):
-                yield last + 1, len(taken), cells
-            last += len(taken)
+    taken: list[str] = []
+    lines = (line for _, line in source.lines(encoding, newline=""))
+    reader = csv.reader(_noted(lines, taken), delimiter=layout.delimiter, strict=True)
+    last = 0
+    while True:
+        taken.clear()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as fault:
+            if "unexpected end" in str(fault) or "field limit" in str(fault):
+                raise InvalidData(
+                    f"'{source.name}', line {last + 1}: a quote is opened and never closed.",
+                    cure="Close it; a quote inside a quoted cell is written twice.",
+                ) from fault
+            if len(taken) > 1:
+                yield Broken(last + 1, "bad_quotes", f"a quoted cell of {len(taken)} lines: {fault}", len(taken))
+                last += len(taken)
+                continue
+            cells = next(csv.reader(taken, delimiter=layout.delimiter))
+        if any(cell.strip() for cell in cells):
+            yield last + 1, len(taken), cells
+        last += len(taken)
 
 
 def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:

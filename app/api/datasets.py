@@ -1,13 +1,18 @@
-"""Datasets: upload, list, look."""
+"""Datasets: upload, list, look, preview."""
 
 import re
 from pathlib import Path, PurePath
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, UploadFile
+from fastapi import APIRouter, Query, UploadFile
 
 from agents.base.errors import InvalidRequest, NotFound
+from agents.outputs import Shape, Task
+from agents.preview import can_render, preview_rows, render_preview
+from agents.prompts import TemplateName
+from agents.reading import Format
+from agents.rows_reader import DatasetConfig
 from app.api.parts import PartsDep
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -56,6 +61,46 @@ def look(dataset_id: str, parts: PartsDep) -> dict[str, Any]:
     if not re.fullmatch(r"[0-9a-f]{16}", dataset_id):
         raise NotFound(f"There is no dataset '{dataset_id}'.", cure="See GET /datasets.")
     return parts.objects.get_manifest(_key(dataset_id))
+
+
+@router.get("/{dataset_id}/preview")
+def preview(
+    dataset_id: str,
+    parts: PartsDep,
+    rows: Annotated[int, Query(ge=1, le=100, description="Rows to show.")] = 5,
+    format: Format | None = None,
+    encoding: str | None = None,
+    shape: Shape | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    model: Annotated[str | None, Query(description="URI of the model whose tokenizer renders the rows.")] = None,
+    task: Annotated[Task | None, Query(description="Unset: by the shape of the rows.")] = None,
+    template: TemplateName | None = None,
+    max_tokens: Annotated[int | None, Query(ge=8)] = None,
+) -> dict[str, Any]:
+    """Show the first rows as they are read (columns, shape, encoding, delimiter, what is dropped) and, with `model`, as
+    it would see them: template applied, tokens, and which of them carry loss.
+    """
+    look(dataset_id, parts)
+    uri = f"dataset://{dataset_id}"
+    config = DatasetConfig(
+        source=uri,
+        format=format,
+        encoding=encoding,
+        shape=shape,
+        text_column=text_column,
+        label_column=label_column,
+    )
+    found = {"source": uri, **preview_rows(config, parts.sources.local(uri, "rows"), rows)}
+    if model is None:
+        return {**found, "rendered": None, "rendered_note": "Name a `model` to see the rows as tokens."}
+    if not can_render():
+        note = "transformers is not installed beside this API. Install the extra `train`, or see preprocessing's log."
+        return {**found, "rendered": None, "rendered_note": note}
+    task = task or ("classification" if found["used"].get("shape") == "text_label" else "sft")
+    tokenizer = parts.sources.local(model, "tokenizer")
+    rendered = render_preview(found["rows"], tokenizer, task, template, max_tokens)
+    return {**found, "rendered": rendered, "rendered_note": None}
 
 
 def _key(dataset_id: str) -> str:

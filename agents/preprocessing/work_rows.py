@@ -1,0 +1,95 @@
+"""Rows at work: cleaned rows on disk; in memory only what they are compared by, fifty bytes of each."""
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from agents.cleaning import exact_key
+from agents.rows import Row
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+
+class WorkRows:
+    """Rows that are added once and then read by their index, in any order; a context manager that closes the file.
+
+    `label_names`: key of a label -> the label, only where labels are to be told apart by name. `document` of a row
+    with parts is the number of its source's row: parts of one text belong together.
+    """
+
+    def __init__(self, path: Path, seed: int, *, named_labels: bool) -> None:
+        self.label_names: dict[int, str] = {}
+        self._path = path
+        self._seed = seed
+        self._named_labels = named_labels
+        self._file: BinaryIO = path.open("w+b")
+        self._ends = array("Q")
+        self._keys = array("Q")
+        self._labels = array("Q")
+        self._ranks = array("Q")
+        self._documents = array("Q")
+
+    def __enter__(self) -> "WorkRows":
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def add(self, row: Row, document: int) -> None:
+        """Add a row of `row`, `text`, `label` and whatever else."""
+        self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+        self._ends.append(self._file.tell())
+        text, label = row["text"], str(row["label"])
+        digest = blake2b(exact_key(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        self._keys.extend((int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")))
+        label_key = int.from_bytes(blake2b(label.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+        self._labels.append(label_key)
+        if self._named_labels:
+            self.label_names[label_key] = label
+        ranked = sha256(f"{self._seed}\n{text}".encode("utf-8", "surrogatepass")).digest()
+        self._ranks.append(int.from_bytes(ranked[:8], "big"))
+        self._documents.append(document)
+
+    def read(self, indices: "Iterable[int] | NDArray[numpy.int64]") -> Iterator[Row]:
+        """Yield the rows at `indices`; quickest where these go up."""
+        self._file.flush()
+        with self._path.open("rb") as file:
+            for index in map(int, indices):
+                start = self._ends[index - 1] if index else 0
+                file.seek(start)
+                row: Row = json.loads(file.read(self._ends[index] - start).decode("utf-8", "surrogatepass"))
+                yield row
+
+    @property
+    def keys(self) -> "NDArray[numpy.uint64]":
+        """Digests of texts without case, blanks and forms of characters; uint64 of shape (rows, 2)."""
+        return _numbers(self._keys).reshape(-1, 2)
+
+    @property
+    def labels(self) -> "NDArray[numpy.uint64]":
+        """Digests of labels or answers; uint64 of shape (rows,)."""
+        return _numbers(self._labels)
+
+    @property
+    def ranks(self) -> "NDArray[numpy.uint64]":
+        """Where the split's seed puts each text; uint64 of shape (rows,)."""
+        return _numbers(self._ranks)
+
+    @property
+    def documents(self) -> "NDArray[numpy.uint64]":
+        """The source's row that each came from; uint64 of shape (rows,)."""
+        return _numbers(self._documents)
+
+
+def _numbers(values: "array[int]") -> "NDArray[numpy.uint64]":
+    import numpy
+
+    return numpy.frombuffer(values, dtype=numpy.uint64)

@@ -1,0 +1,95 @@
+"""Commands about datasets: list, upload, preview."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.common import AsJson, client, console, print_json
+
+app = typer.Typer(help="Datasets: list, upload, preview.", invoke_without_command=True)
+Rows = Annotated[int, typer.Option(help="Rows to show.")]
+
+
+@app.callback()
+def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the uploaded datasets."""
+    if context.invoked_subcommand is not None:
+        return
+    with client() as api:
+        found = api.datasets()
+    if as_json:
+        print_json(found)
+        return
+    table = Table("id", "file", "bytes", box=None, header_style="dim")
+    for dataset in found:
+        table.add_row(dataset["id"], dataset["filename"], str(dataset["artifact"]["size_bytes"]))
+    console.print(table if found else "No datasets yet. Upload one: tuneline datasets upload FILE")
+
+
+@app.command()
+def upload(file: Path, as_json: AsJson = False) -> None:
+    """Upload a file of rows; a spec names it by the URI that is printed."""
+    with client() as api:
+        dataset = api.upload(file)
+    print_json(dataset) if as_json else console.print(dataset["uri"], soft_wrap=True)
+
+
+@app.command()
+def preview(
+    dataset: Annotated[str, typer.Argument(help="A file (it is uploaded), or an uploaded dataset's id.")],
+    rows: Rows = 5,
+    model: Annotated[str | None, typer.Option(help="Show the rows as tokens of this model, too.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification or sft; by the shape of the rows if left out.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Template of conversations; the tokenizer's own by default.")
+    ] = None,
+    max_tokens: int | None = None,
+    shape: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how rows are read and, with a model, which tokens they become; those that carry loss are marked."""
+    options = {"rows": rows, "model": model, "task": task, "template": template, "max_tokens": max_tokens}
+    options |= {"shape": shape, "text_column": text_column, "label_column": label_column}
+    with client() as api:
+        file = Path(dataset)
+        identifier = api.upload(file)["id"] if file.is_file() else dataset.removeprefix("dataset://")
+        found = api.preview_dataset(identifier, **options)
+    print_json(found) if as_json else _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    for file in found["files"]:
+        console.print("  ".join(f"{name} {value!r}" for name, value in file.items()), soft_wrap=True, markup=False)
+    for title, facts in (("used", found["used"]), ("dropped", found["dropped"]), ("labels", found["label_counts"])):
+        line = "  ".join(f"{name} {value}" for name, value in facts.items() if value)
+        console.print(f"{title:<8} {line or 'none'}", soft_wrap=True, markup=False)
+    scanned = f"{found['rows_scanned']} rows read" + ("" if found["whole_file"] else ", there are more")
+    console.print(f"columns  {', '.join(found['columns'])}  ({scanned})", soft_wrap=True, markup=False)
+    rendered = found["rendered"] or {"rows": [], "problems": []}
+    for row in found["rows"]:
+        console.print(f"row {row['row']}: {row['text']!r} -> {row['label']!r}", soft_wrap=True, markup=False)
+    for row in rendered["rows"]:
+        console.print(_tokens(row), soft_wrap=True)
+    for problem in (*found["problems"], *rendered["problems"]):
+        console.print(f"stops the job: {problem}", style="red", soft_wrap=True, markup=False)
+    if found["rendered_note"]:
+        console.print(found["rendered_note"], style="dim", soft_wrap=True, markup=False)
+
+
+def _tokens(row: dict[str, Any]) -> Text:
+    """Return a row's tokens, one mark between them; underlined those that carry loss."""
+    if "left_out" in row:
+        return Text(f"row {row['row']} is left out: {row['left_out']}, {row['why']}", style="yellow")
+    line = Text(f"row {row['row']}, {row['token_count']} tokens: ", style="dim")
+    learned = row.get("carries_loss") or [False] * len(row["tokens"])
+    for token, carries_loss in zip(row["tokens"], learned, strict=True):
+        line.append(token.replace("\n", "\u23ce"), style="bold green underline" if carries_loss else "default")
+        line.append("\u00b7", style="dim")
+    return line.append(f" learned: {row['learned']!r}", style="green")
