@@ -147,6 +147,8 @@ class EvaluationOutput(Output):
     """The champion scored again on this same test split."""
     verdict: Verdict
     reasons: list[str]
+    positive_label: str | None = None
+    """The label that `precision`, `recall`, `f1` and `threshold` are about; none for sft."""
     metric_interval: tuple[float, float] | None = None
     """Of `metric`: the middle 95 % of the bootstrap over the test rows."""
     threshold: Threshold | None = None

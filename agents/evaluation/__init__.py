@@ -89,6 +89,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             champion_metrics=champion.metrics if isinstance(champion, Measured) else None,
             verdict=verdict,
             reasons=reasons,
+            positive_label=measure.positive_label,
             metric_interval=interval(ours.figure(metric), measure.row_count),
             threshold=ours.threshold,
             report=context.objects.put_json(report),

@@ -46,6 +46,10 @@ class LabelMeasure(Measure[LoadedClassifier]):
     def row_count(self) -> int:
         return len(self.test.texts)
 
+    @property
+    def positive_label(self) -> str:
+        return self.data.labels[self.positive]
+
     def load(self, folder: Path, base_model: str, facts: Mapping[str, Any]) -> LoadedClassifier:
         labels, max_tokens = facts["labels"], facts["max_tokens"]
         if not (folder / ADAPTER_CONFIG).exists():

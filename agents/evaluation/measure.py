@@ -76,6 +76,11 @@ class Measure(ABC, Generic[ModelT]):
     @abstractmethod
     def row_count(self) -> int: ...
 
+    @property
+    def positive_label(self) -> str | None:
+        """The label that some figures are about, where there are labels."""
+        return None
+
     @abstractmethod
     def load(self, folder: Path, base_model: str, facts: Mapping[str, Any]) -> ModelT:
         """Load a model from its files; `facts`: what a training's output and a manifest both hold.

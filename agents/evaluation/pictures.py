@@ -74,7 +74,7 @@ def draw_confusion(figure: "Figure", report: Mapping[str, Any]) -> None:
     axes.set(title=f"Confusion, {counts.sum():,} test rows", xlabel="predicted", ylabel="true")
     if len(labels) <= NAMED_LABELS_MOST:
         named = [_short(label) for label in labels]
-        slanted = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if len(labels) > 4 else {}
+        slanted: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if len(labels) > 4 else {}
         axes.set_xticks(range(len(labels)), named, **slanted)
         axes.set_yticks(range(len(labels)), named)
     if len(labels) <= NUMBERED_LABELS_MOST:

@@ -26,7 +26,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
     config_type = ExportConfig
     output_type = ExportOutput
     consumes: ClassVar[tuple[str, ...]] = ("evaluation",)
-    consumes_if_present: ClassVar[tuple[str, ...]] = ("dataset", "validation", "preprocessing")
+    consumes_if_present: ClassVar[tuple[str, ...]] = ("dataset", "validation", "preprocessing", "comparison")
     heavy = True
     makes_version = True
 
@@ -40,7 +40,8 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
         from agents.export.files import Formats
         from agents.export.manifest import write_version
 
-        evaluation = input_from(context, "evaluation", EvaluationOutput)
+        name = config.model_name or context.pipeline
+        evaluation = _judged_as(name, input_from(context, "evaluation", EvaluationOutput))
         if context.version is None:
             raise InvalidSpec(f"Node '{context.node}' has no version number to write.")
         formats: dict[str, list[ExportedFile]] = {}
@@ -50,7 +51,6 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
             formats[form] = written.write(form)
             size = sum(file.artifact.size_bytes for file in formats[form])
             context.log("format_written", format=form, files=len(formats[form]), size_bytes=size)
-        name = config.model_name or context.pipeline
         key = write_version(context, name, context.version, evaluation, formats, written.parity)
         context.progress(len(config.formats), len(config.formats))
         return ExportOutput(
@@ -75,3 +75,14 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
             if getattr(other, "method", None) == "full" and "adapter" in config.formats:
                 faults.append(f"formats has 'adapter', but '{node}' trains the whole model: use 'merged'")
         return faults
+
+
+def _judged_as(name: str, evaluation: EvaluationOutput) -> EvaluationOutput:
+    """Hold back a PROMOTE that was given beside the champion of another model than the one to be written."""
+    if evaluation.verdict != "PROMOTE" or evaluation.model_name == name:
+        return evaluation
+    reason = (
+        f"It was judged beside the champion of '{evaluation.model_name}', not of '{name}': "
+        "name the same model_name in the evaluation and the export."
+    )
+    return evaluation.model_copy(update={"verdict": "HOLD", "reasons": [*evaluation.reasons, reason]})
