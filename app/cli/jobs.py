@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.table import Table
+from rich.table import Column, Table
 
 from agents.base.errors import InvalidRequest
 from app.cli.common import AsJson, ago, client, console, print_json
@@ -163,7 +163,8 @@ def artifacts(
     if as_json:
         print_json(listed)
         return
-    table = Table("artifact", "bytes", "media type", box=None, header_style="dim")
+    # A name that is cut short could not be given back to fetch it.
+    table = Table(Column("artifact", overflow="fold"), "bytes", "media type", box=None, header_style="dim")
     for artifact in listed:
         table.add_row(f"{artifact['node']}/{artifact['name']}", f"{artifact['size_bytes']:,}", artifact["media_type"])
     console.print(table)
