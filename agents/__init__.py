@@ -20,6 +20,7 @@ AGENTS: dict[str, AgentEntry] = {
     "preprocessing": AgentEntry("agents.preprocessing:PreprocessingAgent", "default"),
     "training": AgentEntry("agents.training:TrainingAgent", "training"),
     "evaluation": AgentEntry("agents.evaluation:EvaluationAgent", "evaluation"),
+    "comparison": AgentEntry("agents.comparison:ComparisonAgent", "evaluation"),
     "export": AgentEntry("agents.export:ExportAgent", "default"),
 }
 QUEUES = ("default", "training", "evaluation")

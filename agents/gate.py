@@ -2,16 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from agents.measures.bootstrap import CONFIDENCE
 from agents.outputs import Verdict
-
-if TYPE_CHECKING:
-    import numpy as np
-
-RESAMPLES = 1000
-#: One-sided: a challenger that is as good passes unless chance alone would rarely make it look so bad.
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class Challenger:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The champion on the same rows; `worst_difference`: lower bound of challenger minus champion."""
+    """The champion on the same rows; `worst_difference`: lower bound of challenger minus champion, one-sided."""
 
     version: int
     value: float
@@ -43,22 +36,29 @@ class Comparison:
     same_weights: bool
 
 
-def judge_challenger(rules: Rules, challenger: Challenger, champion: Comparison | None) -> tuple[Verdict, list[str]]:
+@dataclass(frozen=True)
+class Incomparable:
+    """A champion that these rows can't be put to; `why`: a sentence."""
+
+    version: int
+    why: str
+
+
+def judge_challenger(
+    rules: Rules, challenger: Challenger, champion: Comparison | Incomparable | None
+) -> tuple[Verdict, list[str]]:
     """Return the verdict and its reasons, in words a person can act on."""
     figure = f"{rules.metric} {challenger.value:.4f}"
-    rejected = []
-    if challenger.value < rules.minimum:
-        rejected.append(f"{figure} is below the minimum of {rules.minimum:g}.")
-    for label, floor in rules.recall_floors.items():
-        if challenger.recalls.get(label, 0.0) < floor:
-            rejected.append(f"Recall of '{label}' is {challenger.recalls.get(label, 0.0):.4f}, its floor is {floor:g}.")
-    if rejected:
+    if rejected := _below_what_is_asked(rules, challenger, figure):
         return "REJECT", rejected
     if challenger.leaked:
         return "HOLD", [f"{challenger.leaked} test rows have near twins in training: {figure} can't be trusted."]
     reached = f"{figure} reaches the minimum of {rules.minimum:g}."
     if champion is None:
         return "PROMOTE", [reached, "There is no champion yet."]
+    if isinstance(champion, Incomparable):
+        way = "Export under another model_name, or promote it with force and a reason."
+        return "HOLD", [reached, f"Not shown to be as good as champion v{champion.version}: {champion.why} {way}"]
     beside = f"champion v{champion.version} has {champion.value:.4f} on the same test rows"
     if champion.same_weights:
         return "HOLD", [reached, f"It has the same weights as champion v{champion.version}."]
@@ -68,42 +68,11 @@ def judge_challenger(rules: Rules, challenger: Challenger, champion: Comparison 
     return "HOLD", [reached, f"Not shown to be as good: {beside}, and {bound} (margin {rules.margin:g})."]
 
 
-def worst_difference(
-    labels: "np.ndarray", challenger: "np.ndarray", champion: "np.ndarray", metric: str, positive: int, count: int
-) -> float:
-    """Return the lower confidence bound of the metric's difference, challenger minus champion.
-
-    Paired bootstrap over test rows (Efron and Tibshirani 1993, chapter 16): both models are scored on the same
-    resampled rows. All arrays are int64 of shape (rows,): indices of labels below `count`.
-    """
-    import numpy as np
-
-    draw = np.random.default_rng(0)
-    differences = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):
-        rows = draw.integers(0, len(labels), len(labels))
-        ours = metric_value(confusion(labels[rows], challenger[rows], count), metric, positive)
-        theirs = metric_value(confusion(labels[rows], champion[rows], count), metric, positive)
-        differences[number] = ours - theirs
-    return float(np.quantile(differences, 1 - CONFIDENCE))
-
-
-def confusion(labels: "np.ndarray", predicted: "np.ndarray", count: int) -> "np.ndarray":
-    """Return how often each true label (row) was predicted as each label (column): int64 of shape (count, count)."""
-    import numpy as np
-
-    return np.bincount(labels * count + predicted, minlength=count * count).reshape(count, count)
-
-
-def metric_value(matrix: "np.ndarray", metric: str, positive: int) -> float:
-    """Return a metric of a confusion matrix; of nothing found or nothing there it is 0."""
-    import numpy as np
-
-    hits, present, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    if metric == "accuracy":
-        return float(hits.sum() / max(1, matrix.sum()))
-    recall, precision = hits / np.maximum(1, present), hits / np.maximum(1, named)
-    f1 = 2 * hits / np.maximum(1, present + named)
-    if metric == "macro_f1":
-        return float(f1.mean())
-    return float({"recall": recall, "precision": precision, "f1": f1}[metric][positive])
+def _below_what_is_asked(rules: Rules, challenger: Challenger, figure: str) -> list[str]:
+    reasons = []
+    if challenger.value < rules.minimum:
+        reasons.append(f"{figure} is below the minimum of {rules.minimum:g}.")
+    for label, floor in rules.recall_floors.items():
+        if challenger.recalls.get(label, 0.0) < floor:
+            reasons.append(f"Recall of '{label}' is {challenger.recalls.get(label, 0.0):.4f}, its floor is {floor:g}.")
+    return reasons

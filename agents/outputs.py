@@ -113,6 +113,19 @@ class TrainingOutput(Output):
     """Every dial as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
 
 
+class Threshold(Record):
+    """A probability of the positive label from which on a binary classifier would say it, chosen on the validation
+    split by F1. A finding only: every runtime answers with the likelier label, which is a threshold of 0.5."""
+
+    label: str
+    value: float
+    validation_rows: int
+    validation_f1: float
+    validation_f1_at_half: float
+    test: dict[str, float]
+    """`accuracy`, `precision`, `recall`, `f1` of the test split as they would be with it."""
+
+
 class EvaluationOutput(Output):
     training_node: str
     """The node whose model was judged: with several trainings the best by validation score."""
@@ -136,6 +149,44 @@ class EvaluationOutput(Output):
     """The champion scored again on this same test split."""
     verdict: Verdict
     reasons: list[str]
+    positive_label: str | None = None
+    """The label that `precision`, `recall`, `f1` and `threshold` are about; none for sft."""
+    metric_interval: tuple[float, float] | None = None
+    """Of `metric`: the middle 95 % of the bootstrap over the test rows."""
+    threshold: Threshold | None = None
+    """Only of two labels, and where the validation split has both."""
+    report: Artifact | None = None
+    """JSON: `metrics`, `confusion`, `threshold`, and the points of `roc`, `calibration` and `loss`."""
+    pictures: dict[str, Artifact] = {}
+    """`confusion.svg`, `roc.svg`, `reliability.svg`, `loss.svg`, and each as `.png`; those that there is data for."""
+
+
+class Compared(Record):
+    """A baseline beside the tuned model on the same test rows."""
+
+    rows: int
+    metrics: dict[str, float]
+    """The baseline's figures on these rows."""
+    tuned: dict[str, float]
+    """The tuned model's on the very same."""
+    difference: float
+    """Of the judged metric: tuned minus baseline."""
+    difference_interval: tuple[float, float]
+    """The middle 95 % of the paired bootstrap."""
+    fixed: int
+    """Rows that only the tuned model has right."""
+    broken: int
+    """Rows that only the baseline has right."""
+
+
+class ComparisonOutput(Output):
+    metric: str
+    test_sha256: str
+    compared: dict[str, Compared]
+    """`majority`, `tfidf`, or `base` -> the comparison."""
+    report: Artifact
+    """JSON with all of this and the examples: rows that one of the two has right, as they are."""
+    report_markdown: Artifact
 
 
 class ExportedFile(Record):

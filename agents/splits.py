@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TestRows:
+class LabelledRows:
     """`numbers` are the rows' numbers in the source; `labels` is int64 of shape (rows,)."""
 
     numbers: list[int]
@@ -21,13 +21,12 @@ class TestRows:
     labels: "np.ndarray"
 
 
-def read_test(context: Context, data: PreprocessingOutput) -> TestRows:
-    """Return the test split, checked against its digest."""
+def read_labelled(context: Context, data: PreprocessingOutput, split: str) -> LabelledRows:
+    """Return a split of labelled rows, in its order, checked against its digest."""
     import pyarrow.parquet as pq
 
-    path = _file(context, data, "test")
-    table = pq.read_table(path, columns=["row", "text", "label"])
-    return TestRows(table["row"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
+    table = pq.read_table(_file(context, data, split), columns=["row", "text", "label"])
+    return LabelledRows(table["row"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
 
 
 def read_texts(context: Context, data: PreprocessingOutput, split: str) -> list[str]:

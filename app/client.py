@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import httpx_sse
@@ -115,6 +116,26 @@ class Client:
                 source.response.read()
                 raise _refusal(source.response)
             yield from source.iter_sse()
+
+    def artifacts(self, job_id: str) -> list[dict[str, Any]]:
+        """Return what a job's nodes left: node, name, digest, size, media type."""
+        found: list[dict[str, Any]] = self._json(self._api, "GET", f"/jobs/{job_id}/artifacts")["artifacts"]
+        return found
+
+    def artifact(self, job_id: str, node: str, name: str, path: Path) -> Path:
+        """Fetch an artifact into a file; return it."""
+        url = f"/jobs/{job_id}/artifacts/{quote(node)}/{quote(name)}"
+        try:
+            with self._api.stream("GET", url) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                with path.open("wb") as file:
+                    for chunk in response.iter_bytes(1 << 20):
+                        file.write(chunk)
+        except httpx.TransportError as fault:
+            raise Unavailable(f"The download broke off: {fault}.", cure="Run it again.") from fault
+        return path
 
     # -- data and models -----------------------------------------------------------------------
 

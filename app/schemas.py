@@ -109,6 +109,22 @@ class JobPage(BaseModel):
     total: int
 
 
+class ArtifactView(BaseModel):
+    """One artifact of a job; `name`: where in the node's output it stands, such as `pictures/roc.svg`."""
+
+    node: str
+    name: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+
+
+class ArtifactsView(BaseModel):
+    """`GET /jobs/{id}/artifacts`."""
+
+    artifacts: list[ArtifactView]
+
+
 class LogPage(BaseModel):
     """`GET /jobs/{id}/logs`; `next` is the cursor for the page after this one."""
 

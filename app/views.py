@@ -1,7 +1,9 @@
 """Jobs and models as the API shows them: engine records in, answer bodies out."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agents.base.contract import Artifact
 from app.schemas import JobSummary, JobView, ModelView, NodeView, VersionSummary
 from pipelines.engine.decide import is_ended
 from pipelines.engine.job import Job, JobHead, NodeState
@@ -72,6 +74,16 @@ def _waits_for(job: Job, node: PlannedNode, state: NodeState, now: float) -> str
     if state.status == "paused":
         return "the job is paused"
     return state.reason
+
+
+def named_artifacts(value: Any, name: str = "") -> Iterator[tuple[str, Artifact]]:
+    """Yield every artifact that an output refers to, named by the way to it: `pictures/roc.svg`."""
+    if isinstance(value, Mapping) and value.keys() == Artifact.model_fields.keys():
+        yield name, Artifact.model_validate(value)
+        return
+    below = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, found in below:
+        yield from named_artifacts(found, f"{name}/{key}" if name else str(key))
 
 
 def model_view(registry: Registry, name: str, offset: int = 0, limit: int = 50) -> ModelView:

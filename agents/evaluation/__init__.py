@@ -2,21 +2,27 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from agents.base.contract import Agent, Config, Context, input_from
 from agents.base.errors import InvalidData, InvalidSpec
-from agents.gate import Challenger, Comparison, Rules, judge_challenger
+from agents.evaluation.measure import Measure, Measured
+from agents.evaluation.pictures import store_pictures
+from agents.evaluation.report import make_report
+from agents.gate import Challenger, Comparison, Incomparable, Rules, judge_challenger
+from agents.measures.bootstrap import interval, worst_difference
 from agents.outputs import EvaluationOutput, PreprocessingOutput, Task, TrainingOutput
 
-if TYPE_CHECKING:
-    from agents.evaluation.measure import Measure, Measured
-
-Metric = Literal["f1", "accuracy", "macro_f1", "precision", "recall", "exact_match"]
+Metric = Literal["f1", "accuracy", "macro_f1", "precision", "recall", "exact_match", "slot_f1", "rouge_l"]
+ANSWER_METRICS = ("exact_match", "slot_f1", "rouge_l")
 DEFAULT_METRIC: dict[Task, Metric] = {"classification": "f1", "sft": "exact_match"}
-HEADLINE = ("accuracy", "precision", "recall", "f1", "exact_match", "json_validity", "loss")
+METRIC_CURE = "Set the evaluation's metric to exact_match or rouge_l."
+HEADLINE = (
+    *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
+    *("exact_match", "slot_f1", "json_validity", "rouge_l", "loss"),
+)
 
 
 class EvaluationConfig(Config):
@@ -49,25 +55,25 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
         """Predict, measure, compare, judge.
 
         Raises:
-            InvalidData: a label that the rows don't have, or rows of another template than the training's.
+            InvalidData: a label or a metric that the rows don't have, or rows of another template than the training's.
             InvalidModel: the trained files can't be loaded.
         """
         data = input_from(context, "preprocessing", PreprocessingOutput)
         node, training = best_training(context)
         _check_same_rows(training, data)
+        _check_floors(config, data)
         metric = config.metric or DEFAULT_METRIC[training.task]
         measure = _measure(config, context, training, data)
         measure.progress(0)
         ours, champion = measure.of_training(), measure.of_champion()
-        comparison = None
-        if champion is not None and context.champion is not None:
-            bound = measure.worst_difference(ours, champion, metric)
-            same = ours.weights == champion.weights
-            comparison = Comparison(context.champion["version"], champion.metrics[metric], bound, same)
+        if metric not in ours.metrics:
+            raise InvalidData(f"These test rows have no {metric}: no answer is a JSON object.", cure=METRIC_CURE)
         recalls = {label: ours.metrics[f"recall.{label}"] for label in data.labels}
         rules = Rules(metric, config.minimum, config.margin, config.recall_floors)
-        verdict, reasons = judge_challenger(rules, Challenger(ours.metrics[metric], recalls, data.leaked), comparison)
+        challenger = Challenger(ours.metrics[metric], recalls, data.leaked)
+        verdict, reasons = judge_challenger(rules, challenger, _beside(context, ours, champion, metric))
         context.log("verdict", verdict=verdict, reasons=reasons, metrics=_headline(ours))
+        report = make_report(context.objects, training, ours)
         return EvaluationOutput(
             training_node=node,
             training=training,
@@ -80,9 +86,14 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             test_rows=measure.row_count,
             predictions=context.objects.put_json(ours.rows),
             champion_version=context.champion["version"] if context.champion else None,
-            champion_metrics=champion.metrics if champion else None,
+            champion_metrics=champion.metrics if isinstance(champion, Measured) else None,
             verdict=verdict,
             reasons=reasons,
+            positive_label=measure.positive_label,
+            metric_interval=interval(ours.figure(metric), measure.row_count),
+            threshold=ours.threshold,
+            report=context.objects.put_json(report),
+            pictures=store_pictures(context.objects, report),
         )
 
     @classmethod
@@ -91,7 +102,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
         faults = [f"recall_floors.{label} must lie between 0 and 1" for label in wrong]
         for node, other in upstream.items():
             task = getattr(other, "task", None)
-            if config.metric and task and (config.metric == "exact_match") != (task == "sft"):
+            if config.metric and task and (config.metric in ANSWER_METRICS) != (task == "sft"):
                 faults.append(f"metric is '{config.metric}', but '{node}' is of task: {task}")
             if task == "sft" and (config.recall_floors or config.positive_label):
                 faults.append(f"recall_floors and positive_label are about labels, but '{node}' is of task: sft")
@@ -141,9 +152,33 @@ def _check_same_rows(training: TrainingOutput, data: PreprocessingOutput) -> Non
         )
 
 
+def _check_floors(config: EvaluationConfig, data: PreprocessingOutput) -> None:
+    """Refuse a floor under the recall of a label that no row has, before anything is measured.
+
+    Raises:
+        InvalidData: there is one.
+    """
+    for label in config.recall_floors:
+        if label not in data.labels:
+            raise InvalidData(
+                f"recall_floors names '{label}', but the rows have {', '.join(data.labels)}.", cure="Name one of these."
+            )
+
+
+def _beside(
+    context: Context, ours: Measured, champion: Measured | Incomparable | None, metric: str
+) -> Comparison | Incomparable | None:
+    """Return what the gate is told of the champion."""
+    if not isinstance(champion, Measured) or context.champion is None:
+        return champion if isinstance(champion, Incomparable) else None
+    worst = worst_difference(ours.figure(metric), champion.figure(metric), len(ours.rows))
+    same = ours.weights == champion.weights
+    return Comparison(context.champion["version"], champion.metrics[metric], worst, same)
+
+
 def _measure(
     config: EvaluationConfig, context: Context, training: TrainingOutput, data: PreprocessingOutput
-) -> "Measure[Any]":
+) -> Measure[Any]:
     from agents.evaluation.answers import AnswerMeasure
     from agents.evaluation.labels import LabelMeasure
 
@@ -152,5 +187,5 @@ def _measure(
     return LabelMeasure(context, training, data, config.batch_size, config.positive_label)
 
 
-def _headline(measured: "Measured") -> dict[str, float]:
+def _headline(measured: Measured) -> dict[str, float]:
     return {name: round(measured.metrics[name], 4) for name in HEADLINE if name in measured.metrics}

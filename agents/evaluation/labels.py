@@ -1,6 +1,7 @@
 """Measuring classifiers: the labels they give, against the true ones."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,21 +9,25 @@ from agents.base.contract import Context
 from agents.base.errors import InvalidData
 from agents.classifier import LoadedClassifier, load_merged, load_trained
 from agents.evaluation.measure import Measure, Measured
-from agents.gate import confusion, worst_difference
+from agents.evaluation.threshold import ScoredRows, find_threshold
+from agents.measures.calibration import calibration_bins
+from agents.measures.labels import confusion, label_metrics, metric_value, roc_curves
 from agents.models import ADAPTER_CONFIG
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.prediction import Prediction
-from agents.splits import TestRows, read_test
+from agents.splits import LabelledRows, read_labelled
 
 if TYPE_CHECKING:
     import numpy as np
 
 #: Predicted between two words of progress.
 CHUNK_ROWS = 256
+#: So many validation rows at most are asked for the threshold: it moves little with more, and each costs a prediction.
+THRESHOLD_ROWS = 2048
 
 
 class LabelMeasure(Measure[LoadedClassifier]):
-    """Accuracy, precision, recall and F1 on the test split."""
+    """Figures of labels and of their probabilities on the test split."""
 
     def __init__(
         self,
@@ -34,11 +39,16 @@ class LabelMeasure(Measure[LoadedClassifier]):
     ) -> None:
         super().__init__(context, training, batch_size)
         self.positive = positive_index(positive_label, training, data)
-        self.test: TestRows = read_test(context, data)
+        self.test: LabelledRows = read_labelled(context, data, "test")
+        self.data = data
 
     @property
     def row_count(self) -> int:
         return len(self.test.texts)
+
+    @property
+    def positive_label(self) -> str:
+        return self.data.labels[self.positive]
 
     def load(self, folder: Path, base_model: str, facts: Mapping[str, Any]) -> LoadedClassifier:
         labels, max_tokens = facts["labels"], facts["max_tokens"]
@@ -48,25 +58,45 @@ class LabelMeasure(Measure[LoadedClassifier]):
         return load_trained(folder, base, labels, max_tokens, cache_dir=self.context.sources.cache_dir)
 
     def measure(self, model: LoadedClassifier, weights: frozenset[str], *, done: int) -> Measured:
-        import numpy as np
 
         predictions: list[Prediction] = []
         for start in range(0, self.row_count, CHUNK_ROWS):
             predictions += model.predict(self.test.texts[start : start + CHUNK_ROWS], self.batch_size)
             self.progress(done + len(predictions))
-        index = {label: number for number, label in enumerate(model.labels)}
-        predicted = np.array([index[prediction.label] for prediction in predictions], dtype=np.int64)
+        labels, names = self.test.labels, model.labels
+        scores, predicted = scores_of(predictions, names), predicted_of(predictions, names)
         return Measured(
-            outcome=predicted,
-            metrics=figures(self.test.labels, predicted, model.labels, self.positive),
-            rows=self._rows(predictions, model.labels),
+            value=lambda metric, rows: metric_value(
+                confusion(labels[rows], predicted[rows], len(names)), metric, self.positive
+            ),
+            metrics=label_metrics(labels, predicted, scores, names, self.positive),
+            rows=self._rows(predictions, names),
             weights=weights,
-            confusion=confusion(self.test.labels, predicted, len(model.labels)).tolist(),
+            confusion=confusion(labels, predicted, len(names)).tolist(),
+            scores=scores,
+            curves={
+                "roc": roc_curves(labels, scores, names, self.positive),
+                "calibration": [one._asdict() for one in calibration_bins(labels == predicted, scores.max(axis=1))],
+            },
         )
 
-    def worst_difference(self, ours: Measured, champion: Measured, metric: str) -> float:
-        count = len(self.training.labels)
-        return worst_difference(self.test.labels, ours.outcome, champion.outcome, metric, self.positive, count)
+    def with_threshold(self, model: LoadedClassifier, measured: Measured) -> Measured:
+        """Choose the threshold of two labels on the validation split; what was measured on the test split stays."""
+        import numpy as np
+
+        validation = read_labelled(self.context, self.data, "validation")
+        if len(model.labels) != 2 or len(set(validation.labels.tolist())) != 2 or measured.scores is None:
+            return measured
+        rows = np.unique(np.linspace(0, len(validation.texts) - 1, THRESHOLD_ROWS).round().astype(int))
+        predictions = model.predict([validation.texts[row] for row in rows], self.batch_size)
+        found = find_threshold(
+            model.labels[self.positive],
+            ScoredRows(
+                validation.labels[rows] == self.positive, scores_of(predictions, model.labels)[:, self.positive]
+            ),
+            ScoredRows(self.test.labels == self.positive, measured.scores[:, self.positive]),
+        )
+        return replace(measured, threshold=found)
 
     def _rows(self, predictions: list[Prediction], labels: list[str]) -> list[dict[str, Any]]:
         """Return every test row with its label and the model's answer."""
@@ -96,23 +126,16 @@ def positive_index(positive_label: str | None, training: TrainingOutput, data: P
     return data.labels.index(label)
 
 
-def figures(labels: "np.ndarray", predicted: "np.ndarray", names: list[str], positive: int) -> dict[str, float]:
-    """Return accuracy, and precision, recall and F1 of the positive label, of each label, and their means."""
-    from sklearn.metrics import precision_recall_fscore_support
+def scores_of(predictions: list[Prediction], names: list[str]) -> "np.ndarray":
+    """Return probabilities, float64 of shape (rows, labels)."""
+    import numpy as np
 
-    options = {"labels": range(len(names)), "zero_division": 0.0}
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, average=None, **options)
-    found = {
-        "accuracy": float((labels == predicted).mean()),
-        "precision": float(precision[positive]),
-        "recall": float(recall[positive]),
-        "f1": float(f1[positive]),
-        "macro_f1": float(f1.mean()),
-    }
-    for index, name in enumerate(names):
-        found |= {
-            f"precision.{name}": float(precision[index]),
-            f"recall.{name}": float(recall[index]),
-            f"f1.{name}": float(f1[index]),
-        }
-    return found
+    return np.array([[answer.scores[name] for name in names] for answer in predictions], dtype=np.float64)
+
+
+def predicted_of(predictions: list[Prediction], names: list[str]) -> "np.ndarray":
+    """Return the labels that were said, int64 of shape (rows,)."""
+    import numpy as np
+
+    index = {name: number for number, name in enumerate(names)}
+    return np.array([index[answer.label] for answer in predictions], dtype=np.int64)

@@ -28,7 +28,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
     config_type = ExportConfig
     output_type = ExportOutput
     consumes: ClassVar[tuple[str, ...]] = ("evaluation",)
-    consumes_if_present: ClassVar[tuple[str, ...]] = ("dataset", "validation", "preprocessing")
+    consumes_if_present: ClassVar[tuple[str, ...]] = ("dataset", "validation", "preprocessing", "comparison")
     heavy = True
     makes_version = True
 
@@ -44,10 +44,10 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
         from agents.export.files import Formats
         from agents.export.manifest import write_version
 
-        evaluation = input_from(context, "evaluation", EvaluationOutput)
+        name = config.model_name or context.pipeline
+        evaluation = _judged_as(name, input_from(context, "evaluation", EvaluationOutput))
         if context.version is None:
             raise InvalidSpec(f"Node '{context.node}' has no version number to write.")
-        name = config.model_name or context.pipeline
         formats: dict[str, list[ExportedFile]] = {}
         written = Formats(context, evaluation, name, config.formats)
         for done, form in enumerate(config.formats):
@@ -98,3 +98,14 @@ def _missing_packages() -> list[str]:
 
     missing = missing_packages() if find_spec("torch") else []
     return [f"the formats gguf_* need {', '.join(missing)}: pip install 'tuneline[gguf]'"] if missing else []
+
+
+def _judged_as(name: str, evaluation: EvaluationOutput) -> EvaluationOutput:
+    """Hold back a PROMOTE that was given beside the champion of another model than the one to be written."""
+    if evaluation.verdict != "PROMOTE" or evaluation.model_name == name:
+        return evaluation
+    reason = (
+        f"It was judged beside the champion of '{evaluation.model_name}', not of '{name}': "
+        "name the same model_name in the evaluation and the export."
+    )
+    return evaluation.model_copy(update={"verdict": "HOLD", "reasons": [*evaluation.reasons, reason]})

@@ -6,7 +6,17 @@ import yaml
 
 from agents.outputs import EvaluationOutput
 
-HEADLINE = ("accuracy", "precision", "recall", "f1", "macro_f1", "exact_match", "json_validity", "loss", "perplexity")
+HEADLINE = (
+    *("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", "micro_f1"),
+    *("roc_auc", "ece", "brier"),
+    *("exact_match", "slot_f1", "json_validity", "rouge_l", "bleu", "loss", "perplexity"),
+)
+PICTURES = {
+    "confusion.png": "Confusion matrix",
+    "roc.png": "ROC",
+    "reliability.png": "Reliability",
+    "loss.png": "Loss of the training",
+}
 #: Smallest first.
 GGUF_BY_SIZE = ("gguf_q4_k_m", "gguf_q8_0", "gguf_f16")
 PIPELINE_TAGS = {"classification": "text-classification", "sft": "text-generation"}
@@ -19,6 +29,8 @@ def model_card(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
         f"# {manifest['name']} v{manifest['version']}",
         _what(manifest),
         "## Results on the frozen test split\n\n" + _results(manifest, evaluation),
+        *_pictures(manifest),
+        *_comparison(manifest),
         "## Verdict\n\n" + "\n".join([f"**{manifest['verdict']}**", "", *(f"- {r}" for r in manifest["reasons"])]),
         "## Data\n\n" + _data(manifest["data"]),
         "## Training\n\n" + _training(manifest),
@@ -74,13 +86,74 @@ def _results(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
     beside = f" v{manifest['judged_against']} |" if champion else ""
     lines = [f"| metric | v{manifest['version']} |{beside}", "| --- | ---: |" + (" ---: |" if champion else "")]
     for name in _headline(manifest):
-        other = f" {champion[name]:.4f} |" if champion else ""
+        known = champion.get(name) if champion else None
+        other = f" {'-' if known is None else f'{known:.4f}'} |" if champion else ""
         lines.append(f"| {name} | {manifest['metrics'][name]:.4f} |{other}")
+    lines += _by_label(manifest)
     lines += _matrix(manifest["labels"], manifest["confusion"])
+    lines += _sureness(manifest)
     about = (
         f" Precision, recall and F1 are those of `{manifest['positive_label']}`." if manifest["positive_label"] else ""
     )
     return f"{evaluation.test_rows} rows, sha256 `{evaluation.test_sha256}`.{about}\n\n" + "\n".join(lines)
+
+
+def _by_label(manifest: dict[str, Any]) -> list[str]:
+    """Return figures of each label, or of each key of the answers."""
+    metrics = manifest["metrics"]
+    if keys := [name.partition(".")[2] for name in metrics if name.startswith("slot_f1.")]:
+        rows = [f"| {key} | {metrics[f'slot_f1.{key}']:.4f} |" for key in keys]
+        return ["", "| key of the answer | slot F1 |", "| --- | ---: |", *rows]
+    if not manifest["labels"]:
+        return []
+    rows = [
+        f"| {label} | "
+        + " | ".join(f"{metrics[f'{name}.{label}']:.4f}" for name in ("precision", "recall", "f1"))
+        + " |"
+        for label in manifest["labels"]
+    ]
+    return ["", "| label | precision | recall | F1 |", "| --- | ---: | ---: | ---: |", *rows]
+
+
+def _sureness(manifest: dict[str, Any]) -> list[str]:
+    """Say how far the judged figure could be chance, and what another threshold would do."""
+    lines = []
+    if interval := manifest.get("metric_interval"):
+        low, high = interval
+        lines += ["", f"95 % of the bootstrap over test rows give {manifest['metric']} {low:.4f} to {high:.4f}."]
+    if found := manifest.get("threshold"):
+        lines += [
+            "",
+            f"On {found['validation_rows']} validation rows `{found['label']}` from a probability of "
+            f"{found['value']:.4f} on has the best F1 ({found['validation_f1']:.4f}; from 0.5 on "
+            f"{found['validation_f1_at_half']:.4f}). On the test split that gives F1 {found['test']['f1']:.4f}, "
+            f"precision {found['test']['precision']:.4f}, recall {found['test']['recall']:.4f}. "
+            "Serving answers with the likelier label.",
+        ]
+    return lines
+
+
+def _pictures(manifest: dict[str, Any]) -> list[str]:
+    """Link the pictures where the API and the downloaded archive have them, beside the card."""
+    there = [f"![{title}](pictures/{name})" for name, title in PICTURES.items() if name in manifest.get("pictures", {})]
+    return ["## Pictures\n\n" + "\n".join(there)] if there else []
+
+
+def _comparison(manifest: dict[str, Any]) -> list[str]:
+    if not manifest.get("comparison"):
+        return []
+    metric = manifest["metric"]
+    lines = [
+        f"| baseline | rows | its {metric} | tuned | difference | 95 % of the paired bootstrap |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, found in manifest["comparison"].items():
+        low, high = found["difference_interval"]
+        lines.append(
+            f"| {name} | {found['rows']} | {found['metrics'][metric]:.4f} | {found['tuned'][metric]:.4f} | "
+            f"{found['difference']:+.4f} | {low:+.4f} to {high:+.4f} |"
+        )
+    return ["## Beside baselines\n\n" + "\n".join(lines)]
 
 
 def _matrix(labels: list[str], confusion: list[list[int]]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from agents.answer_schema import answer_schema
 from agents.base.contract import Context, inputs_from
 from agents.export.card import model_card
-from agents.outputs import DatasetOutput, EvaluationOutput, ExportedFile, Parity, PreprocessingOutput
+from agents.outputs import ComparisonOutput, DatasetOutput, EvaluationOutput, ExportedFile, Parity, PreprocessingOutput
 
 SCHEMA = 1
 LIBRARIES = (
@@ -63,7 +63,7 @@ def _facts(
         "pipeline": context.pipeline,
         "task": training.task,
         "labels": training.labels,
-        "positive_label": training.positive_label,
+        "positive_label": evaluation.positive_label or training.positive_label,
         "prompt": training.prompt.model_dump() if training.prompt else None,
         "max_tokens": training.max_tokens,
         "formats": {form: [file.model_dump() for file in files] for form, files in formats.items()},
@@ -82,7 +82,11 @@ def _facts(
         "seed": training.seed,
         "metrics": evaluation.metrics,
         "metric": evaluation.metric,
+        "metric_interval": evaluation.metric_interval,
         "confusion": evaluation.confusion,
+        "threshold": evaluation.threshold.model_dump() if evaluation.threshold else None,
+        "pictures": {name: picture.model_dump() for name, picture in evaluation.pictures.items()},
+        "comparison": _comparison(context),
         "verdict": evaluation.verdict,
         "reasons": evaluation.reasons,
         "judged_against": evaluation.champion_version,
@@ -104,6 +108,12 @@ def _answer_schema(context: Context) -> str | None:
         schema = answer_schema(json.loads(messages)[-1]["content"] for messages in column)
         return json.dumps(schema) if schema else None
     return None
+
+
+def _comparison(context: Context) -> dict[str, Any]:
+    """Return baseline -> how the tuned model did beside it, where a comparison stands before this node."""
+    found = inputs_from(context, "comparison", ComparisonOutput)
+    return {name: compared.model_dump(mode="json") for one in found for name, compared in one.compared.items()}
 
 
 def _data(context: Context, evaluation: EvaluationOutput) -> dict[str, Any]:

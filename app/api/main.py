@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app.api import datasets, fleet, jobs, logs, models
+from app.api import artifacts, datasets, fleet, jobs, logs, models
 from app.http import install_error_handlers, install_key_check
 from app.settings import Settings
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
@@ -32,7 +32,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     app = FastAPI(title="Tuneline", version=version("tuneline"), lifespan=lifespan)
     app.state.parts = parts
-    for module in (jobs, logs, datasets, models, fleet):
+    for module in (jobs, artifacts, logs, datasets, models, fleet):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1", include_in_schema=False)
     install_error_handlers(app)

@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from agents.base.contract import Artifact
 from agents.base.errors import NotAllowed, NotFound
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
+from app.api.artifacts import send_artifact
 from app.api.parts import PartsDep
 from app.schemas import DeleteBody, FilesView, FileView, ModelPage, ModelView, PromoteBody, RollbackBody
 from app.views import model_view
@@ -50,6 +51,16 @@ def card(name: str, version: str, parts: PartsDep) -> PlainTextResponse:
     return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
 
+@router.get("/{name}/{version}/pictures/{picture}")
+def picture(name: str, version: str, picture: str, parts: PartsDep) -> StreamingResponse:
+    """Return a picture that the card shows, as SVG or PNG."""
+    found = parts.registry.manifest(name, parts.registry.resolve(name, version)).get("pictures", {})
+    if picture not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise NotFound(f"Version {version} of '{name}' has no picture '{picture}'.", cure=f"It has: {known}.")
+    return send_artifact(parts, Artifact.model_validate(found[picture]))
+
+
 @router.get("/{name}/{version}/files")
 def files(
     name: str, version: str, parts: PartsDep, format_: Annotated[str, Query(alias="format")] = "adapter"
@@ -81,7 +92,7 @@ def download(
     """Return a format's files as one tar archive; `Range` goes on with a download that broke off."""
     manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
     named = _format(name, manifest, format_)
-    segments = tar_segments([*named, ("manifest.json", parts.objects.put_json(manifest))])
+    segments = tar_segments([*named, *_papers(manifest), ("manifest.json", parts.objects.put_json(manifest))])
     size = total_bytes(segments)
     wanted = parse_range(range_, size)
     start, length = wanted or (0, size)
@@ -132,6 +143,14 @@ def _format(name: str, manifest: dict[str, Any], format_: str) -> list[tuple[str
             cure=f"It has: {known}.",
         )
     return [(file["path"], Artifact.model_validate(file["artifact"])) for file in files]
+
+
+def _papers(manifest: dict[str, Any]) -> list[tuple[str, Artifact]]:
+    """Return the card, under the name that model hubs show, and its pictures."""
+    papers = {f"pictures/{name}": found for name, found in manifest.get("pictures", {}).items()}
+    if "card" in manifest:
+        papers["README.md"] = manifest["card"]
+    return [(path, Artifact.model_validate(found)) for path, found in sorted(papers.items())]
 
 
 def _check_force_key(given: str, parts: PartsDep) -> None:

@@ -19,7 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(servers.up, demo, jobs.run, jobs.jobs, jobs.logs, jobs.cancel, jobs.pause, jobs.resume, jobs.retry),
+    *(servers.up, demo, jobs.run, jobs.jobs, jobs.logs, jobs.artifacts),
+    *(jobs.cancel, jobs.pause, jobs.resume, jobs.retry),
     *(models.predict, servers.worker, servers.api, servers.serve, servers.doctor, servers.gc),
 )
 for command in COMMANDS:

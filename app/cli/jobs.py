@@ -1,4 +1,4 @@
-"""Commands about jobs: run, jobs, logs, cancel, pause, resume, retry."""
+"""Commands about jobs: run, jobs, logs, artifacts, cancel, pause, resume, retry."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.table import Table
+from rich.table import Column, Table
 
 from agents.base.errors import InvalidRequest
 from app.cli.common import AsJson, ago, client, console, print_json
@@ -15,6 +15,10 @@ from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
 from pipelines import shipped_specs
 
+HEADLINE = {
+    *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
+    *("exact_match", "slot_f1", "json_validity", "rouge_l", "loss"),
+}
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -70,6 +74,11 @@ def print_result(job: dict[str, Any]) -> None:
             console.print(f"  metrics   {figures}", soft_wrap=True)
             reasons = " ".join(output["reasons"])
             console.print(f"  verdict   {output['verdict']}: {reasons}", markup=False, soft_wrap=True)
+        if node["agent"] == "comparison" and output:
+            for baseline, found in output["compared"].items():
+                low, high = found["difference_interval"]
+                line = f"{output['metric']} {found['difference']:+.4f} ({low:+.4f} to {high:+.4f}) beside {baseline}"
+                console.print(f"  compared  {line}", soft_wrap=True)
         if node["agent"] == "export" and output:
             model, version = output["model_name"], output["version"]
             console.print(f"  model     {model} v{version}: {', '.join(output['formats'])}")
@@ -137,6 +146,30 @@ def _print_record(record: dict[str, Any]) -> None:
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def artifacts(
+    job_id: JobId,
+    name: Annotated[str | None, typer.Argument(help="Fetch this one: evaluation/pictures/roc.png.")] = None,
+    to: Annotated[Path | None, typer.Option(help="File to write; default: the last part of the name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a job's nodes left (reports, pictures, rows, weights), or fetch one of it."""
+    with client() as api:
+        if name:
+            node, _, rest = name.partition("/")
+            found = api.artifact(job_id, node, rest, to or Path(name.rpartition("/")[2]))
+            console.print(str(found), soft_wrap=True)
+            return
+        listed = api.artifacts(job_id)
+    if as_json:
+        print_json(listed)
+        return
+    # A name that is cut short could not be given back to fetch it.
+    table = Table(Column("artifact", overflow="fold"), "bytes", "media type", box=None, header_style="dim")
+    for artifact in listed:
+        table.add_row(f"{artifact['node']}/{artifact['name']}", f"{artifact['size_bytes']:,}", artifact["media_type"])
+    console.print(table)
+
+
 def cancel(job_id: JobId) -> None:
     """Cancel a job; a training saves a checkpoint first."""
     with client() as api:
@@ -197,4 +230,4 @@ def parse_param(text: str) -> tuple[str, Any]:
 
 
 def _is_headline(metric: str) -> bool:
-    return metric in {"accuracy", "precision", "recall", "f1", "macro_f1", "exact_match", "json_validity", "loss"}
+    return metric in HEADLINE

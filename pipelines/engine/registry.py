@@ -106,7 +106,8 @@ class Registry:
 
         Raises:
             NotFound: no such version.
-            Conflict: its verdict was not PROMOTE and `force` was not given.
+            Conflict: its verdict was not PROMOTE, or was given beside another champion than the present one; not
+                raised with `force`.
         """
         manifest = self.manifest(model, version)
         if manifest["verdict"] != "PROMOTE" and not force:
@@ -114,7 +115,10 @@ class Registry:
                 f"Version {version} of '{model}' was judged {manifest['verdict']}: {' '.join(manifest['reasons'])}",
                 cure="Promote it all the same with force and a reason.",
             )
-        return self._move(model, version, {"at": at, "why": reason, "forced": force})
+        # A version that was champion before may come back: what it was judged beside is long gone.
+        been = any(move["version"] == version and not move.get("deleted") for move in self.history(model))
+        beside = None if force or been or "judged_against" not in manifest else (manifest["judged_against"],)
+        return self._move(model, version, {"at": at, "why": reason, "forced": force}, beside)
 
     def rollback(self, model: str, *, at: float, reason: str) -> dict[str, int]:
         """Make the previous champion the champion again; return the aliases.
@@ -153,10 +157,17 @@ class Registry:
         self._objects.delete([manifest_key(model, version)])
         self.save_aliases(model)
 
-    def _move(self, model: str, version: int, note: dict[str, Any]) -> dict[str, int]:
+    def _move(
+        self, model: str, version: int, note: dict[str, Any], beside: tuple[int | None] | None = None
+    ) -> dict[str, int]:
+        """Move the alias; `beside`: the champion that there must be for it, unset where any will do."""
+
         def move(pipe: Any) -> None:
             found = pipe.hget(keys.aliases(model), "champion")
             pipe.multi()
+            present = int(found) if found else None
+            if beside is not None and present not in {version, *beside}:
+                raise _judged_beside_another(model, version, beside[0], present)
             if found is None or int(found) != version:
                 move_alias(pipe, model, version, int(found) if found else None, note)
 
@@ -202,6 +213,15 @@ class Registry:
             if record["history"]:
                 pipe.rpush(keys.history(model), *(json.dumps(move) for move in record["history"]))
             pipe.execute()
+
+
+def _judged_beside_another(model: str, version: int, judged: int | None, present: int | None) -> Conflict:
+    was = f"beside champion v{judged}" if judged else "while there was no champion"
+    now = f"v{present} is champion" if present else "there is none"
+    return Conflict(
+        f"Version {version} of '{model}' was judged {was}, and now {now}: the verdict says nothing of that.",
+        cure="Run its pipeline again, or promote it all the same with force and a reason.",
+    )
 
 
 def manifest_key(model: str, version: int) -> str:

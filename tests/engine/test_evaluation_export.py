@@ -9,6 +9,7 @@ import pytest
 
 from agents.base.errors import InvalidData, InvalidModel
 from agents.classifier import LoadedClassifier, fetch, load_adapter, load_exported, load_merged
+from agents.comparison import ComparisonAgent, ComparisonConfig
 from agents.evaluation import EvaluationAgent, EvaluationConfig
 from agents.export import ExportAgent, ExportConfig
 from agents.outputs import EvaluationOutput, ExportOutput
@@ -109,6 +110,87 @@ def test_the_champion_is_scored_on_the_same_rows_and_equal_weights_are_held(benc
     assert "same weights as champion v1" in again.reasons[1]
     assert worse.verdict == "HOLD"
     assert "champion v1 has 0.6667 on the same test rows" in worse.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": ["no", "yes"]}, "its labels are no, yes, here they are ham, spam."),
+        ({"task": "sft"}, "it is of task 'sft', this one of 'classification'."),
+        ({"formats": {}, "trained_files": []}, "it can't be loaded:"),
+    ],
+)
+def test_a_champion_that_can_not_be_compared_holds_the_challenger_back(
+    bench: AgentBench, base: Path, changes: dict[str, Any], words: str
+) -> None:
+    first = evaluated(bench, base, {"minimum": 0.1}, adapter={"spam_bias": 50.0})
+    manifest = bench.objects.get_manifest(exported(bench, base, first).manifest_key)
+    found = evaluated(bench, base, {"minimum": 0.1}, adapter={"spam_bias": 50.0}, champion={**manifest, **changes})
+
+    assert (found.verdict, found.champion_version, found.champion_metrics) == ("HOLD", 1, None)
+    assert f"Not shown to be as good as champion v1: {words}" in found.reasons[1]
+    assert "promote it with force" in found.reasons[1]
+
+
+def test_an_export_under_another_name_than_it_was_judged_for_is_held_back(bench: AgentBench, base: Path) -> None:
+    evaluation = evaluated(bench, base, {"minimum": 0.1, "model_name": "other"}, adapter={"spam_bias": 50.0})
+    assert evaluation.verdict == "PROMOTE"
+    found = exported(bench, base, evaluation, formats=["adapter"])
+    reasons = bench.objects.get_manifest(found.manifest_key)["reasons"]
+
+    assert found.verdict == "HOLD"
+    assert "beside the champion of 'other', not of 'spam'" in reasons[-1]
+
+
+def test_a_floor_under_a_label_that_is_none_is_refused(bench: AgentBench, base: Path) -> None:
+    with pytest.raises(InvalidData, match="recall_floors names 'junk', but the rows have ham, spam"):
+        evaluated(bench, base, {"recall_floors": {"junk": 0.5}})
+
+
+def test_probabilities_are_judged_too_and_pictures_come_with_the_report(bench: AgentBench, base: Path) -> None:
+    curve = [{"step": 5, "loss": 0.7}, {"step": 10, "loss": 0.5}, {"step": 10, "validation_loss": 0.6}]
+    folder = write_adapter(bench.work_dir / "adapter", base)
+    data = preprocessing_output(bench.objects, base, bench.work_dir / "rows")
+    training = training_output(bench.objects, base, folder, curve=bench.objects.put_json(curve))
+    config, inputs = EvaluationConfig(minimum=0.0), {"preprocessing": data, "training": training}
+    first, again = (EvaluationAgent().run(config, bench.context("evaluation", inputs)) for _ in range(2))
+    assert first.report is not None
+    assert first.threshold is not None
+    assert first.metric_interval is not None
+    report = bench.objects.get_json(first.report)
+
+    assert {"roc_auc", "ece", "brier", "macro_recall", "micro_f1"} <= set(first.metrics)
+    assert first.metric_interval[0] <= first.metrics["f1"] <= first.metric_interval[1]
+    assert (first.positive_label, first.threshold.label) == ("spam", "spam")
+    # Validation and test rows are the same here.
+    assert first.threshold.validation_f1 == pytest.approx(first.threshold.test["f1"])
+    assert first.threshold.test["f1"] >= first.metrics["f1"]
+    assert report["loss"] == {"training": [[5, 0.7], [10, 0.5]], "validation": [[10, 0.6]]}
+    assert report["roc"]["spam"]["true_positive_rate"][-1] == 1.0
+    assert sum(one["rows"] for one in report["calibration"]) == 40
+    names = {f"{name}.{form}" for name in ("confusion", "roc", "reliability", "loss") for form in ("svg", "png")}
+    assert set(first.pictures) == names
+    assert first.pictures == again.pictures
+    assert bench.objects.get_artifact(first.pictures["roc.svg"]).startswith(b"<?xml")
+    assert bench.objects.get_artifact(first.pictures["roc.png"]).startswith(b"\x89PNG")
+
+
+def test_the_card_shows_them_all(bench: AgentBench, base: Path) -> None:
+    evaluation = evaluated(bench, base, {"minimum": 0.0})
+    assert evaluation.threshold is not None
+    data = preprocessing_output(bench.objects, base, bench.work_dir / "rows")
+    inputs = {"preprocessing": data, "evaluation": evaluation}
+    comparison = ComparisonAgent().run(ComparisonConfig(), bench.context("comparison", inputs))
+    context = bench.context("export", {**inputs, "comparison": comparison}, version=1)
+    manifest = bench.objects.get_manifest(ExportAgent().run(ExportConfig(formats=["adapter"]), context).manifest_key)
+    card = bench.objects.get_artifact(type(evaluation.predictions)(**manifest["card"])).decode()
+
+    assert f"| ece | {evaluation.metrics['ece']:.4f} |" in card
+    assert f"| spam | {evaluation.metrics['precision.spam']:.4f} |" in card
+    assert "![ROC](pictures/roc.png)" in card
+    assert f"has the best F1 ({evaluation.threshold.validation_f1:.4f};" in card
+    assert f"| tfidf | 40 | {comparison.compared['tfidf'].metrics['f1']:.4f} |" in card
+    assert set(manifest["pictures"]) == set(evaluation.pictures)
 
 
 def test_an_export_answers_as_the_trained_model_does(bench: AgentBench, base: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from app.api.main import create_app
-from app.client import Client
+from app.client import ApiError, Client
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from tests.engine.conftest import RunJob
@@ -38,7 +39,7 @@ def api(parts: Parts) -> Iterator[Http]:
         yield client
 
 
-def write_version(parts: Parts, model: str, version: int, verdict: str = "PROMOTE") -> None:
+def write_version(parts: Parts, model: str, version: int, verdict: str = "PROMOTE", **facts: Any) -> None:
     """Write a version with one file, as an export does, and put it into the index."""
     artifact = parts.objects.put_artifact(f"weights of {model} {version}".encode())
     manifest: dict[str, Any] = {
@@ -48,6 +49,7 @@ def write_version(parts: Parts, model: str, version: int, verdict: str = "PROMOT
         "reasons": ["f1 0.5 is below the minimum of 0.85."],
         "metrics": {"f1": 0.5},
         "formats": {"adapter": [{"path": "adapter.safetensors", "artifact": artifact.model_dump()}]},
+        **facts,
     }
     parts.objects.put_manifest(f"models/{model}/versions/{version:06d}/manifest.json", manifest)
     for command in parts.registry.add_commands(model, version):
@@ -102,6 +104,60 @@ def test_a_promotion_against_the_verdict_needs_force_a_reason_and_its_own_key(ap
     assert done.json()["aliases"] == {"champion": 1}
     (move,) = api.get("/models/spam").json()["history"]
     assert (move["forced"], move["why"]) == (True, "the test set was wrong")
+
+
+def test_a_verdict_beside_another_champion_promotes_nobody(api: Http, parts: Parts) -> None:
+    for version, judged_against in ((1, None), (2, 1), (3, 1), (4, None)):
+        write_version(parts, "spam", version, judged_against=judged_against)
+
+    def promoted(version: int) -> httpx.Response:
+        answer: httpx.Response = api.post("/models/spam/promote", json={"version": version, "reason": "better"})
+        return answer
+
+    assert [promoted(version).status_code for version in (1, 2)] == [200, 200]
+    assert "judged beside champion v1, and now v2 is champion" in promoted(3).json()["message"]
+    assert "judged while there was no champion, and now v2 is champion" in promoted(4).json()["message"]
+    assert parts.registry.aliases("spam") == {"champion": 2, "previous": 1}
+    # One that was champion before may come back, and force still forces.
+    assert promoted(1).status_code == 200
+    forced = {"version": 3, "reason": "looked at by hand", "force": True}
+    done = api.post("/models/spam/promote", json=forced, headers={"X-Tuneline-Force-Key": KEY})
+    assert done.json()["aliases"] == {"champion": 3, "previous": 1}
+
+
+def test_a_card_and_its_pictures_are_shown_and_come_with_a_download(api: Http, parts: Parts, tmp_path: Path) -> None:
+    picture = parts.objects.put_artifact(b"<svg/>", "image/svg+xml").model_dump()
+    card = parts.objects.put_artifact(b"![ROC](pictures/roc.svg)", "text/markdown").model_dump()
+    write_version(parts, "spam", 1, card=card, pictures={"roc.svg": picture})
+    shown = api.get("/models/spam/1/pictures/roc.svg")
+    missing = api.get("/models/spam/1/pictures/loss.svg")
+    sdk = Client()
+    sdk._api = api
+
+    assert (shown.content, shown.headers["content-type"]) == (b"<svg/>", "image/svg+xml")
+    assert "sandbox" in shown.headers["content-security-policy"]
+    assert (missing.status_code, "It has: roc.svg." in missing.json()["message"]) == (404, True)
+    files = sdk.download("spam", "1", "adapter", tmp_path / "out")
+    names = [file.relative_to(tmp_path / "out").as_posix() for file in files]
+    assert names == ["adapter.safetensors", "README.md", "pictures/roc.svg", "manifest.json"]
+    assert files[2].read_bytes() == b"<svg/>"
+
+
+def test_artifacts_of_a_job_are_listed_and_fetched(api: Http, parts: Parts, run_job: RunJob, tmp_path: Path) -> None:
+    job = run_job({"first": {"agent": "echo", "config": {"say": "hello there"}}})
+    sdk = Client()
+    sdk._api = api
+    (listed,) = sdk.artifacts(job.id)
+
+    assert (listed["node"], listed["name"], listed["size_bytes"]) == ("first", "artifact", 11)
+    assert sdk.artifact(job.id, "first", "artifact", tmp_path / "out").read_bytes() == b"hello there"
+    answer = api.get(f"/jobs/{job.id}/artifacts/first/artifact")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for node, name, words in (("first", "other", "It has: artifact."), ("second", "artifact", "some of: first.")):
+        with pytest.raises(ApiError, match=words):
+            sdk.artifact(job.id, node, name, tmp_path / "none")
+    parts.objects.delete([parts.objects.artifact_key(listed["sha256"])])
+    assert api.get(f"/jobs/{job.id}/artifacts/first/artifact").status_code == 404
 
 
 def test_without_a_key_for_it_no_promotion_can_be_forced(parts: Parts) -> None:

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from agents.gate import Challenger, Comparison, Rules, confusion, judge_challenger, metric_value, worst_difference
+from agents.gate import Challenger, Comparison, Incomparable, Rules, judge_challenger
+from agents.measures.bootstrap import Statistic, difference_interval, interval, worst_difference
+from agents.measures.labels import confusion, metric_value
 
 RULES = Rules("f1", 0.85, 0.01)
+
+
+INCOMPARABLE = Incomparable(3, "its labels are a, b.")
 
 
 def challenger(value: float = 0.9, leaked: int = 0) -> Challenger:
@@ -28,10 +33,20 @@ def champion(worst: float, *, same: bool = False) -> Comparison:
         (RULES, challenger(), champion(-0.02), "HOLD", "at most 0.0200 worse (margin 0.01)"),
         (RULES, challenger(), champion(0.0, same=True), "HOLD", "same weights as champion v3"),
         (RULES, challenger(0.5), champion(0.1), "REJECT", "below the minimum"),
+        (
+            RULES,
+            challenger(),
+            INCOMPARABLE,
+            "HOLD",
+            "champion v3: its labels are a, b. Export under",
+        ),
+        (RULES, challenger(0.5), INCOMPARABLE, "REJECT", "below the minimum"),
         (Rules("f1", 0.85, 0.01, {"spam": 0.9}), challenger(), None, "REJECT", "Recall of 'spam' is 0.8000"),
     ],
 )
-def test_verdicts(rules: Rules, ours: Challenger, theirs: Comparison | None, verdict: str, words: str) -> None:
+def test_verdicts(
+    rules: Rules, ours: Challenger, theirs: Comparison | Incomparable | None, verdict: str, words: str
+) -> None:
     found, reasons = judge_challenger(rules, ours, theirs)
 
     assert found == verdict
@@ -44,18 +59,31 @@ def rows(seed: int, flips: float, count: int = 400) -> tuple[np.ndarray, np.ndar
     return labels, np.where(draw.random(count) < flips, 1 - labels, labels)
 
 
-def test_a_model_beside_itself_is_never_worse() -> None:
-    labels, predicted = rows(1, 0.1)
+def f1(labels: np.ndarray, predicted: np.ndarray) -> Statistic:
+    return lambda chosen: metric_value(confusion(labels[chosen], predicted[chosen], 2), "f1", 1)
 
-    assert worst_difference(labels, predicted, predicted, "f1", 1, 2) == 0.0
+
+def test_a_model_beside_itself_is_never_worse() -> None:
+    figure = f1(*rows(1, 0.1))
+
+    assert worst_difference(figure, figure, 400) == 0.0
+    assert difference_interval(figure, figure, 400) == (0.0, 0.0)
 
 
 def test_a_clearly_worse_model_is_seen_and_a_clearly_better_one_too() -> None:
-    labels, good = rows(1, 0.05)
-    _, bad = rows(1, 0.3)
+    good, bad = f1(*rows(1, 0.05)), f1(*rows(1, 0.3))
 
-    assert worst_difference(labels, bad, good, "f1", 1, 2) < -0.15
-    assert worst_difference(labels, good, bad, "f1", 1, 2) > 0.1
+    assert worst_difference(bad, good, 400) < -0.15
+    assert worst_difference(good, bad, 400) > 0.1
+    assert difference_interval(good, bad, 400).low > 0.1
+
+
+def test_the_interval_of_a_share_is_that_of_the_binomial_distribution() -> None:
+    right = np.arange(1000) < 900
+    low, high = interval(lambda chosen: float(right[chosen].mean()), 1000)
+
+    # 1.96 standard errors of sqrt(0.9 * 0.1 / 1000).
+    assert (low, high) == (pytest.approx(0.9 - 0.0186, abs=0.003), pytest.approx(0.9 + 0.0186, abs=0.003))
 
 
 def test_metrics_are_those_of_scikit_learn() -> None:

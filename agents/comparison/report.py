@@ -1,0 +1,70 @@
+"""The comparison as a record and as Markdown: figures side by side, then examples."""
+
+from typing import Any
+
+from agents.outputs import Compared, EvaluationOutput
+
+#: A table shows the start of a longer text; the record has all of it.
+SHOWN_CHARACTERS = 300
+WHAT = {
+    "majority": "always the commonest label of the training rows",
+    "tfidf": "logistic regression over TF-IDF of words and pairs of words, trained on the same training rows",
+    "base": "the base model, asked by the same template",
+}
+
+
+def comparison_record(
+    evaluation: EvaluationOutput, compared: dict[str, Compared], examples: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return all there is to say, as JSON."""
+    return {
+        "metric": evaluation.metric,
+        "base_model": evaluation.training.base_model,
+        "test_sha256": evaluation.test_sha256,
+        "test_rows": evaluation.test_rows,
+        "baselines": {
+            name: {"what": WHAT[name], **found.model_dump(mode="json"), "examples": examples[name]}
+            for name, found in compared.items()
+        },
+    }
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the record as a page for people."""
+    head = f"# What the tuning was good for\n\nTest split sha256 `{record['test_sha256']}`, {record['test_rows']} rows."
+    return "\n\n".join([head, *(_section(name, found, record) for name, found in record["baselines"].items())]) + "\n"
+
+
+def _section(name: str, found: dict[str, Any], record: dict[str, Any]) -> str:
+    low, high = found["difference_interval"]
+    shared = [metric for metric in found["tuned"] if metric in found["metrics"] and "." not in metric]
+    table = [f"| metric | {name} | tuned |", "| --- | ---: | ---: |"]
+    table += [f"| {metric} | {found['metrics'][metric]:.4f} | {found['tuned'][metric]:.4f} |" for metric in shared]
+    return "\n\n".join(
+        [
+            f"## Beside {name}: {found['what']}",
+            f"On {found['rows']} test rows {record['metric']} changes by {found['difference']:+.4f} "
+            f"(95 % of the paired bootstrap: {low:+.4f} to {high:+.4f}). Only the tuned model has {found['fixed']} "
+            f"rows right, only the baseline {found['broken']}.",
+            "\n".join(table),
+            *_examples(found["examples"]),
+        ]
+    )
+
+
+def _examples(examples: list[dict[str, Any]]) -> list[str]:
+    if not examples:
+        return []
+    rows = [
+        f"| {one['row']} | {' | '.join(_cell(one[key]) for key in ('text', 'expected', 'baseline', 'tuned'))} |"
+        for one in examples
+    ]
+    head = ["| row | text | expected | baseline | tuned |", "| ---: | --- | --- | --- | --- |"]
+    return ["Rows that one of the two has right:", "\n".join([*head, *rows])]
+
+
+def _cell(text: str) -> str:
+    """A text that stays in its cell and is no markup."""
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
+    return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")

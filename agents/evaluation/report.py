@@ -1,0 +1,29 @@
+"""The report of an evaluation: every figure and the points of every curve, as JSON."""
+
+from typing import Any
+
+from agents.base.objects import ObjectStore
+from agents.evaluation.measure import Measured
+from agents.outputs import TrainingOutput
+
+#: A picture shows no more points than that.
+LOSS_POINTS_MOST = 1000
+
+
+def make_report(objects: ObjectStore, training: TrainingOutput, measured: Measured) -> dict[str, Any]:
+    """Return the report; `loss` has `[step, loss]` of the training and of the validation split."""
+    curve: list[dict[str, Any]] = objects.get_json(training.curve)
+    return {
+        "labels": training.labels,
+        "metrics": measured.metrics,
+        "confusion": measured.confusion,
+        "threshold": measured.threshold.model_dump() if measured.threshold else None,
+        **measured.curves,
+        "loss": {"training": _points(curve, "loss"), "validation": _points(curve, "validation_loss")},
+    }
+
+
+def _points(curve: list[dict[str, Any]], name: str) -> list[list[float]]:
+    points = [[record["step"], record[name]] for record in curve if name in record]
+    every = -(-len(points) // LOSS_POINTS_MOST)
+    return points[:: max(1, every)]

@@ -1,0 +1,110 @@
+"""Figures of answers beside other definitions of them, and worked out by hand."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from agents.evaluation.threshold import ScoredRows, best_threshold, find_threshold
+from agents.measures.answers import answer_metrics, score_answers
+from agents.measures.calibration import calibration_bins, calibration_error
+from agents.measures.labels import label_metrics, roc_auc, roc_curves
+
+
+def probabilities(seed: int, rows: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return true labels, and scores that lean towards them."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, count, rows)
+    logits = draw.normal(size=(rows, count)) + 1.5 * np.eye(count)[labels]
+    return labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def test_of_two_labels_the_area_and_the_brier_score_are_those_of_the_positive_one() -> None:
+    labels, scores = probabilities(1, 200, 2)
+    found = label_metrics(labels, scores.argmax(axis=1), scores, ["ham", "spam"], 1)
+
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(labels, scores[:, 1]))
+    assert found["brier"] == pytest.approx(((scores[:, 1] - labels) ** 2).mean())
+    assert found["micro_f1"] == pytest.approx(found["accuracy"])
+
+
+def test_of_several_labels_the_area_is_the_mean_of_one_against_the_rest() -> None:
+    labels, scores = probabilities(2, 300, 4)
+    found = roc_auc(labels, scores, list("abcd"), 0)
+
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(labels, scores, multi_class="ovr", average="macro"))
+    assert set(found) == {"roc_auc", "roc_auc.a", "roc_auc.b", "roc_auc.c", "roc_auc.d"}
+
+
+def test_a_label_that_no_row_has_gets_no_area_and_breaks_nothing() -> None:
+    labels, scores = probabilities(3, 50, 3)
+    labels[labels == 2] = 1
+
+    assert "roc_auc.c" not in label_metrics(labels, scores.argmax(axis=1), scores, list("abc"), 0)
+    assert roc_auc(np.zeros(5, dtype=int), scores[:5, :2], ["a", "b"], 1) == {}
+    assert roc_curves(np.zeros(5, dtype=int), scores[:5, :2], ["a", "b"], 1) == {}
+
+
+def test_calibration_error_worked_out_by_hand() -> None:
+    # Ten answers given with 0.95, eight of them right; ten given with 0.55, all of them right.
+    confidence = np.array([0.95] * 10 + [0.55] * 10)
+    right = np.array([True] * 8 + [False] * 2 + [True] * 10)
+    bins = calibration_bins(right, confidence)
+
+    assert [(one.rows, round(one.accuracy, 6)) for one in bins] == [(10, 1.0), (10, 0.8)]
+    assert calibration_error(bins) == pytest.approx(0.5 * 0.45 + 0.5 * 0.15)
+
+
+def test_the_edges_of_confidence_fall_into_the_outer_bins() -> None:
+    bins = calibration_bins(np.array([False, True]), np.array([0.0, 1.0]))
+
+    assert [(one.low, one.high) for one in bins] == [(0.0, 1 / 15), (14 / 15, 1.0)]
+    assert calibration_error(bins) == 0.0
+
+
+def test_the_threshold_is_chosen_by_the_validation_rows_alone() -> None:
+    validation = ScoredRows(np.array([False, False, True, True]), np.array([0.05, 0.1, 0.3, 0.4]))
+    test = ScoredRows(np.array([False, True]), np.array([0.25, 0.9]))
+    found = find_threshold("spam", validation, test)
+
+    assert found.value == pytest.approx(0.2)
+    assert (found.validation_f1_at_half, found.validation_f1) == (0.0, 1.0)
+    assert found.test == {"accuracy": 0.5, "precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3)}
+
+
+def test_where_no_threshold_is_better_it_stays_at_a_half() -> None:
+    assert best_threshold(ScoredRows(np.array([False, True]), np.array([0.1, 0.9]))) == 0.5
+
+
+EXPECTED = ['{"what": "milk", "when": "today"}', '{"what": "bread", "when": null}', '{"what": "tea"}']
+ANSWERS = ['{"when": "today", "what": "milk"}', '{"what": "bread", "when": "now"}', "tea, please"]
+
+
+def test_slots_are_counted_over_all_rows_and_keys() -> None:
+    scores = score_answers(EXPECTED, ANSWERS)
+    found = answer_metrics(EXPECTED, ANSWERS, scores)
+
+    # Right: 3 of 4 answered and of 5 expected.
+    assert (found["slot_precision"], found["slot_recall"]) == (3 / 4, 3 / 5)
+    assert found["slot_f1"] == pytest.approx(2 * 3 / 9)
+    assert found["slot_f1.when"] == pytest.approx(2 * 1 / 4)
+    assert found["json_validity"] == pytest.approx(2 / 3)
+    assert found["exact_match"] == pytest.approx(1 / 3)
+    assert scores.value("slot_f1", np.array([0, 0])) == 1.0
+    assert scores.value("exact_match", np.array([0, 1])) == 0.5
+
+
+def test_words_of_any_script_count_and_plain_answers_have_no_slots() -> None:
+    expected, answers = ["купи молоко сегодня", "buy milk"], ["купи молоко", "sell bread"]
+    scores = score_answers(expected, answers)
+    found = answer_metrics(expected, answers, scores)
+
+    # Two of two words answered, two of three expected.
+    assert scores.rouge_l.tolist() == [pytest.approx(0.8), 0.0]
+    assert set(found) == {"exact_match", "rouge_l", "bleu"}
+    assert answer_metrics(expected, expected, score_answers(expected, expected))["rouge_l"] == 1.0
+
+
+def test_bleu_of_the_very_answers_is_100() -> None:
+    text = ["the cat sat on the mat and looked at the moon"]
+
+    assert answer_metrics(text, text, score_answers(text, text))["bleu"] == pytest.approx(100.0)
