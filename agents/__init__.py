@@ -20,8 +20,9 @@ AGENTS: dict[str, AgentEntry] = {
     "training": AgentEntry("agents.training:TrainingAgent", "training"),
     "evaluation": AgentEntry("agents.evaluation:EvaluationAgent", "evaluation"),
     "export": AgentEntry("agents.export:ExportAgent", "default"),
+    "prediction": AgentEntry("agents.batch_prediction:PredictionAgent", "serving"),
 }
-QUEUES = ("default", "training", "evaluation")
+QUEUES = ("default", "training", "evaluation", "serving")
 
 
 def load_agent(path: str) -> type[Agent[Any, Any]]:

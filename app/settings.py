@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1}
+DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
 ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged"]
 
 
@@ -36,6 +36,7 @@ class Settings(BaseSettings):
         description="Format that serving loads: `onnx_int8`, `onnx` or `merged`; `auto`: the first that a version has, "
         "on a GPU `merged` first.",
     )
+    async_batch_texts_most: int = Field(10_000, description="Texts that one asynchronous batch may have.")
     api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
     serving_url: str = Field("http://127.0.0.1:8001", description="Where the command line finds serving.")
     api_key: SecretStr | None = Field(
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
     )
 
     workers: Annotated[dict[str, int], NoDecode] = Field(
-        DEFAULT_WORKERS, description="Workers that `tuneline up` starts: `default=1,training=1,evaluation=1`."
+        DEFAULT_WORKERS, description="Workers that `tuneline up` starts: `default=1,training=1,evaluation=1,serving=1`."
     )
     agents: Annotated[dict[str, str], NoDecode] = Field(
         {}, description="Agents of your own: `name=module:Class@queue`, separated by commas."

@@ -20,12 +20,14 @@ from agents.classifier import load_exported
 from agents.prediction import Prediction
 from app.http import install_error_handlers, install_key_check
 from app.serving.batcher import Batcher
+from app.serving.batches import add_batch_routes
 from app.serving.formats import preferred_formats
 from app.serving.history import History, history_url
 from app.serving.metrics import ServingMetrics
 from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versions
 from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer, ServedModel
 from app.settings import Settings
+from app.wiring import Parts, build_parts, require_key_beyond_loopback
 from pipelines.engine.process_log import configure_process_log
 
 #: A download or a load that runs at the end is given up after so long.
@@ -132,6 +134,17 @@ def create_app(
     return app
 
 
+def create_serving(parts: Parts) -> FastAPI:
+    """Return serving with all its routes, over these parts.
+
+    Raises:
+        Unavailable: the history's database can't be opened.
+    """
+    app = create_app(parts.registry, parts.objects, parts.settings)
+    add_batch_routes(app, parts)
+    return app
+
+
 def _add_prediction_routes(app: FastAPI, serving: Serving) -> None:
     # The answers are made here and need no second look: FastAPI would check and copy each before it is written.
     @app.post("/predict/{model}", response_model=PredictionAnswer)
@@ -181,14 +194,12 @@ def main(settings: Settings) -> None:
         NotAllowed: it would listen beyond loopback without a key.
         Unavailable: Redis or the object store doesn't answer.
     """
-    from app.wiring import build_parts, require_key_beyond_loopback
-
     configure_process_log()
     require_key_beyond_loopback(settings.serving_host, settings)
     parts = build_parts(settings)
     parts.check()
     uvicorn.run(
-        create_app(parts.registry, parts.objects, settings),
+        create_serving(parts),
         host=settings.serving_host,
         port=settings.serving_port,
         log_level="warning",
