@@ -113,6 +113,24 @@ class TrainingOutput(Output):
     """Every dial as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
 
 
+class Histogram(Record):
+    """`counts[i]` values lie at or above `edges[i - 1]` and below `edges[i]`; there is one count more than edges."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Reference(Record):
+    """What a classifier's predictions on the test split were like, for serving to tell drift by."""
+
+    rows: int
+    labels: dict[str, int]
+    """Label -> how many rows were given it."""
+    confidence: Histogram
+    length: Histogram
+    """Characters of the cleaned text."""
+
+
 class EvaluationOutput(Output):
     training_node: str
     """The node whose model was judged: with several trainings the best by validation score."""
@@ -136,6 +154,8 @@ class EvaluationOutput(Output):
     """The champion scored again on this same test split."""
     verdict: Verdict
     reasons: list[str]
+    reference: Reference | None = None
+    """Only of classifiers."""
 
 
 class ExportedFile(Record):

@@ -36,6 +36,11 @@ class Settings(BaseSettings):
         description="Format that serving loads: `onnx_int8`, `onnx` or `merged`; `auto`: the first that a version has, "
         "on a GPU `merged` first.",
     )
+    answer_cache: bool = Field(False, description="Keep serving's answers in Redis, for texts that come again.")
+    answer_cache_ttl_s: float = Field(3600.0, gt=0, description="How long an answer is kept there.")
+    drift_window: int = Field(
+        1000, ge=100, description="Newest predictions of a version that drift is told by; see `docs/serving.md`."
+    )
     async_batch_texts_most: int = Field(10_000, description="Texts that one asynchronous batch may have.")
     api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
     serving_url: str = Field("http://127.0.0.1:8001", description="Where the command line finds serving.")

@@ -52,6 +52,8 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             InvalidData: a label that the rows don't have, or rows of another template than the training's.
             InvalidModel: the trained files can't be loaded.
         """
+        from agents.evaluation.reference import reference_of
+
         data = input_from(context, "preprocessing", PreprocessingOutput)
         node, training = best_training(context)
         _check_same_rows(training, data)
@@ -83,6 +85,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             champion_metrics=champion.metrics if champion else None,
             verdict=verdict,
             reasons=reasons,
+            reference=reference_of(measure, ours),
         )
 
     @classmethod

@@ -69,6 +69,7 @@ def _facts(
         "confusion": evaluation.confusion,
         "verdict": evaluation.verdict,
         "reasons": evaluation.reasons,
+        "reference": evaluation.reference.model_dump() if evaluation.reference else None,
         "judged_against": evaluation.champion_version,
         "champion_metrics": evaluation.champion_metrics,
         "data": _data(context, evaluation),

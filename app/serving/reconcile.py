@@ -16,6 +16,7 @@ from agents.base.errors import InvalidModel, NotFound
 from agents.base.objects import ObjectStore
 from agents.classifier import load_exported
 from agents.prediction import Classifier
+from app.serving.drift import DriftWindow, read_reference
 from app.serving.files import choose_files, model_folder, sweep
 from app.serving.formats import CPU_FORMATS
 
@@ -47,6 +48,8 @@ class Served:
     format: str
     classifier: Classifier
     loaded_at: datetime
+    drift: DriftWindow | None = None
+    """None of a version that was judged without a reference."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Reconciler:
     formats: Sequence[str] = CPU_FORMATS
     look_every_s: float = LOOK_EVERY_S
     retry_first_s: float = RETRY_FIRST_S
+    drift_window: int = 1000
     on_switch: Callable[[Served], None] = lambda _: None
     served: dict[str, Served] = field(default_factory=dict)
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
@@ -167,4 +171,6 @@ class Reconciler:
         for text in WARM_UP_TEXTS:
             if not math.isfinite(classifier.predict([text])[0].confidence):
                 raise InvalidModel(f"Version {version} of '{name}' gives no numbers: its weights are damaged.")
-        return Served(name, version, form, classifier, datetime.now(UTC))
+        reference = read_reference(manifest)
+        drift = DriftWindow(reference, self.drift_window) if reference else None
+        return Served(name, version, form, classifier, datetime.now(UTC), drift)
