@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,embedded,dev
 MINUTES ?= 15
 SEED ?= 1
-BENCHMARKS := orchestration recovery training recipe serving promotion task
+BENCHMARKS := orchestration recovery training recipe serving answers promotion task
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help

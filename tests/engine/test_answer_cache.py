@@ -114,9 +114,7 @@ def test_kept_answers_expire_and_damaged_ones_count_for_nothing(open_serving: Op
             assert ask(client, "hello") == first
 
 
-def test_while_redis_is_away_or_refuses_the_model_answers(
-    open_serving: Open, asked: list[str], tmp_path: Path
-) -> None:
+def test_while_redis_is_away_or_refuses_the_model_answers(open_serving: Open, asked: list[str], tmp_path: Path) -> None:
     with open_serving(f"redis://127.0.0.1:{free_port()}") as client:
         assert len(ask(client, "hello")) == len(ask(client, "hello")) == 1
         assert asked == ["hello", "hello"]
