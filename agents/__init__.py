@@ -22,8 +22,9 @@ AGENTS: dict[str, AgentEntry] = {
     "evaluation": AgentEntry("agents.evaluation:EvaluationAgent", "evaluation"),
     "comparison": AgentEntry("agents.comparison:ComparisonAgent", "evaluation"),
     "export": AgentEntry("agents.export:ExportAgent", "default"),
+    "prediction": AgentEntry("agents.batch_prediction:PredictionAgent", "serving"),
 }
-QUEUES = ("default", "training", "evaluation")
+QUEUES = ("default", "training", "evaluation", "serving")
 
 
 def load_agent(path: str) -> type[Agent[Any, Any]]:

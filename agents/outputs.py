@@ -126,6 +126,24 @@ class Threshold(Record):
     """`accuracy`, `precision`, `recall`, `f1` of the test split as they would be with it."""
 
 
+class Histogram(Record):
+    """`counts[i]` values lie at or above `edges[i - 1]` and below `edges[i]`; there is one count more than edges."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Reference(Record):
+    """What a classifier's predictions on the test split were like, for serving to tell drift by."""
+
+    rows: int
+    labels: dict[str, int]
+    """Label -> how many rows were given it."""
+    confidence: Histogram
+    length: Histogram
+    """Characters of the cleaned text."""
+
+
 class EvaluationOutput(Output):
     training_node: str
     """The node whose model was judged: with several trainings the best by validation score."""
@@ -187,6 +205,8 @@ class ComparisonOutput(Output):
     report: Artifact
     """JSON with all of this and the examples: rows that one of the two has right, as they are."""
     report_markdown: Artifact
+    reference: Reference | None = None
+    """Only of classifiers."""
 
 
 class ExportedFile(Record):

@@ -52,10 +52,11 @@ def predict_in_batches(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         for row, scores in zip(rows, probabilities([token_ids[row] for row in rows]), strict=True):
-            predictions[row] = _prediction(labels, scores)
+            predictions[row] = prediction_of(labels, scores)
     return [predictions[row] for row in range(len(token_ids))]
 
 
-def _prediction(labels: list[str], scores: list[float]) -> Prediction:
+def prediction_of(labels: Sequence[str], scores: Sequence[float]) -> Prediction:
+    """Return the prediction that the scores of all labels, in their order, come to."""
     best = max(range(len(scores)), key=scores.__getitem__)
     return Prediction(labels[best], scores[best], dict(zip(labels, scores, strict=True)))

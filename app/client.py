@@ -229,6 +229,14 @@ class Client:
         found: list[dict[str, Any]] = answer["predictions"]
         return found
 
+    def predict_later(self, model: str, texts: list[str]) -> dict[str, Any]:
+        """Queue texts for the present champion; `batch` shows by the id how far they are."""
+        return self._json(self._serving, "POST", f"/predict/{model}/batch/async", json={"texts": texts})
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """Return an asynchronous batch; its predictions are there once it is `completed`."""
+        return self._json(self._serving, "GET", f"/predict/batch/{batch_id}")
+
     def serving_health(self) -> dict[str, Any]:
         return self._json(self._serving, "GET", "/health")
 

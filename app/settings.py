@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1}
+DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
 ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged"]
 DecoderFormat = Literal["auto", "gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged"]
 
@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     answers_waiting_most: int = Field(
         32, ge=0, description="Requests that may wait for a decoder; more are told to come back."
     )
+    answer_cache: bool = Field(False, description="Keep serving's answers in Redis, for texts that come again.")
+    answer_cache_ttl_s: float = Field(3600.0, gt=0, description="How long an answer is kept there.")
+    drift_window: int = Field(
+        1000, ge=100, description="Newest predictions of a version that drift is told by; see `docs/serving.md`."
+    )
+    async_batch_texts_most: int = Field(10_000, description="Texts that one asynchronous batch may have.")
     api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
     serving_url: str = Field("http://127.0.0.1:8001", description="Where the command line finds serving.")
     api_key: SecretStr | None = Field(
@@ -66,7 +72,7 @@ class Settings(BaseSettings):
     )
 
     workers: Annotated[dict[str, int], NoDecode] = Field(
-        DEFAULT_WORKERS, description="Workers that `tuneline up` starts: `default=1,training=1,evaluation=1`."
+        DEFAULT_WORKERS, description="Workers that `tuneline up` starts: `default=1,training=1,evaluation=1,serving=1`."
     )
     agents: Annotated[dict[str, str], NoDecode] = Field(
         {}, description="Agents of your own: `name=module:Class@queue`, separated by commas."

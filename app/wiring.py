@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
+import redis.asyncio
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from agents import AGENTS, AgentEntry
@@ -26,6 +27,8 @@ from pipelines.engine.registry import Registry
 from pipelines.engine.run_state import RunState
 from pipelines.engine.sweeper import Sweeper
 
+#: An answer that takes longer than this to look up is no cheaper than the model's.
+ANSWER_TIMEOUT_S = 0.1
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -51,6 +54,18 @@ class Parts:
             socket_timeout=timeout_s,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
             health_check_interval=30,
+        )
+
+    @cached_property
+    def answer_connection(self) -> "redis.asyncio.Redis | None":
+        """The connection of serving's answer cache, None where that is off. One that is slow is none: no retries."""
+        if not self.settings.answer_cache:
+            return None
+        return redis.asyncio.Redis.from_url(
+            self.redis_url,
+            socket_connect_timeout=ANSWER_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            retry=redis.asyncio.retry.Retry(NoBackoff(), retries=0),
         )
 
     @cached_property

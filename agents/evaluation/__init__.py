@@ -58,6 +58,8 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             InvalidData: a label or a metric that the rows don't have, or rows of another template than the training's.
             InvalidModel: the trained files can't be loaded.
         """
+        from agents.evaluation.reference import reference_of
+
         data = input_from(context, "preprocessing", PreprocessingOutput)
         node, training = best_training(context)
         _check_same_rows(training, data)
@@ -94,6 +96,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             threshold=ours.threshold,
             report=context.objects.put_json(report),
             pictures=store_pictures(context.objects, report),
+            reference=reference_of(measure, ours),
         )
 
     @classmethod

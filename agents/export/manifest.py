@@ -89,6 +89,7 @@ def _facts(
         "comparison": _comparison(context),
         "verdict": evaluation.verdict,
         "reasons": evaluation.reasons,
+        "reference": evaluation.reference.model_dump() if evaluation.reference else None,
         "judged_against": evaluation.champion_version,
         "champion_metrics": evaluation.champion_metrics,
         "data": _data(context, evaluation),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import uvicorn
@@ -21,6 +21,8 @@ from agents.prediction import Prediction
 from app.http import install_error_handlers, install_key_check
 from app.serving.answers import Answers, ClientGone, client_gone
 from app.serving.batcher import Batcher
+from app.serving.batches import add_batch_routes
+from app.serving.cache import AnswerCache
 from app.serving.convert import add_convert_route
 from app.serving.formats import preferred_decoder_formats, preferred_formats
 from app.serving.history import History, history_url
@@ -30,7 +32,11 @@ from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versio
 from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer, ServedModel
 from app.serving.writer import Writer
 from app.settings import Settings
+from app.wiring import Parts, build_parts, require_key_beyond_loopback
 from pipelines.engine.process_log import configure_process_log
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 #: A download or a load that runs at the end is given up after so long.
 CLOSE_WAIT_S = 3.0
@@ -40,18 +46,32 @@ class Serving:
     """The models of this process, each behind a batcher of its own."""
 
     def __init__(
-        self, versions: Versions, objects: ObjectStore, settings: Settings, load: Load, look_every_s: float
+        self,
+        versions: Versions,
+        objects: ObjectStore,
+        settings: Settings,
+        load: Load,
+        look_every_s: float,
+        redis: "Redis | None",
     ) -> None:
         self.metrics = ServingMetrics()
         url = history_url(settings.history_url, settings.state_dir)
         self.history = History(url, self.metrics.dropped.inc, texts=settings.history_texts)
         cache_dir = settings.state_dir.resolve() / "cache" / "models"
         self.reconciler = Reconciler(
-            versions, objects, cache_dir, load, preferred_formats(settings.serving_format), look_every_s
+            versions,
+            objects,
+            cache_dir,
+            load,
+            preferred_formats(settings.serving_format),
+            look_every_s,
+            drift_window=settings.drift_window,
         )
         self.reconciler.decoder_formats = preferred_decoder_formats(settings.decoder_format)
         self.writer = Writer(waiting_most=settings.answers_waiting_most, timeout_s=settings.answer_timeout_s)
         self.answers = Answers(self.reconciler, self.writer, self.history, self.metrics)
+        lookups, ttl_s = self.metrics.cache_lookups, settings.answer_cache_ttl_s
+        self._cache = AnswerCache(redis, ttl_s, lookups) if redis is not None else None
         self._batchers: dict[str, Batcher[Served, Prediction]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.reconciler.run, args=(self._stop,), name="reconcile", daemon=True)
@@ -65,6 +85,8 @@ class Serving:
         for batcher in self._batchers.values():
             await batcher.close()
         await self.writer.close()
+        if self._cache is not None:
+            await self._cache.close()
         await asyncio.to_thread(self._thread.join, CLOSE_WAIT_S)
         await asyncio.to_thread(self.history.close)
 
@@ -79,13 +101,16 @@ class Serving:
         _ = served.classifier
         started = time.perf_counter()
         try:
-            found = await self._batcher(model).ask(served, texts)
+            ask = self._batcher(model).ask
+            found = await (self._cache.answer(served, texts, ask) if self._cache else ask(served, texts))
         except Exception as fault:
             self.metrics.requests.labels(model, fault.code() if isinstance(fault, TunelineError) else "INTERNAL").inc()
             raise
         seconds = time.perf_counter() - started
         answers = [_answer(served, prediction, seconds) for prediction in found]
         self._count(served, seconds, found)
+        if served.drift is not None:
+            served.drift.add(texts, found)
         self.history.add(texts, answers)
         return answers
 
@@ -93,6 +118,14 @@ class Serving:
         """Return what is served: model -> version."""
         # A copy first: the reconciler may switch while this is read.
         return {name: served.version for name, served in sorted(self.reconciler.served.copy().items())}
+
+    def drift(self) -> list[dict[str, Any]]:
+        """Return the drift of each served version that has a reference."""
+        return [
+            {"model": name, "version": served.version, **served.drift.report()}
+            for name, served in sorted(self.reconciler.served.copy().items())
+            if served.drift is not None
+        ]
 
     def _batcher(self, model: str) -> Batcher[Served, Prediction]:
         if model not in self._batchers:
@@ -116,10 +149,12 @@ def create_app(
     settings: Settings,
     load: Load = load_exported,
     look_every_s: float = LOOK_EVERY_S,
+    redis: "Redis | None" = None,
 ) -> FastAPI:
     """Return serving over a registry and an object store.
 
-    `load` makes a model of a folder; `look_every_s`: how often the aliases are looked at.
+    `load` makes a model of a folder; `look_every_s`: how often the aliases are looked at; `redis`: where answers
+    are cached.
 
     Raises:
         Unavailable: the history's database can't be opened.
@@ -131,7 +166,7 @@ def create_app(
         yield
         await serving.close()
 
-    serving = Serving(versions, objects, settings, load, look_every_s)
+    serving = Serving(versions, objects, settings, load, look_every_s, redis)
     app = FastAPI(title="Tuneline serving", version=installed_version("tuneline"), lifespan=lifespan)
     app.state.serving = serving
     install_error_handlers(app)
@@ -141,6 +176,17 @@ def create_app(
     add_convert_route(app, serving.answers, settings.convert_model)
     add_openai_routes(app, serving.answers)
     _add_watching_routes(app, serving)
+    return app
+
+
+def create_serving(parts: Parts) -> FastAPI:
+    """Return serving with all its routes, over these parts.
+
+    Raises:
+        Unavailable: the history's database can't be opened.
+    """
+    app = create_app(parts.registry, parts.objects, parts.settings, redis=parts.answer_connection)
+    add_batch_routes(app, parts)
     return app
 
 
@@ -174,6 +220,11 @@ def _add_watching_routes(app: FastAPI, serving: Serving) -> None:
         """List what is served."""
         return {"models": [_served_model(served) for _, served in sorted(serving.reconciler.served.copy().items())]}
 
+    @app.get("/drift")
+    def drift() -> dict[str, list[dict[str, Any]]]:
+        """Say how far the newest predictions lie from those on the test split, by signal."""
+        return {"models": serving.drift()}
+
     @app.get("/health")
     def health() -> dict[str, Any]:
         """Say what is served, and what can't be."""
@@ -183,7 +234,7 @@ def _add_watching_routes(app: FastAPI, serving: Serving) -> None:
     @app.get("/metrics")
     def metrics() -> Response:
         """Return figures for Prometheus."""
-        return Response(serving.metrics.render(serving.versions()), media_type=CONTENT_TYPE_LATEST)
+        return Response(serving.metrics.render(serving.versions(), serving.drift()), media_type=CONTENT_TYPE_LATEST)
 
 
 def main(settings: Settings) -> None:
@@ -193,14 +244,12 @@ def main(settings: Settings) -> None:
         NotAllowed: it would listen beyond loopback without a key.
         Unavailable: Redis or the object store doesn't answer.
     """
-    from app.wiring import build_parts, require_key_beyond_loopback
-
     configure_process_log()
     require_key_beyond_loopback(settings.serving_host, settings)
     parts = build_parts(settings)
     parts.check()
     uvicorn.run(
-        create_app(parts.registry, parts.objects, settings),
+        create_serving(parts),
         host=settings.serving_host,
         port=settings.serving_port,
         log_level="warning",

@@ -1,6 +1,7 @@
 """Figures of serving for Prometheus."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -28,10 +29,21 @@ class ServingMetrics:
             "tuneline_batch_texts", "Texts in one run", ["model"], buckets=BATCH_BUCKETS, registry=self._registry
         )
         self.version = Gauge("tuneline_served_version", "Version served", ["model"], registry=self._registry)
+        self.stability = Gauge(
+            "tuneline_drift_psi",
+            "Population stability index of the newest predictions",
+            ["model", "version", "signal"],
+            registry=self._registry,
+        )
+        self.cache_lookups = Counter(
+            "tuneline_answer_cache_lookups",
+            "Texts looked for in the answer cache: hit, miss or error",
+            ["model", "found"],
+            registry=self._registry,
+        )
         self.dropped = Counter(
             "tuneline_history_dropped", "Predictions not kept in the history", registry=self._registry
         )
-
         self.prompt_tokens = Counter(
             "tuneline_prompt_tokens", "Tokens of prompts", ["model", "version"], registry=self._registry
         )
@@ -53,8 +65,12 @@ class ServingMetrics:
             registry=self._registry,
         )
 
-    def render(self, versions: Mapping[str, int]) -> bytes:
-        """Return all figures in Prometheus's text form; `versions`: what is served now."""
+    def render(self, versions: Mapping[str, int], drift: Sequence[Mapping[str, Any]] = ()) -> bytes:
+        """Return all figures in Prometheus's text form; `versions`: what is served now; `drift`: as `/drift` has it."""
+        self.stability.clear()
+        for one in drift:
+            for signal, found in one["signals"].items():
+                self.stability.labels(one["model"], one["version"], signal).set(found["psi"])
         for model, version in versions.items():
             self.version.labels(model).set(version)
         return generate_latest(self._registry)

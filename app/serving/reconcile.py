@@ -18,6 +18,7 @@ from agents.classifier import load_exported
 from agents.generation import Generator
 from agents.prediction import Classifier
 from app.serving.decoders import answer_schema_of, load_decoder_version
+from app.serving.drift import DriftWindow, read_reference
 from app.serving.files import choose_files, model_folder, sweep
 from app.serving.formats import CPU_FORMATS, GGUF_FORMATS
 
@@ -74,6 +75,8 @@ class Served:
                 f"'{self.name}' is a classifier and writes no text.", cure=f"Ask it by POST /predict/{self.name}."
             )
         return cast(Generator, self.model)
+    drift: DriftWindow | None = None
+    """None of a version that was judged without a reference."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Reconciler:
     look_every_s: float = LOOK_EVERY_S
     decoder_formats: Sequence[str] = (*GGUF_FORMATS, "merged")
     retry_first_s: float = RETRY_FIRST_S
+    drift_window: int = 1000
     on_switch: Callable[[Served], None] = lambda _: None
     served: dict[str, Served] = field(default_factory=dict)
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
@@ -197,7 +201,9 @@ class Reconciler:
         for text in WARM_UP_TEXTS:
             if not math.isfinite(classifier.predict([text])[0].confidence):
                 raise InvalidModel(f"Version {version} of '{name}' gives no numbers: its weights are damaged.")
-        return Served(name, version, form, classifier, datetime.now(UTC))
+        reference = read_reference(manifest)
+        drift = DriftWindow(reference, self.drift_window) if reference else None
+        return Served(name, version, form, classifier, datetime.now(UTC), drift=drift)
 
     def _loaded_decoder(self, name: str, version: int, manifest: dict[str, Any]) -> Served:
         form, model = load_decoder_version(manifest, self.objects, self.cache_dir, self.decoder_formats)

@@ -120,6 +120,9 @@ class Housekeeper:
 
     def _references(self, jobs: dict[str, JobHead]) -> Iterator[Artifact]:
         for job in jobs:
+            # Of batches the configs name the texts and the model's files.
+            for node in self._state.plan(job).nodes.values():
+                yield from artifacts_in(node.config)
             for output in self._connection.hvals(keys.outputs(job)):
                 yield from artifacts_in(json.loads(output))
         for key in self._connection.scan_iter(keys.cache("*"), count=1000):

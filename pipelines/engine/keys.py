@@ -56,6 +56,11 @@ def cache_parts(pipeline: str, node: str) -> str:
     return f"tuneline:cache:parts:{pipeline}:{node}"
 
 
+def answer(model: str, version: int, form: str, text_digest: str) -> str:
+    """String: what a version answered to a text: the scores of its labels as JSON; expires."""
+    return f"tuneline:answer:{model}:{version}:{form}:{text_digest}"
+
+
 def idempotency(key: str) -> str:
     """String: the job that a submit with this `Idempotency-Key` made, with the digest of its body."""
     return f"tuneline:idempotency:{key}"

@@ -1,0 +1,69 @@
+"""Batch prediction: one pinned version's files and many texts in, their answers out."""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from agents.base.contract import Agent, Artifact, Config, Context, Output
+
+#: Predicted between two words of progress, which are also when a cancel is looked for.
+CHUNK_TEXTS = 256
+
+
+class PredictionConfig(Config):
+    """A version as serving would load it, and the texts; all of it pinned, so that nothing moves while it waits."""
+
+    model_name: str
+    version: int
+    format: str
+    labels: list[str] = Field(min_length=1)
+    max_tokens: int = Field(ge=1)
+    files: dict[str, Artifact] = Field(min_length=1)
+    """Path inside the model's folder -> its bytes."""
+    texts: Artifact
+    """JSON list of texts."""
+    text_count: int = Field(ge=1)
+
+
+class PredictionOutput(Output):
+    model_name: str
+    version: int
+    format: str
+    text_count: int
+    predictions: Artifact
+    """JSON list of `{"label", "confidence", "scores"}`, in the order of the texts."""
+
+
+class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
+    """Answers as serving does, by the same code, but from a queue."""
+
+    config_type = PredictionConfig
+    output_type = PredictionOutput
+    consumes: ClassVar[tuple[str, ...]] = ()
+    heavy = True
+
+    def run(self, config: PredictionConfig, context: Context) -> PredictionOutput:
+        """Fetch, load, predict.
+
+        Raises:
+            InvalidModel: the files can't be loaded.
+            NotFound, CorruptArtifact: the store lacks a file, or holds other bytes.
+        """
+        from agents.classifier import fetch, load_exported
+
+        texts: list[str] = context.objects.get_json(config.texts)
+        folder = fetch(context.objects, config.files, context.work_dir / "model")
+        model = load_exported(folder, config.labels, config.max_tokens)
+        context.log("model_loaded", model=config.model_name, version=config.version, format=config.format)
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(texts), CHUNK_TEXTS):
+            context.progress(start, len(texts))
+            answers += [found._asdict() for found in model.predict(texts[start : start + CHUNK_TEXTS])]
+        context.progress(len(texts), len(texts))
+        return PredictionOutput(
+            model_name=config.model_name,
+            version=config.version,
+            format=config.format,
+            text_count=config.text_count,
+            predictions=context.objects.put_json(answers),
+        )

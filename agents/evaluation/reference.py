@@ -1,0 +1,46 @@
+"""The reference of drift: how labels, confidences and lengths lay on the test split, for serving to compare with."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agents.cleaning import clean_text
+from agents.outputs import Histogram, Reference
+
+if TYPE_CHECKING:
+    from agents.evaluation.measure import Measure, Measured
+
+BINS_MOST = 10
+#: With fewer rows in a bin chance alone would look like drift.
+ROWS_PER_BIN = 20
+
+
+def reference_of(measure: "Measure[Any]", measured: "Measured") -> Reference | None:
+    """Return the reference that a measured classifier gives; None of a model that gives no labels."""
+    from agents.evaluation.labels import LabelMeasure
+
+    if not isinstance(measure, LabelMeasure):
+        return None
+    return label_reference(measure.training.labels, measure.test.texts, measured.rows)
+
+
+def label_reference(labels: Sequence[str], texts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Reference:
+    """Return the reference of predictions: `rows` have `predicted` and `confidence`, in the order of the texts."""
+    predicted = Counter(str(row["predicted"]) for row in rows)
+    return Reference(
+        rows=len(rows),
+        labels={label: predicted[label] for label in labels},
+        confidence=histogram([float(row["confidence"]) for row in rows]),
+        length=histogram([float(len(clean_text(text))) for text in texts]),
+    )
+
+
+def histogram(values: Sequence[float]) -> Histogram:
+    """Return values counted between their own quantiles: up to ten bins, as many as the rows allow."""
+    count = max(2, min(BINS_MOST, len(values) // ROWS_PER_BIN))
+    ordered = sorted(values)
+    cuts = (ordered[len(ordered) * number // count] for number in range(1, count)) if ordered else ()
+    # Many values may be alike (a confidence of 1.0): one cut is enough for them, and none where nothing lies below.
+    edges = sorted({cut for cut in cuts if cut > ordered[0]})
+    found = Counter(sum(value >= edge for edge in edges) for value in values)
+    return Histogram(edges=edges, counts=[found[place] for place in range(len(edges) + 1)])

@@ -1,0 +1,181 @@
+"""Asynchronous batches: each is a job of one node on the queue `serving`, with all that jobs have."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.base.contract import Artifact
+from agents.base.errors import InvalidRequest, NotFound
+from agents.base.objects import ObjectStore
+from app.serving.files import choose_files
+from app.serving.formats import preferred_formats
+from app.serving.reconcile import Versions
+from app.serving.schemas import Text
+from app.wiring import Parts
+from pipelines.engine.job import JobStatus
+from pipelines.engine.orchestrator import Orchestrator
+
+AGENT = "prediction"
+NODE = "prediction"
+
+
+class AsyncBatchBody(BaseModel):
+    """`POST /predict/{model}/batch/async`; how many texts may come is a setting."""
+
+    model_config = ConfigDict(extra="forbid")
+    texts: list[Text] = Field(min_length=1)
+
+
+class BatchAccepted(BaseModel):
+    """What is known of a batch at once. The version stays what it is, whatever is promoted later."""
+
+    id: str
+    status: JobStatus
+    model: str
+    version: int
+    format: str
+    texts: int
+
+
+class BatchPrediction(BaseModel):
+    """One answer of a batch; when it was made is not the caller's time, so it has no latency."""
+
+    label: str
+    confidence: float
+    scores: dict[str, float]
+    model: str
+    version: int
+
+
+class BatchView(BatchAccepted):
+    """`GET /predict/batch/{id}`; the predictions are there once the status is `completed`."""
+
+    progress: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    created_at: float
+    ended_at: float | None = None
+    predictions: list[BatchPrediction] | None = None
+
+
+class AsyncBatches:
+    """Submits batches and looks at them; `preferred`: formats, best first."""
+
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        versions: Versions,
+        objects: ObjectStore,
+        preferred: Sequence[str],
+        texts_most: int,
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._versions = versions
+        self._objects = objects
+        self._preferred = preferred
+        self._texts_most = texts_most
+
+    def submit(self, model: str, texts: list[str]) -> dict[str, Any]:
+        """Queue texts for the champion of a model as it is now; return what `BatchAccepted` has.
+
+        Raises:
+            NotFound: no such model, or it has no champion.
+            InvalidRequest: too many texts, or no classifier.
+            InvalidModel: the version has no format that is served.
+        """
+        if len(texts) > self._texts_most:
+            raise InvalidRequest(
+                f"{len(texts):,} texts are more than the {self._texts_most:,} that one batch may have.",
+                cure="Send several batches, or raise TUNELINE_ASYNC_BATCH_TEXTS_MOST.",
+            )
+        pinned = self._pinned(model)
+        # ASCII, so that half a surrogate pair, which JSON can carry, gets through too.
+        content = json.dumps(texts).encode()
+        stored = self._objects.put_artifact(content, "application/json")
+        config = {**pinned, "texts": stored.model_dump(), "text_count": len(texts)}
+        spec = {"name": AGENT, "nodes": {NODE: {"agent": AGENT, "config": config}}}
+        batch_id = self._orchestrator.submit(spec, {})
+        return _accepted(batch_id, "queued", config)
+
+    def look(self, batch_id: str, offset: int = 0, limit: int | None = None) -> dict[str, Any]:
+        """Return a batch as `BatchView` has it, with a page of its predictions.
+
+        Raises:
+            NotFound: no such batch.
+        """
+        job = self._orchestrator.state.job(batch_id)
+        node = job.plan.nodes.get(NODE)
+        if node is None or node.agent != AGENT or len(job.plan.nodes) > 1:
+            raise NotFound(f"'{batch_id}' is a job, but no batch of predictions.", cure=f"See `/jobs/{batch_id}`.")
+        output, state = job.outputs.get(NODE), job.nodes[NODE]
+        view = {
+            **_accepted(batch_id, job.head.status, node.config),
+            "progress": self._orchestrator.state.progress(batch_id).get(NODE),
+            "error": state.error,
+            "created_at": job.head.created_at,
+            "ended_at": job.head.ended_at,
+            "predictions": None,
+        }
+        if output is not None:
+            of = {"model": output["model_name"], "version": output["version"]}
+            found = self._objects.get_json(Artifact.model_validate(output["predictions"]))
+            view["predictions"] = [{**one, **of} for one in found[offset:][:limit]]
+        return view
+
+    def _pinned(self, model: str) -> dict[str, Any]:
+        version = self._versions.aliases(model).get("champion")
+        if version is None:
+            names = ", ".join(name for name in self._versions.names() if "champion" in self._versions.aliases(name))
+            raise NotFound(f"No model '{model}' has a champion.", cure=f"There are: {names or 'none yet'}.")
+        manifest = self._versions.manifest(model, version)
+        if (task := manifest.get("task", "classification")) != "classification":
+            raise InvalidRequest(f"'{model}' is no classifier (task '{task}'), and only those answer in batches.")
+        form, files = choose_files(manifest, self._preferred)
+        return {
+            "model_name": model,
+            "version": version,
+            "format": form,
+            "labels": manifest["labels"],
+            "max_tokens": manifest["max_tokens"],
+            "files": {path: artifact.model_dump() for path, artifact in files.items()},
+        }
+
+
+def add_batch_routes(app: FastAPI, parts: Parts) -> None:
+    """Add the routes of asynchronous batches to serving."""
+    settings = parts.settings
+    batches = AsyncBatches(
+        parts.orchestrator,
+        parts.registry,
+        parts.objects,
+        preferred_formats(settings.serving_format),
+        settings.async_batch_texts_most,
+    )
+
+    @app.post("/predict/{model}/batch/async", status_code=202, response_model=BatchAccepted)
+    def submit(model: str, body: AsyncBatchBody) -> Response:
+        """Queue many texts; the answers are fetched later by the id."""
+        return Response(orjson.dumps(batches.submit(model, body.texts)), 202, media_type="application/json")
+
+    @app.get("/predict/batch/{batch_id}", response_model=BatchView)
+    def look(
+        batch_id: str,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Response:
+        """Show how far a batch is, and its predictions once it is done: all of them, or a page."""
+        return Response(orjson.dumps(batches.look(batch_id, offset, limit)), media_type="application/json")
+
+
+def _accepted(batch_id: str, status: str, config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": batch_id,
+        "status": status,
+        "model": config["model_name"],
+        "version": config["version"],
+        "format": config["format"],
+        "texts": config["text_count"],
+    }
