@@ -9,7 +9,7 @@ from agents.base.contract import Context
 from agents.base.errors import AgentFailed, StopRequested
 from agents.training.checkpoint import Checkpoint, Checkpoints
 from agents.training.data import collate, cut, epoch_order, pieces
-from agents.training.memory import memory_faults
+from agents.training.memory import memory_faults, used_bytes
 from agents.training.optimizer import (
     make_optimizer,
     make_schedule,
@@ -18,8 +18,10 @@ from agents.training.optimizer import (
     set_schedule_state,
     trained_parameters,
 )
+from agents.training.packing import check_packable, collate_packed
 from agents.training.plan import Course, Plan
 from agents.training.randomness import generator_states, set_generator_states
+from agents.training.tracking import Trackers
 from agents.training.validate import rank
 
 if TYPE_CHECKING:
@@ -31,8 +33,11 @@ if TYPE_CHECKING:
 class Fit:
     """One training from its newest checkpoint, or its start, to its end."""
 
-    def __init__(self, model: "PreTrainedModel", plan: Plan, context: Context, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, model: "PreTrainedModel", plan: Plan, context: Context, checkpoints: Checkpoints, trackers: Trackers
+    ) -> None:
         self.model, self.plan, self.context, self.checkpoints = model, plan, context, checkpoints
+        self.trackers = trackers
         self.parameters = trained_parameters(model)
         self.optimizer = make_optimizer(self.parameters, plan.config)
         self.schedule = make_schedule(self.optimizer, plan.config, plan.total_steps)
@@ -52,6 +57,8 @@ class Fit:
             OutOfMemory: a step needs more memory than there is.
             AgentFailed: the loss is no longer a number.
         """
+        if self.plan.packing:
+            check_packable(self.model)
         self._resume()
         with memory_faults(self.plan.micro_batch):
             while self.course.step < self.plan.total_steps and not self.course.stopped_early:
@@ -83,7 +90,8 @@ class Fit:
         import torch
 
         placement = self.plan.placement
-        batch = collate(self.plan.train, indices, self.model.config.pad_token_id or 0, placement.device)
+        laid_out = collate_packed if self.plan.packing else collate
+        batch = laid_out(self.plan.train, indices, self.model.config.pad_token_id or 0, placement.device)
         with torch.autocast(placement.device.type, dtype=torch.bfloat16, enabled=placement.autocast):
             loss = self.plan.objective.loss(self.model, batch)
         torch.autograd.backward(loss / divisor)
@@ -98,7 +106,7 @@ class Fit:
         if self._order[0] != epoch:
             self._order = (epoch, epoch_order(len(plan.train), seed=plan.config.seed, epoch=epoch))
         rows = self._order[1][position * plan.rows_per_step : (position + 1) * plan.rows_per_step]
-        if not plan.config.length_grouping:
+        if plan.packing or not plan.config.length_grouping:
             return cut(rows, plan.micro_batch)
         return pieces(rows, self._lengths, at_most=plan.micro_batch, start_cost_tokens=plan.placement.start_cost_tokens)
 
@@ -135,7 +143,11 @@ class Fit:
             "grad_norm": norm,
             "epoch": round(self.course.step / self.plan.steps_per_epoch, 4),
             "tokens_per_s": round(self._window_tokens / elapsed_s, 1),
+            "memory_mib": used_bytes(self.plan.placement.device) >> 20,
         }
+        steps_left = self.plan.total_steps - self.course.step
+        eta_s = round(self.course.train_s / self.course.step * steps_left, 1)
+        self.trackers.send(self.course.step, {**figures, "eta_s": eta_s})
         self._window_tokens = 0
         self.course.curve.append({"step": self.course.step, **figures})
         self.context.progress(self.course.step, self.plan.total_steps, **figures)
@@ -152,6 +164,7 @@ class Fit:
         self._judge(figures)
         named: dict[str, Any] = {f"validation_{name}": value for name, value in figures.items()}
         course.curve.append({"step": course.step, **named})
+        self.trackers.send(course.step, named)
         self.context.log("validated", step=course.step, best=course.best_step == course.step, **named)
         self.context.progress(course.step, plan.total_steps, **named)
         self._window_started_at = time.perf_counter()
@@ -207,6 +220,8 @@ class Fit:
         set_optimizer_tensors(self.optimizer, self.parameters, dict(tensors["optimizer"]))
         set_schedule_state(self.schedule, state["schedule"])
         self.course = Course(**state["course"])
+        for entry in self.course.curve:
+            self.trackers.send(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
         if self.course.best_rank is not None:
             self._best = dict(tensors.get("best", tensors["model"]))
         set_generator_states(dict(tensors["random"]), state["random"])

@@ -149,6 +149,8 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
         lora_dropout=config.lora.dropout,
         target_modules=config.lora.target_modules,
         modules_to_save=whole or None,
+        use_dora=config.lora.dora,
+        use_rslora=config.lora.rslora,
     )
     try:
         with quiet_libraries():

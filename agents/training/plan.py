@@ -16,7 +16,7 @@ from agents.training.model import Placement, choose_placement
 from agents.training.objective import Objective, make_objective
 
 #: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
-FREE_DIALS = {"save_steps", "log_steps", "model"}
+FREE_DIALS = {"save_steps", "log_steps", "report_to", "model"}
 
 
 @dataclass
@@ -60,6 +60,12 @@ class Plan:
     validation: Rows
 
     @property
+    def packing(self) -> bool:
+        """Whether rows share sequences. On a CPU pieces of like length are faster, see `docs/training.md`."""
+        wanted = self.config.packing
+        return (self.config.task == "sft" and self.placement.device.type == "cuda") if wanted is None else wanted
+
+    @property
     def rows_per_step(self) -> int:
         return self.config.batch_size * self.config.gradient_accumulation
 
@@ -78,6 +84,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         **plan.config.model_dump(mode="json"),
         **plan.placement.as_record(),
         "base_dropout": plan.config.keeps_base_dropout,
+        "packing": plan.packing,
         "micro_batch": plan.micro_batch,
         "gradient_accumulation": math.ceil(plan.rows_per_step / plan.micro_batch),
         "rows_per_step": plan.rows_per_step,
