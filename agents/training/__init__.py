@@ -42,6 +42,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         from agents.training.objective import positive_label
         from agents.training.plan import describe, fitted, identity, make_plan
         from agents.training.randomness import seed_all
+        from agents.training.ranks import Leader, follower_task
         from agents.training.tracking import Trackers
 
         data = input_from(context, "preprocessing", PreprocessingOutput)
@@ -65,10 +66,12 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         resolved = describe(plan)
         context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
 
+        leader = Leader(plan, follower_task(plan, data, path, tokenizer.pad_token_id, context), context.work_dir)
         trackers = Trackers(config.report_to, context, resolved)
         try:
             checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
-            course = Fit(model, plan, context, checkpoints, trackers).run()
+            with leader:
+                course = Fit(model, plan, context, checkpoints, trackers, leader).run()
         finally:
             trackers.close()
 

@@ -37,6 +37,8 @@ class TrainingConfig(Config):
     epochs: float = Field(3, gt=0, le=1000)
     batch_size: int = Field(16, ge=1)
     gradient_accumulation: int = Field(1, ge=1)
+    processes: int = Field(1, ge=1, le=64)
+    """That share the rows of every step, on this host."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_ratio: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0)

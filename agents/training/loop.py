@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agents.base.contract import Context
 from agents.base.errors import AgentFailed, StopRequested
 from agents.training.checkpoint import Checkpoint, Checkpoints
-from agents.training.data import collate, cut, epoch_order, pieces
+from agents.training.gradients import Gradients
 from agents.training.memory import memory_faults, used_bytes
 from agents.training.optimizer import (
     make_optimizer,
@@ -18,14 +18,14 @@ from agents.training.optimizer import (
     set_schedule_state,
     trained_parameters,
 )
-from agents.training.packing import check_packable, collate_packed
+from agents.training.packing import check_packable
 from agents.training.plan import Course, Plan
 from agents.training.randomness import generator_states, set_generator_states
+from agents.training.ranks import Leader
 from agents.training.tracking import Trackers
 from agents.training.validate import rank
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from transformers import PreTrainedModel
 
@@ -34,17 +34,21 @@ class Fit:
     """One training from its newest checkpoint, or its start, to its end."""
 
     def __init__(
-        self, model: "PreTrainedModel", plan: Plan, context: Context, checkpoints: Checkpoints, trackers: Trackers
+        self,
+        model: "PreTrainedModel",
+        plan: Plan,
+        context: Context,
+        checkpoints: Checkpoints,
+        trackers: Trackers,
+        leader: Leader,
     ) -> None:
         self.model, self.plan, self.context, self.checkpoints = model, plan, context, checkpoints
-        self.trackers = trackers
+        self.trackers, self.leader, self.gradients = trackers, leader, Gradients(model, plan)
         self.parameters = trained_parameters(model)
         self.optimizer = make_optimizer(self.parameters, plan.config)
         self.schedule = make_schedule(self.optimizer, plan.config, plan.total_steps)
         self.course = Course()
         self._best: dict[str, torch.Tensor] | None = None
-        self._order: tuple[int, np.ndarray] = (-1, plan.train.starts)
-        self._lengths = plan.train.lengths
         self._loss_sum: torch.Tensor | None = None
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
         self._window_tokens, self._window_started_at = 0, time.perf_counter()
@@ -74,9 +78,12 @@ class Fit:
         """One optimizer step: gradients of the mean loss over its rows, in as many pieces as memory asks for."""
         import torch
 
-        parts = self._rows_of(self.course.step)
-        divisor = self.plan.objective.weight(self.plan.train, parts)
-        loss = sum((self._backward(part, divisor) for part in parts), torch.tensor(0.0))
+        step, weights = self.course.step, self.parameters.values()
+        self.leader.send(step, weights)
+        loss = self.leader.collect(weights, self.gradients.add(step))
+        token_count = self.gradients.token_count(step)
+        self.course.tokens += token_count
+        self._window_tokens += token_count
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.plan.config.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
@@ -84,31 +91,6 @@ class Fit:
         self.course.step += 1
         self._last = (loss, norm)
         self._loss_sum = loss.double() if self._loss_sum is None else self._loss_sum + loss.double()
-
-    def _backward(self, indices: "np.ndarray", divisor: float) -> "torch.Tensor":
-        """Add the gradients of some rows; return their part of the step's loss. Nothing here waits for a GPU."""
-        import torch
-
-        placement = self.plan.placement
-        laid_out = collate_packed if self.plan.packing else collate
-        batch = laid_out(self.plan.train, indices, self.model.config.pad_token_id or 0, placement.device)
-        with torch.autocast(placement.device.type, dtype=torch.bfloat16, enabled=placement.autocast):
-            loss = self.plan.objective.loss(self.model, batch)
-        torch.autograd.backward(loss / divisor)
-        self.course.tokens += batch.token_count
-        self._window_tokens += batch.token_count
-        return loss.detach() / divisor
-
-    def _rows_of(self, step: int) -> "list[np.ndarray]":
-        """Return the rows of a step, in the pieces that go through the model at once."""
-        plan = self.plan
-        epoch, position = divmod(step, plan.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = (epoch, epoch_order(len(plan.train), seed=plan.config.seed, epoch=epoch))
-        rows = self._order[1][position * plan.rows_per_step : (position + 1) * plan.rows_per_step]
-        if plan.packing or not plan.config.length_grouping:
-            return cut(rows, plan.micro_batch)
-        return pieces(rows, self._lengths, at_most=plan.micro_batch, start_cost_tokens=plan.placement.start_cost_tokens)
 
     # -- between steps -------------------------------------------------------------------------
 

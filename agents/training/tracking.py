@@ -1,6 +1,6 @@
 """A training's figures in other programs: TensorBoard, MLflow, Weights & Biases, by accelerate's trackers.
 
-Everything is sent from one thread of its own: a tracker that is slow, away or not installed is said so in the log, once,
+All is sent from one thread of its own: a tracker that is slow, away or not installed is said so in the log, once,
 and neither fails a training nor holds it up. Where the servers are and who may write to them stands in the worker's
 environment (`MLFLOW_TRACKING_URI`, `WANDB_API_KEY` ...), as these libraries read it, and never in a spec.
 """
