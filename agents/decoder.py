@@ -11,9 +11,15 @@ NOT_LEARNED = -100
 
 
 def learned_logits(
-    model: "PreTrainedModel", input_ids: "torch.Tensor", attention_mask: "torch.Tensor", targets: "torch.Tensor"
+    model: "PreTrainedModel",
+    input_ids: "torch.Tensor",
+    attention_mask: "torch.Tensor | None",
+    targets: "torch.Tensor",
+    position_ids: "torch.Tensor | None" = None,
 ) -> "torch.Tensor":
     """Return float32 logits of shape (learned tokens, vocabulary), rows one after the other.
+
+    Without a mask, rows that share a sequence are kept apart by `position_ids` that start again at 0.
 
     The output layer is a fifth of a small model, and most tokens are prompts: only what is learned passes through it.
     A hook picks that out before the layer, so that whatever a model does to its logits afterwards still happens.
@@ -22,7 +28,9 @@ def learned_logits(
     head = model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][chosen].unsqueeze(0),))
     try:
-        logits: torch.Tensor = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
+        logits: torch.Tensor = model(
+            input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+        ).logits
     finally:
         hook.remove()
     return logits[0].float()

@@ -111,6 +111,8 @@ class TrainingOutput(Output):
     """JSON list of the streamed records: step, loss, learning rate, tokens/s."""
     resolved: dict[str, Any]
     """Every dial as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
+    events: dict[str, Artifact] = {}
+    """TensorBoard's files, with `report_to: [tensorboard]`."""
 
 
 class Threshold(Record):

@@ -42,6 +42,8 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         from agents.training.objective import positive_label
         from agents.training.plan import describe, fitted, identity, make_plan
         from agents.training.randomness import seed_all
+        from agents.training.ranks import Leader, follower_task
+        from agents.training.tracking import Trackers
 
         data = input_from(context, "preprocessing", PreprocessingOutput)
         path = context.sources.local(config.model, "model")
@@ -64,7 +66,14 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         resolved = describe(plan)
         context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
 
-        course = Fit(model, plan, context, Checkpoints.of(context, identity(config, data, fingerprint))).run()
+        leader = Leader(plan, follower_task(plan, data, path, tokenizer.pad_token_id, context), context.work_dir)
+        trackers = Trackers(config.report_to, context, resolved)
+        try:
+            checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
+            with leader:
+                course = Fit(model, plan, context, checkpoints, trackers, leader).run()
+        finally:
+            trackers.close()
 
         files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
         metrics = course.metrics()
@@ -87,6 +96,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             metrics=metrics,
             curve=context.objects.put_json(course.curve),
             resolved=resolved,
+            events=trackers.artifacts(),
         )
 
     def cache_inputs(self, config: TrainingConfig, sources: "Sources") -> Mapping[str, str]:

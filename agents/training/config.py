@@ -8,6 +8,7 @@ from agents.base.contract import Config
 from agents.outputs import Task
 
 Method = Literal["lora", "qlora", "full"]
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -20,6 +21,10 @@ class LoraSettings(Config):
     target_modules: list[str] | Literal["all-linear"] = "all-linear"
     train_modules: list[str] = Field(default_factory=list)
     """Modules trained whole beside the adapter and the head, such as `pooler`."""
+    dora: bool = False
+    """Weight-decomposed (DoRA, Liu et al. 2024): the length of each output's weights is learned apart."""
+    rslora: bool = False
+    """Rank-stabilised (rsLoRA, Kalajdzievski 2023): the adapter counts alpha / sqrt(r) times."""
 
 
 class TrainingConfig(Config):
@@ -32,6 +37,8 @@ class TrainingConfig(Config):
     epochs: float = Field(3, gt=0, le=1000)
     batch_size: int = Field(16, ge=1)
     gradient_accumulation: int = Field(1, ge=1)
+    processes: int = Field(1, ge=1, le=64)
+    """That share the rows of every step, on this host."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_ratio: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0)
@@ -45,10 +52,13 @@ class TrainingConfig(Config):
     metric: Literal["f1", "accuracy", "exact_match", "loss"] = "f1"
     early_stopping_patience: int | None = Field(None, ge=1)
     length_grouping: bool = True
+    packing: bool | None = None
+    """Several rows in one sequence, for sft; unset: on a GPU."""
     precision: Precision = "auto"
     seed: int = Field(42, ge=0, lt=2**32)
     save_steps: int = 100
     log_steps: int = Field(5, ge=1)
+    report_to: list[Tracker] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -80,6 +90,8 @@ class TrainingConfig(Config):
             raise ValueError(f"{names}: with task: sft there are no labels; metric is loss or exact_match")
         if self.task == "classification" and self.metric == "exact_match":
             raise ValueError("metric: exact_match is of answers, for task: sft")
+        if self.task == "classification" and self.packing:
+            raise ValueError("packing: true is for task: sft; a classifier's rows need a sequence each")
         return self
 
     @property

@@ -45,13 +45,14 @@ class Rows:
 @dataclass(frozen=True)
 class Batch:
     """`input_ids` and `attention_mask`: int64 of shape (rows, longest row); `targets`: int64 of shape (rows,), or per
-    token that of `input_ids`."""
+    token that of `input_ids`. Packed rows have `position_ids` of that shape instead of a mask."""
 
     input_ids: "torch.Tensor"
-    attention_mask: "torch.Tensor"
+    attention_mask: "torch.Tensor | None"
     targets: "torch.Tensor"
     token_count: int
     """Without padding."""
+    position_ids: "torch.Tensor | None" = None
 
 
 def read_rows(objects: ObjectStore, split: Split, work_dir: Path, task: Task = "classification") -> Rows:

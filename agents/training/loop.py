@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from agents.base.contract import Context
 from agents.base.errors import AgentFailed, StopRequested
 from agents.training.checkpoint import Checkpoint, Checkpoints
-from agents.training.data import collate, cut, epoch_order, pieces
-from agents.training.memory import memory_faults
+from agents.training.gradients import Gradients
+from agents.training.memory import memory_faults, used_bytes
 from agents.training.optimizer import (
     make_optimizer,
     make_schedule,
@@ -18,12 +18,14 @@ from agents.training.optimizer import (
     set_schedule_state,
     trained_parameters,
 )
+from agents.training.packing import check_packable
 from agents.training.plan import Course, Plan
 from agents.training.randomness import generator_states, set_generator_states
+from agents.training.ranks import Leader
+from agents.training.tracking import Trackers
 from agents.training.validate import rank
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from transformers import PreTrainedModel
 
@@ -31,15 +33,22 @@ if TYPE_CHECKING:
 class Fit:
     """One training from its newest checkpoint, or its start, to its end."""
 
-    def __init__(self, model: "PreTrainedModel", plan: Plan, context: Context, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        plan: Plan,
+        context: Context,
+        checkpoints: Checkpoints,
+        trackers: Trackers,
+        leader: Leader,
+    ) -> None:
         self.model, self.plan, self.context, self.checkpoints = model, plan, context, checkpoints
+        self.trackers, self.leader, self.gradients = trackers, leader, Gradients(model, plan)
         self.parameters = trained_parameters(model)
         self.optimizer = make_optimizer(self.parameters, plan.config)
         self.schedule = make_schedule(self.optimizer, plan.config, plan.total_steps)
         self.course = Course()
         self._best: dict[str, torch.Tensor] | None = None
-        self._order: tuple[int, np.ndarray] = (-1, plan.train.starts)
-        self._lengths = plan.train.lengths
         self._loss_sum: torch.Tensor | None = None
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
         self._window_tokens, self._window_started_at = 0, time.perf_counter()
@@ -52,6 +61,8 @@ class Fit:
             OutOfMemory: a step needs more memory than there is.
             AgentFailed: the loss is no longer a number.
         """
+        if self.plan.packing:
+            check_packable(self.model)
         self._resume()
         with memory_faults(self.plan.micro_batch):
             while self.course.step < self.plan.total_steps and not self.course.stopped_early:
@@ -67,9 +78,12 @@ class Fit:
         """One optimizer step: gradients of the mean loss over its rows, in as many pieces as memory asks for."""
         import torch
 
-        parts = self._rows_of(self.course.step)
-        divisor = self.plan.objective.weight(self.plan.train, parts)
-        loss = sum((self._backward(part, divisor) for part in parts), torch.tensor(0.0))
+        step, weights = self.course.step, self.parameters.values()
+        self.leader.send(step, weights)
+        loss = self.leader.collect(weights, self.gradients.add(step))
+        token_count = self.gradients.token_count(step)
+        self.course.tokens += token_count
+        self._window_tokens += token_count
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.plan.config.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
@@ -77,30 +91,6 @@ class Fit:
         self.course.step += 1
         self._last = (loss, norm)
         self._loss_sum = loss.double() if self._loss_sum is None else self._loss_sum + loss.double()
-
-    def _backward(self, indices: "np.ndarray", divisor: float) -> "torch.Tensor":
-        """Add the gradients of some rows; return their part of the step's loss. Nothing here waits for a GPU."""
-        import torch
-
-        placement = self.plan.placement
-        batch = collate(self.plan.train, indices, self.model.config.pad_token_id or 0, placement.device)
-        with torch.autocast(placement.device.type, dtype=torch.bfloat16, enabled=placement.autocast):
-            loss = self.plan.objective.loss(self.model, batch)
-        torch.autograd.backward(loss / divisor)
-        self.course.tokens += batch.token_count
-        self._window_tokens += batch.token_count
-        return loss.detach() / divisor
-
-    def _rows_of(self, step: int) -> "list[np.ndarray]":
-        """Return the rows of a step, in the pieces that go through the model at once."""
-        plan = self.plan
-        epoch, position = divmod(step, plan.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = (epoch, epoch_order(len(plan.train), seed=plan.config.seed, epoch=epoch))
-        rows = self._order[1][position * plan.rows_per_step : (position + 1) * plan.rows_per_step]
-        if not plan.config.length_grouping:
-            return cut(rows, plan.micro_batch)
-        return pieces(rows, self._lengths, at_most=plan.micro_batch, start_cost_tokens=plan.placement.start_cost_tokens)
 
     # -- between steps -------------------------------------------------------------------------
 
@@ -135,7 +125,11 @@ class Fit:
             "grad_norm": norm,
             "epoch": round(self.course.step / self.plan.steps_per_epoch, 4),
             "tokens_per_s": round(self._window_tokens / elapsed_s, 1),
+            "memory_mib": used_bytes(self.plan.placement.device) >> 20,
         }
+        steps_left = self.plan.total_steps - self.course.step
+        eta_s = round(self.course.train_s / self.course.step * steps_left, 1)
+        self.trackers.send(self.course.step, {**figures, "eta_s": eta_s})
         self._window_tokens = 0
         self.course.curve.append({"step": self.course.step, **figures})
         self.context.progress(self.course.step, self.plan.total_steps, **figures)
@@ -152,6 +146,7 @@ class Fit:
         self._judge(figures)
         named: dict[str, Any] = {f"validation_{name}": value for name, value in figures.items()}
         course.curve.append({"step": course.step, **named})
+        self.trackers.send(course.step, named)
         self.context.log("validated", step=course.step, best=course.best_step == course.step, **named)
         self.context.progress(course.step, plan.total_steps, **named)
         self._window_started_at = time.perf_counter()
@@ -207,6 +202,8 @@ class Fit:
         set_optimizer_tensors(self.optimizer, self.parameters, dict(tensors["optimizer"]))
         set_schedule_state(self.schedule, state["schedule"])
         self.course = Course(**state["course"])
+        for entry in self.course.curve:
+            self.trackers.send(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
         if self.course.best_rank is not None:
             self._best = dict(tensors.get("best", tensors["model"]))
         set_generator_states(dict(tensors["random"]), state["random"])

@@ -20,6 +20,15 @@ def free_bytes(device: "torch.device") -> int:
     return free_memory_bytes()
 
 
+def used_bytes(device: "torch.device") -> int:
+    """Return how much memory a training has taken: a GPU's at its peak, or what this process holds."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
 def micro_batch_after(batch_size: int, times_out_of_memory: int) -> int:
     """Return how many rows go through the model at once: half of it for every attempt that ran out of memory."""
     return int(max(1, batch_size // 2**times_out_of_memory))

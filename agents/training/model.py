@@ -52,6 +52,21 @@ def choose_placement(config: TrainingConfig) -> Placement:
     return Placement(device, autocast, attention, START_COST_TOKENS[device.type])
 
 
+def check_processes(processes: int, placement: Placement) -> None:
+    """Refuse more processes than there are GPUs, where there are any.
+
+    Raises:
+        InvalidSpec: there are fewer.
+    """
+    import torch
+
+    if placement.device.type == "cuda" and processes > torch.cuda.device_count():
+        raise InvalidSpec(
+            f"processes is {processes}, but there are {torch.cuda.device_count()} GPUs here.",
+            cure="Every process needs a GPU of its own: lower processes.",
+        )
+
+
 def build_model(
     config: TrainingConfig, path: Path, labels: list[str], placement: Placement, *, cache_dir: Path, pad_token_id: int
 ) -> "PreTrainedModel":
@@ -135,7 +150,7 @@ def _quantization(config: TrainingConfig, placement: Placement) -> dict[str, Any
         bnb_4bit_compute_dtype=torch.bfloat16,
         llm_int8_skip_modules=list(HEAD_NAMES),
     )
-    return {"quantization_config": settings, "device_map": {"": placement.device.type}}
+    return {"quantization_config": settings, "device_map": {"": str(placement.device)}}
 
 
 def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules: list[str]) -> "PreTrainedModel":
@@ -149,6 +164,8 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
         lora_dropout=config.lora.dropout,
         target_modules=config.lora.target_modules,
         modules_to_save=whole or None,
+        use_dora=config.lora.dora,
+        use_rslora=config.lora.rslora,
     )
     try:
         with quiet_libraries():

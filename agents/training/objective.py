@@ -78,7 +78,7 @@ class Answers(Objective):
     def loss(self, model: "PreTrainedModel", batch: Batch) -> "torch.Tensor":
         from torch.nn.functional import cross_entropy
 
-        logits = learned_logits(model, batch.input_ids, batch.attention_mask, batch.targets)
+        logits = learned_logits(model, batch.input_ids, batch.attention_mask, batch.targets, batch.position_ids)
         targets = batch.targets[batch.targets != NOT_LEARNED]
         return cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="sum")
 

@@ -12,11 +12,11 @@ from agents.training.config import TrainingConfig
 from agents.training.data import Rows, read_rows
 from agents.training.estimate import Load, Shape, choose_micro_batch
 from agents.training.memory import free_bytes, micro_batch_after
-from agents.training.model import Placement, choose_placement
+from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.objective import Objective, make_objective
 
 #: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
-FREE_DIALS = {"save_steps", "log_steps", "model"}
+FREE_DIALS = {"save_steps", "log_steps", "report_to", "model"}
 
 
 @dataclass
@@ -60,6 +60,16 @@ class Plan:
     validation: Rows
 
     @property
+    def packing(self) -> bool:
+        """Whether rows share sequences. On a CPU pieces of like length are faster, see `docs/training.md`."""
+        wanted = self.config.packing
+        return (self.config.task == "sft" and self.placement.device.type == "cuda") if wanted is None else wanted
+
+    @property
+    def processes(self) -> int:
+        return self.config.processes
+
+    @property
     def rows_per_step(self) -> int:
         return self.config.batch_size * self.config.gradient_accumulation
 
@@ -78,8 +88,9 @@ def describe(plan: Plan) -> dict[str, Any]:
         **plan.config.model_dump(mode="json"),
         **plan.placement.as_record(),
         "base_dropout": plan.config.keeps_base_dropout,
+        "packing": plan.packing,
         "micro_batch": plan.micro_batch,
-        "gradient_accumulation": math.ceil(plan.rows_per_step / plan.micro_batch),
+        "gradient_accumulation": math.ceil(plan.rows_per_step / plan.processes / plan.micro_batch),
         "rows_per_step": plan.rows_per_step,
         "steps_per_epoch": plan.steps_per_epoch,
         "total_steps": plan.total_steps,
@@ -110,8 +121,9 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
     """Return the plan with as many rows at once as fit into the memory that is free, and log what it will need.
 
     Raises:
-        InvalidSpec: not even one row fits; settings that would are named.
+        InvalidSpec: not even one row fits; settings that would are named. Or there are fewer GPUs than processes.
     """
+    check_processes(plan.processes, plan.placement)
     shape = Shape.read(model_folder(model, context.sources.cache_dir))
     load = Load(
         rows=plan.micro_batch,
@@ -120,6 +132,8 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
         predicts_tokens=plan.config.task == "sft",
     )
     free = free_bytes(plan.placement.device)
+    if plan.placement.device.type == "cpu":
+        free //= plan.processes
     rows, need = choose_micro_batch(shape, plan.config, load, free)
     level = "info" if rows == plan.micro_batch else "warning"
     context.log("memory_estimate", level=level, micro_batch=rows, free_mib=free >> 20, **need.as_record())

@@ -67,11 +67,32 @@ def test_a_decoder_learns_its_answers(bench: AgentBench, train: Callable[..., Tr
     assert output.prompt is not None
 
 
-@pytest.mark.parametrize("stopped_at", [3, 8])
-def test_interrupted_training_equals_an_uninterrupted_one_step_by_step(
-    bench: AgentBench, train: Callable[..., TrainingOutput], stopped_at: int
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_a_weight_decomposed_adapter_learns_too(
+    bench: AgentBench, train: Callable[..., TrainingOutput], method: str
 ) -> None:
-    dials = {"lora": {"dropout": 0.1}}
+    plain = train("plain", method=method, epochs=1)
+    output = train("decomposed", method=method, epochs=4, lora={"dora": True, "rslora": True})
+    settings = bench.objects.get_json(output.files["adapter_config.json"])
+    assert (settings["use_dora"], settings["use_rslora"]) == (True, True)
+    # One more number for each output of each adapted module.
+    assert output.trainable_parameters > plain.trainable_parameters
+    assert losses(bench, output)[-1] < losses(bench, output)[0] - 0.3
+
+
+def test_packed_rows_teach_what_rows_of_their_own_do(bench: AgentBench, train: Callable[..., TrainingOutput]) -> None:
+    dials = {"precision": "fp32", "label_smoothing": 0.1}
+    alone, together = train("alone", packing=False, **dials), train("together", packing=True, **dials)
+    assert (alone.resolved["packing"], together.resolved["packing"]) == (False, True)
+    assert losses(bench, together) == pytest.approx(losses(bench, alone), rel=1e-4)
+    assert together.metrics["validation_loss"] == pytest.approx(alone.metrics["validation_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("stopped_at", "packing"), [(3, False), (8, False), (8, True)])
+def test_interrupted_training_equals_an_uninterrupted_one_step_by_step(
+    bench: AgentBench, train: Callable[..., TrainingOutput], stopped_at: int, packing: bool
+) -> None:
+    dials = {"lora": {"dropout": 0.1}, "packing": packing}
     whole = train("whole", **dials)
     bench.records.clear()
     with pytest.raises(StopRequested):

@@ -1,0 +1,67 @@
+"""The gradients of one step: a pure function of the weights, the plan and the step, for one process's rows."""
+
+from typing import TYPE_CHECKING
+
+from agents.training.data import collate, cut, epoch_order, pieces
+from agents.training.packing import collate_packed
+from agents.training.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from transformers import PreTrainedModel
+
+
+class Gradients:
+    """Adds up gradients of the mean loss over a step's rows; process `rank` of `plan.processes` has its share."""
+
+    def __init__(self, model: "PreTrainedModel", plan: Plan, rank: int = 0) -> None:
+        self.model, self.plan, self.rank = model, plan, rank
+        self._order: tuple[int, np.ndarray] = (-1, plan.train.starts)
+        self._lengths = plan.train.lengths
+
+    def add(self, step: int) -> "torch.Tensor":
+        """Add the gradients of this process's rows; return their part of the step's loss."""
+        import torch
+
+        rows = self.rows(step)
+        divisor = self.plan.objective.weight(self.plan.train, [rows])
+        return sum((self._backward(part, divisor) for part in self._parts(rows)), torch.tensor(0.0))
+
+    def rows(self, step: int) -> "np.ndarray":
+        """Return the rows of a step, of all processes."""
+        plan = self.plan
+        epoch, position = divmod(step, plan.steps_per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, epoch_order(len(plan.train), seed=plan.config.seed, epoch=epoch))
+        return self._order[1][position * plan.rows_per_step : (position + 1) * plan.rows_per_step]
+
+    def token_count(self, step: int) -> int:
+        """Return the tokens of a step, of all processes, without padding."""
+        return int(self._lengths[self.rows(step)].sum())
+
+    def _parts(self, rows: "np.ndarray") -> "list[np.ndarray]":
+        """Return this process's rows in the pieces that go through the model at once."""
+        import numpy as np
+
+        plan = self.plan
+        if plan.processes > 1:
+            # Dealt out by length: every process gets about as much to do.
+            rows = rows[np.argsort(self._lengths[rows], kind="stable")][self.rank :: plan.processes]
+        if not len(rows):
+            return []
+        if plan.packing or not plan.config.length_grouping:
+            return cut(rows, plan.micro_batch)
+        return pieces(rows, self._lengths, at_most=plan.micro_batch, start_cost_tokens=plan.placement.start_cost_tokens)
+
+    def _backward(self, indices: "np.ndarray", divisor: float) -> "torch.Tensor":
+        """Add the gradients of some rows; return their part of the step's loss. Nothing here waits for a GPU."""
+        import torch
+
+        placement = self.plan.placement
+        laid_out = collate_packed if self.plan.packing else collate
+        batch = laid_out(self.plan.train, indices, self.model.config.pad_token_id or 0, placement.device)
+        with torch.autocast(placement.device.type, dtype=torch.bfloat16, enabled=placement.autocast):
+            loss = self.plan.objective.loss(self.model, batch)
+        torch.autograd.backward(loss / divisor)
+        return loss.detach() / divisor

@@ -1,0 +1,126 @@
+"""A training's figures in other programs: TensorBoard, MLflow, Weights & Biases, by accelerate's trackers.
+
+All is sent from one thread of its own: a tracker that is slow, away or not installed is said so in the log, once,
+and neither fails a training nor holds it up. Where the servers are and who may write to them stands in the worker's
+environment (`MLFLOW_TRACKING_URI`, `WANDB_API_KEY` ...), as these libraries read it, and never in a spec.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.base.contract import Artifact, Context
+from agents.training.config import Tracker
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
+
+#: What a training waits for its last figures to be sent.
+CLOSE_TIMEOUT_S = 10.0
+#: Figures that wait to be sent at most; past this the newest are left out.
+QUEUE_SIZE = 10_000
+
+Figures = tuple[int, Mapping[str, float]]
+
+
+class Trackers:
+    """The trackers of one attempt. Each attempt is a run of its own there, with the curve from the first step on."""
+
+    def __init__(self, names: list[Tracker], context: Context, dials: Mapping[str, Any]) -> None:
+        self._names, self._context, self._dials = names, context, flat(dials)
+        self._figures: queue.Queue[Figures | None] = queue.Queue(QUEUE_SIZE)
+        self._thread = threading.Thread(target=self._work, name="trackers", daemon=True)
+        if names:
+            self._thread.start()
+
+    def send(self, step: int, figures: Mapping[str, float]) -> None:
+        """Have figures sent; never waits."""
+        if self._names and not self._figures.full():
+            self._figures.put_nowait((step, figures))
+
+    def close(self) -> None:
+        """Send what is left and close the runs, in 10 seconds at most."""
+        if not self._thread.is_alive():
+            return
+        if not self._figures.full():
+            self._figures.put_nowait(None)
+        self._thread.join(CLOSE_TIMEOUT_S)
+        if self._thread.is_alive():
+            self._tell("all", f"not done {CLOSE_TIMEOUT_S:.0f} s after the training")
+
+    def artifacts(self) -> dict[str, Artifact]:
+        """Return TensorBoard's event files, put into the store, by name."""
+        folder = self._folder
+        files = sorted(file for file in folder.rglob("*") if file.is_file()) if "tensorboard" in self._names else []
+        objects = self._context.objects
+        return {file.relative_to(folder).as_posix(): objects.put_artifact_file(file) for file in files}
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        trackers = {name: tracker for name in self._names if (tracker := self._started(name))}
+        while (figures := self._figures.get()) is not None:
+            for name in list(trackers):
+                if not self._try(name, _log, trackers[name], *figures):
+                    del trackers[name]
+        for name, tracker in trackers.items():
+            self._try(name, tracker.finish)
+
+    def _started(self, name: Tracker) -> "GeneralTracker | None":
+        made: list[GeneralTracker] = []
+
+        def start() -> None:
+            tracker = self._make(name)
+            tracker.start()
+            tracker.store_init_configuration(dict(self._dials))
+            made.append(tracker)
+
+        return made[0] if self._try(name, start) else None
+
+    def _try(self, name: Tracker, action: Any, *arguments: Any) -> bool:
+        """Whether it went well. Trackers raise what they like, and none of it may end a training."""
+        try:
+            action(*arguments)
+        except Exception as fault:
+            self._tell(name, f"{type(fault).__name__}: {fault}".partition("\n")[0])
+            return False
+        return True
+
+    def _tell(self, tracker: str, reason: str) -> None:
+        self._context.log("tracker_failed", level="warning", tracker=tracker, reason=reason)
+
+    def _make(self, name: Tracker) -> "GeneralTracker":
+        from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
+
+        context = self._context
+        run = f"{context.job_id}-{context.node}-{context.attempt}"
+        if name == "tensorboard":
+            return TensorBoardTracker(run, logging_dir=self._folder)
+        if name == "wandb":
+            return WandBTracker(context.pipeline, name=run, dir=str(context.work_dir))
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            raise LookupError("MLFLOW_TRACKING_URI is not set where this worker runs")
+        tags = {"job": context.job_id, "node": context.node, "attempt": str(context.attempt)}
+        return MLflowTracker(experiment_name=context.pipeline, run_name=run, tags=tags)
+
+    @property
+    def _folder(self) -> Path:
+        return self._context.work_dir / "tensorboard"
+
+
+def _log(tracker: "GeneralTracker", step: int, figures: Mapping[str, float]) -> None:
+    tracker.log(dict(figures), step=step)
+
+
+def flat(dials: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
+    """Return nested dials as `lora.r` -> 8, what is no number as text."""
+    found: dict[str, bool | int | float | str] = {}
+    for name, value in dials.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value if isinstance(value, bool | int | float) else str(value)
+    return found
