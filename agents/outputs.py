@@ -179,6 +179,8 @@ class EvaluationOutput(Output):
     """JSON: `metrics`, `confusion`, `threshold`, and the points of `roc`, `calibration` and `loss`."""
     pictures: dict[str, Artifact] = {}
     """`confusion.svg`, `roc.svg`, `reliability.svg`, `loss.svg`, and each as `.png`; those that there is data for."""
+    reference: Reference | None = None
+    """Only of classifiers."""
 
 
 class Compared(Record):
@@ -207,8 +209,6 @@ class ComparisonOutput(Output):
     report: Artifact
     """JSON with all of this and the examples: rows that one of the two has right, as they are."""
     report_markdown: Artifact
-    reference: Reference | None = None
-    """Only of classifiers."""
 
 
 class ExportedFile(Record):

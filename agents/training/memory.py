@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
+
 from agents.base.errors import OutOfMemory
 from agents.host import free_memory_bytes
 

@@ -23,6 +23,15 @@ CLOSE_TIMEOUT_S = 10.0
 #: Figures that wait to be sent at most; past this the newest are left out.
 QUEUE_SIZE = 10_000
 
+#: Where the environment doesn't say otherwise. MLflow's own seven tries of two minutes each would outlast a training;
+#: and nobody else is told of it.
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
+
 Figures = tuple[int, Mapping[str, float]]
 
 
@@ -95,6 +104,8 @@ class Trackers:
     def _make(self, name: Tracker) -> "GeneralTracker":
         from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 
+        for variable, value in DEFAULTS.items():
+            os.environ.setdefault(variable, value)
         context = self._context
         run = f"{context.job_id}-{context.node}-{context.attempt}"
         if name == "tensorboard":

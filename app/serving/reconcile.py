@@ -75,6 +75,7 @@ class Served:
                 f"'{self.name}' is a classifier and writes no text.", cure=f"Ask it by POST /predict/{self.name}."
             )
         return cast(Generator, self.model)
+
     drift: DriftWindow | None = None
     """None of a version that was judged without a reference."""
 
