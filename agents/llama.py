@@ -129,17 +129,27 @@ def load_llama(
     """
     known = _context_length(file)
     context = min(context_tokens or CONTEXT_MOST_TOKENS, known or CONTEXT_MOST_TOKENS)
+    server = start_llama(file, context, at_once=at_once, threads=threads)
+    return LlamaGenerator(server, renderer, max_new_tokens, context, at_once)
+
+
+def start_llama(file: Path, context_tokens: int, *, at_once: int = 1, threads: int = CORES) -> Any:
+    """Return llama.cpp's server, in this process, with a GGUF file on the CPU; `context_tokens`: for each of `at_once`
+    answers, its prompt included.
+
+    Raises:
+        InvalidModel: llama.cpp can't load it, or it is not installed.
+    """
     try:
         import xllamacpp
 
-        server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), file, context, at_once, threads))
+        return xllamacpp.Server(_parameters(xllamacpp.CommonParams(), file, context_tokens, at_once, threads))
     except ImportError as fault:
         raise InvalidModel("llama.cpp is not installed.", cure="Run: pip install 'tuneline[gguf]'.") from fault
-    except RuntimeError as fault:
+    except (RuntimeError, ValueError) as fault:
         raise InvalidModel(
             f"llama.cpp can't load '{file}'.", cure="Check that it is a whole GGUF file of a decoder, and the memory."
         ) from fault
-    return LlamaGenerator(server, renderer, max_new_tokens, context, at_once)
 
 
 def load_exported_llama(file: Path, tokenizer_folder: Path, prompt: PromptFormat) -> LlamaGenerator:
@@ -162,6 +172,9 @@ def _parameters(found: Any, file: Path, context: int, at_once: int, threads: int
     found.n_gpu_layers = 0
     found.fit_params = False
     found.verbosity = 0
+    # Answers are taken as they are: nothing in them is a call of a tool, or thought aloud.
+    found.use_jinja = True
+    found.force_pure_content_parser = True
     # Beside the calls from here llama.cpp answers HTTP on a port of loopback: nobody has the key.
     found.hostnames = ["127.0.0.1"]
     found.api_keys = [secrets.token_urlsafe(32)]

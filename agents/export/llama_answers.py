@@ -7,11 +7,9 @@ from typing import Any
 
 from agents.base.errors import InvalidModel
 from agents.gguf_file import check_prompt_format
+from agents.llama import start_llama
 from agents.outputs import PromptFormat
 from agents.prompts.pieces import FIXED_DATE
-
-#: llama.cpp's own scale; one less would hide what makes a file unreadable.
-ERRORS_ONLY = 1
 
 
 @dataclass(frozen=True)
@@ -47,19 +45,4 @@ def load_gguf(file: Path, prompt: PromptFormat, context_tokens: int) -> LoadedGg
         InvalidModel: it is of another template, or no model that llama.cpp runs.
     """
     check_prompt_format(file, prompt)
-    import xllamacpp
-
-    settings = xllamacpp.CommonParams()
-    settings.model.path = str(file)
-    settings.n_ctx = context_tokens
-    settings.n_parallel = 1
-    settings.n_gpu_layers = 0
-    settings.warmup = False
-    settings.use_jinja = True
-    # Answers are taken as they are: nothing in them is a call of a tool, or thought aloud.
-    settings.force_pure_content_parser = True
-    settings.verbosity = ERRORS_ONLY
-    try:
-        return LoadedGguf(xllamacpp.Server(settings), prompt.max_new_tokens)
-    except (RuntimeError, ValueError) as fault:
-        raise InvalidModel(f"llama.cpp can't load '{file}': {fault}") from fault
+    return LoadedGguf(start_llama(file, context_tokens), prompt.max_new_tokens)
