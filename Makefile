@@ -63,7 +63,7 @@ settings: $(INSTALLED) ## docs/settings.md anew from app/settings.py
 # In a venv of its own, so that nothing which merely happens to be installed gets pinned.
 constraints: ## deploy/constraints.txt anew from the pins in pyproject.toml and requirements.txt
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/pip install --quiet --quiet -e '.[$(EXTRAS)]'
+	build/constraints/bin/pip install --quiet --quiet -e '.[$(EXTRAS),pii]'
 	build/constraints/bin/pip check
 	{ echo '# Every version that the pins lead to on Linux; made by "make constraints".'; \
 	  build/constraints/bin/pip freeze --all --exclude-editable --exclude pip \
