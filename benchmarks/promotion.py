@@ -287,11 +287,11 @@ def _run(client: Client, spec: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="one epoch for each version")
+    parser.add_argument("--small", action="store_true", help="half as many epochs")
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--requests-per-s", type=float, default=100.0, help="of all connections together")
     options = parser.parse_args()
-    epochs = 1 if options.small else 4
+    epochs = 4 if options.small else 8
     print(f"{options.connections} connections, {options.requests_per_s:g} requests/s; {machine()}\n")
     with tempfile.TemporaryDirectory() as name, stack(Path(name), Path(name)) as (client, serving_url):
         played = play(

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from agents.base.errors import InvalidData, InvalidModel, NotAllowed, TunelineError
+from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, NotAllowed, TunelineError, Unavailable
 
 #: `org/name@revision`; without a revision the default branch is meant.
 REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
@@ -26,6 +26,43 @@ def snapshot(repository: str, revision: str | None, *, rows: bool, patterns: lis
         # The hub's client raises from several libraries, without a common root.
         raise _explained(fault, f"hf://{repository}" + (f"@{revision}" if revision else ""), rows) from fault
     return Path(folder)
+
+
+def publish(folder: Path, repository: str, revision: str | None, *, message: str, public: bool) -> str:
+    """Upload a folder as one commit to a repository of models, which is made where there is none; return its URL.
+
+    A new repository is private unless `public`; one that is there stays what it is.
+
+    Raises:
+        InvalidRequest: no name of a repository, or files that the hub refuses.
+        NotAllowed: no token (HF_TOKEN), or one that may not write there.
+        Unavailable: the hub doesn't answer.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=not public, exist_ok=True)
+        commit = api.upload_folder(repo_id=repository, folder_path=folder, revision=revision, commit_message=message)
+    except Exception as fault:
+        raise _unpublished(fault, f"hf://{repository}") from fault
+    return str(commit.commit_url)
+
+
+def _unpublished(fault: Exception, uri: str) -> TunelineError:
+    from huggingface_hub import errors
+
+    if isinstance(fault, errors.HFValidationError):
+        return InvalidRequest(f"'{uri}' is no name of a repository.", cure="Write hf://org/name.")
+    status = fault.response.status_code if isinstance(fault, errors.HfHubHTTPError) else None
+    if isinstance(fault, errors.LocalTokenNotFoundError) or status in {401, 403, 404}:
+        return NotAllowed(f"The hub does not let you write to '{uri}'.", cure="Set HF_TOKEN to a token that may.")
+    if status is not None and 400 <= status < 500 and status != 429:
+        said = " ".join(str(fault).split())[:300]
+        return InvalidRequest(f"The hub refused what was sent to '{uri}': {said}.")
+    return Unavailable(
+        f"The hub doesn't answer ({type(fault).__name__}): nothing may be at '{uri}' yet.", cure="Push again later."
+    )
 
 
 def _explained(fault: Exception, uri: str, rows: bool) -> TunelineError:

@@ -1,5 +1,7 @@
-"""Commands about models: list, show, card, download, promote, rollback, predict."""
+"""Commands about models: list, show, card, download, push, promote, rollback, predict."""
 
+import json
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +9,11 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
+from agents.base.errors import InvalidRequest
 from app.cli.common import AsJson, client, console, print_json
 from app.settings import Settings
 
-app = typer.Typer(help="Models: list, show, card, download, promote, rollback.", invoke_without_command=True)
+app = typer.Typer(help="Models: list, show, card, download, push, promote, rollback.", invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Option(help="A version's number, or champion or previous.")]
 
@@ -88,6 +91,29 @@ def download(
         files = api.download(name, version, format_, folder, advance)
     for file in files:
         console.print(str(file), soft_wrap=True)
+
+
+@app.command()
+def push(
+    name: Name,
+    to: Annotated[str, typer.Argument(help="hf://org/name, or hf://org/name@branch.")],
+    version: Version = "champion",
+    format_: Annotated[str, typer.Option("--format", help="The format whose files are pushed.")] = "merged",
+    public: Annotated[bool, typer.Option(help="Let everybody see a repository that is made by this.")] = False,
+) -> None:
+    """Push a version's files and its card to the Hugging Face hub, as one commit; needs HF_TOKEN."""
+    from agents.base.hub import REPOSITORY, publish
+
+    found = REPOSITORY.fullmatch(to.removeprefix("hf://"))
+    if not to.startswith("hf://") or found is None:
+        raise InvalidRequest(f"'{to}' is no place on the hub.", cure="Write hf://org/name.")
+    with client() as api, tempfile.TemporaryDirectory() as folder, console.status(f"Pushing {name} to {to} ..."):
+        api.download(name, version, format_, Path(folder))
+        Path(folder, "README.md").write_text(api.card(name, version), encoding="utf-8")
+        number = json.loads(Path(folder, "manifest.json").read_text(encoding="utf-8"))["version"]
+        message = f"{name} v{number}, {format_}"
+        url = publish(Path(folder), found["name"], found["revision"], message=message, public=public)
+    console.print(url, soft_wrap=True)
 
 
 @app.command()
