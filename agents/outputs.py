@@ -128,6 +128,10 @@ class Threshold(Record):
     """`accuracy`, `precision`, `recall`, `f1` of the test split as they would be with it."""
 
 
+#: Formats of one version differ in further digits, and many confidences lie close to 1.
+CONFIDENCE_DIGITS = 2
+
+
 class Histogram(Record):
     """`counts[i]` values lie at or above `edges[i - 1]` and below `edges[i]`; there is one count more than edges."""
 
@@ -142,6 +146,7 @@ class Reference(Record):
     labels: dict[str, int]
     """Label -> how many rows were given it."""
     confidence: Histogram
+    """Rounded to `CONFIDENCE_DIGITS`."""
     length: Histogram
     """Characters of the cleaned text."""
 

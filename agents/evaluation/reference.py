@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agents.cleaning import clean_text
-from agents.outputs import Histogram, Reference
+from agents.outputs import CONFIDENCE_DIGITS, Histogram, Reference
 
 if TYPE_CHECKING:
     from agents.evaluation.measure import Measure, Measured
@@ -30,7 +30,7 @@ def label_reference(labels: Sequence[str], texts: Sequence[str], rows: Sequence[
     return Reference(
         rows=len(rows),
         labels={label: predicted[label] for label in labels},
-        confidence=histogram([float(row["confidence"]) for row in rows]),
+        confidence=histogram([round(float(row["confidence"]), CONFIDENCE_DIGITS) for row in rows]),
         length=histogram([float(len(clean_text(text))) for text in texts]),
     )
 

@@ -18,7 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from agents.cleaning import clean_text
-from agents.outputs import Histogram, Reference
+from agents.outputs import CONFIDENCE_DIGITS, Histogram, Reference
 from agents.prediction import Prediction
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ class DriftWindow:
         for text, found in zip(texts, predictions, strict=True):
             bins = (
                 self._labels[found.label],
-                bisect_right(confidence, found.confidence),
+                bisect_right(confidence, round(found.confidence, CONFIDENCE_DIGITS)),
                 bisect_right(length, len(clean_text(text))),
             )
             self._bins.append(bins)

@@ -12,10 +12,16 @@ from typing import Any
 
 import huggingface_hub.constants
 import pytest
+from typer.testing import CliRunner
 
 from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
 from agents.base.hub import publish
+from app.api.main import create_app
+from app.cli.models import app as command_line
 from app.embedded import free_port
+from app.wiring import Parts
+from tests.engine.served import promote, write_version
+from tests.engine.written import listening as served_by_http
 
 TOKEN = "hf_only-for-this-test"
 
@@ -164,3 +170,27 @@ def test_without_a_hub_or_a_token_nothing_is_pushed(monkeypatch: pytest.MonkeyPa
             publish(folder, "org/spam", None, message="m", public=True)
 
     assert hub.commits == []
+
+
+def test_the_command_pushes_files_card_and_manifest_of_a_version(
+    monkeypatch: pytest.MonkeyPatch, token: None, parts: Parts
+) -> None:
+    files = {"model.safetensors": parts.objects.put_artifact(b"weights")}
+    card = parts.objects.put_artifact(b"# spam v1\n", "text/markdown").model_dump()
+    write_version(parts, 1, files)
+    key = "models/spam/versions/000001/manifest.json"
+    parts.objects.put_manifest(key, {**parts.objects.get_manifest(key), "card": card})
+    promote(parts, 1)
+    hub = Hub()
+    with listening(hub) as url, served_by_http(create_app(parts)) as api_url:
+        use(monkeypatch, url)
+        monkeypatch.setenv("TUNELINE_API_URL", api_url)
+        pushed = CliRunner().invoke(command_line, ["push", "spam", "hf://org/spam@next"])
+        wrong = CliRunner().invoke(command_line, ["push", "spam", "org/spam"])
+
+    assert (pushed.exit_code, wrong.exit_code) == (0, 1), pushed.output
+    assert isinstance(wrong.exception, InvalidRequest)
+    ((branch, message, sent),) = hub.commits
+    assert (branch, message) == ("next", "spam v1, merged")
+    assert (sent["README.md"], sent["model.safetensors"]) == (b"# spam v1\n", b"weights")
+    assert json.loads(sent["manifest.json"])["version"] == 1

@@ -69,6 +69,17 @@ def test_each_signal_tells_its_own_drift(reference: Reference) -> None:
     ]
 
 
+def test_confidences_that_differ_in_late_digits_alone_are_no_drift() -> None:
+    rows = [
+        {"predicted": "ham", "confidence": 0.999} if row % 2 else {"predicted": "ham", "confidence": 0.91}
+        for row in range(200)
+    ]
+    window = DriftWindow(label_reference(LABELS, ["word"] * 200, rows), 200)
+    window.add(["word"] * 200, [Prediction("ham", row["confidence"] + 0.0004, {}) for row in rows])
+
+    assert window.report()["signals"]["confidence"]["psi"] == 0.0
+
+
 def test_the_window_slides_and_says_nothing_of_a_few_predictions(reference: Reference) -> None:
     window = DriftWindow(reference, 200)
     window.add(*texts_and_answers(99, spam=1.0, words=20))
