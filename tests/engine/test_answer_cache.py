@@ -54,9 +54,7 @@ def open_serving(versions: Parts, asked: list[str]) -> Open:
     def opened(url: str | None = None) -> Iterator[Http]:
         changed: dict[str, Any] = {"answer_cache": True, **({"redis_url": url} if url else {})}
         cached = Parts(versions.settings.model_copy(update=changed)).answer_connection
-        app = create_app(
-            versions.registry, versions.objects, versions.settings, load, look_every_s=3600, answers=cached
-        )
+        app = create_app(versions.registry, versions.objects, versions.settings, load, look_every_s=3600, redis=cached)
         app.state.serving.reconciler.follow()
         asked.clear()
         with TestClient(app, raise_server_exceptions=False) as client:
