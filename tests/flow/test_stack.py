@@ -133,6 +133,17 @@ def test_the_command_line_tells_the_same_story(terminal: Terminal, tmp_path: Pat
     assert "job_completed" in log.stdout
 
 
+def test_an_asynchronous_batch_is_worked_off_by_the_stack(terminal: Terminal) -> None:
+    texts = ["You WON a prize! Call 80099 now to claim", "see you at six, love"] * 150
+    accepted = terminal.client.predict_later("spam", texts)
+    list(terminal.client.follow(accepted["id"]))
+    batch = terminal.client.batch(accepted["id"])
+
+    assert (accepted["status"], batch["status"], batch["progress"]["done"]) == ("queued", "completed", 300)
+    at_once = terminal.client.predict_many("spam", texts[:2])
+    assert [answer["label"] for answer in batch["predictions"][:2]] == [answer["label"] for answer in at_once]
+
+
 def test_faults_reach_a_user_without_a_traceback(terminal: Terminal, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("name: x\nnodes:\n  a: {agent: datset, config: {}}\n  b: {agent: dataset, needs: [c], conf: 1}\n")
