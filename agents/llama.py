@@ -200,8 +200,25 @@ def _request(prompt_ids: Sequence[int], wish: Wish) -> dict[str, Any]:
     if wish.seed is not None:
         asked["seed"] = wish.seed
     if wish.json_schema is not None:
-        asked["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': JSON_FORM, **wish.json_schema})}"
+        asked["grammar"] = _grammar(wish.json_schema)
     return asked
+
+
+def _grammar(schema: dict[str, Any]) -> str:
+    """Return a schema as a grammar of llguidance. Checked here, since llama.cpp lets a model write whatever it likes
+    for a grammar that it can't follow.
+
+    Raises:
+        InvalidRequest: the schema can't be followed in full.
+    """
+    from llguidance import LLMatcher
+
+    grammar = f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': JSON_FORM, **schema})}"
+    if fault := LLMatcher.validate_grammar(grammar):
+        # Behind the reason it lists the grammar, line by line.
+        reason = " ".join(fault.partition("\n   1 |")[0].split())
+        raise InvalidRequest(f"The JSON schema can't be followed: {reason}.", cure="Use a plainer one.")
+    return grammar
 
 
 def _may_be_json(text: str, *, whole: bool) -> bool:

@@ -29,7 +29,7 @@ BOUNDS = {
     "merged": 1.0,
     "onnx": 1.0,
     "onnx_int8": 0.99,
-    "gguf_f16": 1.0,
+    "gguf_f16": 0.99,
     "gguf_q8_0": 0.99,
     "gguf_q4_k_m": 0.97,
 }

@@ -22,7 +22,7 @@ from tests.engine.written import gguf_folder, listening, merged_folder, prompt_f
 
 ASK = [{"role": "user", "content": "Tell a story about a lamp."}]
 
-ODD = {"name": "x", "schema": {"type": "odd"}}
+ODD = [{"type": "odd"}, {"type": "object", "properties": {"colour": {"type": "string", "pattern": "(( "}}}]
 
 
 def served_app(parts: Parts, **settings: Any) -> FastAPI:
@@ -185,9 +185,10 @@ def test_v1_refuses_in_openais_shape(url: str) -> None:
                 client.chat.completions.create(**{"model": "task", "messages": ASK, "stream": stream, **change})
             assert (found.value.status_code, said in found.value.message) == (status, True), found.value.message
             assert set(found.value.response.json()["error"]) == {"message", "type", "param", "code"}
-    odd = {"type": "json_schema", "json_schema": ODD}
-    with pytest.raises(openai.BadRequestError, match="JSON schema"):
-        client.chat.completions.create(model="task", messages=ASK, max_tokens=8, response_format=odd)  # type: ignore[call-overload]
+    for schema in ODD:
+        wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        with pytest.raises(openai.BadRequestError, match="JSON schema"):
+            client.chat.completions.create(model="task", messages=ASK, max_tokens=8, response_format=wanted)  # type: ignore[call-overload]
 
 
 def test_the_key_is_asked_for_on_v1_too(parts: Parts) -> None:
