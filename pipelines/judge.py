@@ -245,6 +245,12 @@ class _Judge:
         config = configs[name].model_dump(mode="json")
         matrix = dict.fromkeys(node.matrix or (), "matrix")
         original = written.get(name.partition("[")[0], {}).get("config", {})
+        sources = {**value_sources(original, config), **matrix}
+        if agent.reads_champion and not config.get("model_name"):
+            after = {other: configs[other] for other in order if other in configs and name in graph.ancestors(other)}
+            if writer := self._writer(nodes, after):
+                config["model_name"] = getattr(configs[writer], "model_name", None)
+                sources["model_name"] = f"nodes.{writer}"
         return PlannedNode(
             name=name,
             number=number,
@@ -255,7 +261,7 @@ class _Judge:
             children=tuple(graph.children(name)),
             inputs=tuple(inputs) if wanted else tuple(dict.fromkeys(node.needs)),
             config=config,
-            sources={**value_sources(original, config), **matrix},
+            sources=sources,
             retries=node.retries,
             timeout_s=node.timeout,
             when=node.when,
@@ -264,6 +270,13 @@ class _Judge:
             reads_champion=agent.reads_champion,
             makes_version=agent.makes_version,
         )
+
+    def _writer(self, nodes: Mapping[str, Node], after: Mapping[str, Config]) -> str | None:
+        """Return the node, of those after one that judges, that names the model whose version it writes; None where
+        there is none, or they name several."""
+        writers = [name for name in after if load_agent(self.agents[nodes[name].agent].path).makes_version]
+        names = {getattr(after[name], "model_name", None) for name in writers}
+        return writers[0] if len(names) == 1 and None not in names else None
 
 
 def _is_name(name: str) -> bool:

@@ -22,7 +22,7 @@ class PlannedNode(Record):
     """Nodes whose outputs the agent gets, in topological order."""
     config: dict[str, Any]
     sources: dict[str, str]
-    """Dotted config key -> `spec`, `params.<name>`, `matrix` or `default`."""
+    """Dotted config key -> `spec`, `params.<name>`, `matrix`, `default`, or `nodes.<name>`: what that node's says."""
     retries: int
     timeout_s: float
     when: When | None

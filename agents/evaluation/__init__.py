@@ -36,7 +36,7 @@ class EvaluationConfig(Config):
     recall_floors: dict[str, float] = {}
     """Label -> recall that it must reach."""
     model_name: str | None = None
-    """Whose champion to compare with; unset: the pipeline's name."""
+    """Whose champion to compare with; unset: the model that the export after this node writes."""
     positive_label: str | None = None
     """The label that F1, precision and recall are about; unset: the training's, else the rarer one."""
     batch_size: int = Field(64, ge=1)

@@ -166,4 +166,18 @@ def test_nodes_of_two_tasks_are_faults_of_the_spec() -> None:
     assert {detail["path"] for detail in caught.value.details} == {
         "nodes.training.config",
         "nodes.evaluation.config",
+        "nodes.export.config",
     }
+
+
+def test_an_evaluation_judges_for_the_model_that_the_export_after_it_writes() -> None:
+    written = yaml.safe_load(shipped_specs()["spam"].read_text(encoding="utf-8"))
+    nodes = written["nodes"]
+    nodes["export"]["config"]["model_name"] = "mails"
+    plan = judge(written, {}, AGENTS)
+
+    assert plan.nodes["evaluation"].config["model_name"] == "mails"
+    assert plan.nodes["evaluation"].sources["model_name"] == "nodes.export"
+
+    nodes["again"] = {**nodes["export"], "config": {**nodes["export"]["config"], "model_name": "letters"}}
+    assert judge(written, {}, AGENTS).nodes["evaluation"].config["model_name"] is None
