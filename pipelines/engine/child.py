@@ -24,6 +24,7 @@ from agents.base.errors import StopKind, WorkerLost
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from pipelines.engine.context import AttemptContext
+from pipelines.engine.libraries import tame
 from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.work import Outcome, run_agent
 
@@ -202,7 +203,10 @@ def _child_main(pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     configure_process_log()
     task = json.loads(pipe.recv_bytes())
-    os.environ.update(task["environment"])
+    if task["environment"]:
+        # An interpreter of its own; one from the forkserver has had this done.
+        tame()
+        os.environ.update(task["environment"])
     stop: list[StopKind] = []
     threading.Thread(target=_listen, args=(pipe, stop), daemon=True).start()
     lock = threading.Lock()
