@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from agents.base.contract import Agent, Artifact, Config, Context, Output
+from agents.base.contract import Agent, Artifact, Config, Context, DeviceNeed, Output
 
 #: Predicted between two words of progress, which are also when a cancel is looked for.
 CHUNK_TEXTS = 256
@@ -41,6 +41,10 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
     output_type = PredictionOutput
     consumes: ClassVar[tuple[str, ...]] = ()
     heavy = True
+
+    def device_need(self, config: PredictionConfig, context: Context) -> DeviceNeed:
+        """ONNX runs on the CPU."""
+        return DeviceNeed(count=0) if config.format.startswith("onnx") else DeviceNeed()
 
     def run(self, config: PredictionConfig, context: Context) -> PredictionOutput:
         """Fetch, load, predict.

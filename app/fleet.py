@@ -43,6 +43,7 @@ class Fleet:
 
     def run(self, stop: threading.Event) -> None:
         """Keep the workers running until `stop` is set, then end them in good order."""
+        threading.Thread(target=self._parts.devices.report_until, args=(stop,), name="devices", daemon=True).start()
         try:
             while True:
                 self._follow()

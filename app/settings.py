@@ -85,6 +85,12 @@ class Settings(BaseSettings):
     lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
     sweep_interval_s: float = Field(1.0, description="How often lost leases and due retries are looked for.")
     stop_grace_s: float = Field(20.0, description="Time for a stopping node to save a checkpoint before it is killed.")
+    device_wait_s: float = Field(
+        300.0, ge=0, description="How long a heavy node waits for room on a GPU before it runs on the CPU."
+    )
+    device_mib_default: int = Field(
+        0, ge=0, description="GPU memory in MiB for a node that can't say what it needs; 0: a whole GPU."
+    )
     keep_jobs_days: float = Field(90.0, description="Ended jobs older than this are forgotten by `tuneline gc`.")
     keep_live_logs_days: float = Field(7.0, description="`tuneline gc` leaves older logs in the object store only.")
     keep_checkpoints_days: float = Field(7.0, description="`tuneline gc` removes older checkpoints of ended jobs.")

@@ -19,7 +19,9 @@ from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from app.settings import Settings
+from pipelines.engine import nvidia
 from pipelines.engine.attempt import AttemptRunner, Limits
+from pipelines.engine.devices import Device, DevicePool, Probe
 from pipelines.engine.housekeeping import Housekeeper, Retention
 from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
@@ -32,6 +34,11 @@ ANSWER_TIMEOUT_S = 0.1
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
+def probe_devices() -> list[Device] | None:
+    """Return the devices that this process may use; None where there is no tool to look at any."""
+    return nvidia.probe(os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
 @dataclass(frozen=True)
 class Parts:
     """Everything connected, built when it is first asked for."""
@@ -39,6 +46,8 @@ class Parts:
     settings: Settings
     patient: bool = False
     """In workers: wait for an object store that is away, instead of telling a user at once."""
+    probe: Probe = probe_devices
+    """Looks at this host's devices."""
 
     @cached_property
     def redis_url(self) -> str:
@@ -116,6 +125,18 @@ class Parts:
         days = (settings.keep_jobs_days, settings.keep_live_logs_days, settings.keep_checkpoints_days)
         return Housekeeper(self.state, self.logs, self.objects, Retention(*(86400 * number for number in days)))
 
+    @cached_property
+    def devices(self) -> DevicePool:
+        """The devices of this host."""
+        settings = self.settings
+        return DevicePool(
+            self.connection,
+            socket.gethostname(),
+            self.probe,
+            wait_s=settings.device_wait_s,
+            default_mib=settings.device_mib_default,
+        )
+
     def runner(self, worker: str) -> AttemptRunner:
         """Return what runs attempts in a worker process."""
         settings = self.settings
@@ -125,7 +146,9 @@ class Parts:
             settings.stop_grace_s,
             work_root(settings) / worker_name(),
         )
-        return AttemptRunner(worker, self.orchestrator, self.logs, self.registry, self.objects, self.sources, limits)
+        return AttemptRunner(
+            worker, self.orchestrator, self.logs, self.registry, self.objects, self.sources, limits, self.devices
+        )
 
     def check(self) -> None:
         """See that both servers answer and the bucket is there.

@@ -3,12 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
 from agents import AgentEntry
-from agents.base.contract import Agent, Artifact, Config, Context, Output
+from agents.base.contract import Agent, Artifact, Config, Context, DeviceNeed, Output
 from agents.base.errors import InvalidData, StopRequested, Unavailable
 
 
@@ -104,6 +105,8 @@ class WaitConfig(Config):
     deaf: bool = False
     helper: bool = False
     """Whether it starts a process of its own that outlives it if nobody ends it."""
+    mib: int | None = None
+    """What it needs of a GPU."""
 
 
 class WaitAgent(Agent[WaitConfig, EchoOutput]):
@@ -116,11 +119,19 @@ class WaitAgent(Agent[WaitConfig, EchoOutput]):
 
     def run(self, config: WaitConfig, context: Context) -> EchoOutput:
         helper = subprocess.Popen(["sleep", "1000"]).pid if config.helper else None
-        context.log("waiting", pid=os.getpid(), attempt=context.attempt, helper=helper)
+        gpu = {
+            "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "mib": context.device_mib,
+            "torch": "torch" in sys.modules,
+        }
+        context.log("waiting", pid=os.getpid(), attempt=context.attempt, helper=helper, **gpu)
         if context.attempt == 1:
             self._wait(config, context)
         artifact = context.objects.put_artifact(b"done")
         return EchoOutput(said="done", level=context.attempt, heard=[], artifact=artifact)
+
+    def device_need(self, config: WaitConfig, context: Context) -> DeviceNeed:
+        return DeviceNeed(mib=config.mib)
 
     @staticmethod
     def _wait(config: WaitConfig, context: Context) -> None:

@@ -49,6 +49,15 @@ class Input(Record):
     output: dict[str, Any]
 
 
+class DeviceNeed(Record):
+    """What a run needs of this host's devices (GPUs)."""
+
+    mib: int | None = None
+    """Memory on each device; None: not known."""
+    count: int = 1
+    """Devices; 0: it runs on the CPU."""
+
+
 ConfigT = TypeVar("ConfigT", bound=Config)
 OutputT = TypeVar("OutputT", bound=Output)
 AnyOutputT = TypeVar("AnyOutputT", bound=Output)
@@ -77,6 +86,8 @@ class Context(Protocol):
     """Version number reserved for this node; only for agents with `makes_version`."""
     attempt_notes: Mapping[str, Any]
     """What earlier attempts at this node left for this one, such as `{"out_of_memory": 1}`."""
+    device_mib: int | None
+    """Memory reserved for this run on each of its devices; None: nobody counts it."""
 
     @property
     def work_dir(self) -> Path:
@@ -124,6 +135,10 @@ class Agent(ABC, Generic[ConfigT, OutputT]):
     def cache_inputs(self, config: ConfigT, sources: "Sources") -> Mapping[str, str]:
         """Digests of what the config names but doesn't contain (files, models) for the step cache."""
         return {}
+
+    def device_need(self, config: ConfigT, context: Context) -> DeviceNeed:
+        """What a heavy agent needs of a device; asked in the worker, without torch, before its process starts."""
+        return DeviceNeed()
 
     @classmethod
     def check(cls, config: ConfigT, upstream: Mapping[str, Config]) -> list[str]:

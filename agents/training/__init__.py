@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agents.base.contract import Agent, Config, Context, input_from
+from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from
 from agents.base.errors import InvalidData
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training.config import LoraSettings, TrainingConfig
@@ -98,6 +98,18 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             resolved=resolved,
             events=trackers.artifacts(),
         )
+
+    def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
+        """The estimate for a whole batch of longest rows, on each of the processes' devices."""
+        from agents.models import GGUF_SUFFIX
+        from agents.training.estimate import Shape, device_mib
+
+        path = context.sources.local(config.model, "model")
+        if path.suffix == GGUF_SUFFIX:
+            # Its weights have to be converted before they can be counted.
+            return DeviceNeed(count=config.processes)
+        data = input_from(context, "preprocessing", PreprocessingOutput)
+        return DeviceNeed(mib=device_mib(Shape.read(path), config, data.max_tokens), count=config.processes)
 
     def cache_inputs(self, config: TrainingConfig, sources: "Sources") -> Mapping[str, str]:
         return {"model": sources.fingerprint(config.model, "model")}

@@ -17,6 +17,8 @@ from agents.training.config import TrainingConfig
 
 #: Of the memory that is free, to leave room for what is not counted: libraries, allocators, other processes.
 USABLE_SHARE = 0.9
+#: What CUDA and its libraries take for themselves in every process.
+CUDA_MIB = 1024
 #: NF4 with double quantisation (Dettmers et al. 2023): 4 bits a weight and 0.127 for its constants.
 QLORA_BYTES = 4.127 / 8
 
@@ -109,6 +111,16 @@ def trained_parameters(shape: Shape, config: TrainingConfig) -> int:
         return shape.parameters
     sides = 4 * 2 * shape.width + 3 * (shape.width + shape.inner_width)
     return config.lora.r * shape.layers * sides
+
+
+def device_mib(shape: Shape, config: TrainingConfig, max_tokens: int) -> int:
+    """Return what to reserve on a GPU before anything is known of the rows: a whole batch of the longest there can be.
+
+    The same after memory ran out: a smaller micro-batch is then to have more room, not less.
+    """
+    # What `precision: auto` will be is not known without torch.
+    load = Load(config.batch_size, max_tokens, 2 if config.precision == "bf16" else 4, config.task == "sft")
+    return (math.ceil(estimate(shape, config, load).total / USABLE_SHARE) >> 20) + CUDA_MIB
 
 
 def choose_micro_batch(shape: Shape, config: TrainingConfig, load: Load, free_bytes: int) -> tuple[int, Need]:

@@ -134,6 +134,9 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
     free = free_bytes(plan.placement.device)
     if plan.placement.device.type == "cpu":
         free //= plan.processes
+    elif context.device_mib is not None:
+        # The rest is free for others, who may not use yet what they have reserved.
+        free = min(free, context.device_mib << 20)
     rows, need = choose_micro_batch(shape, plan.config, load, free)
     level = "info" if rows == plan.micro_batch else "warning"
     context.log("memory_estimate", level=level, micro_batch=rows, free_mib=free >> 20, **need.as_record())

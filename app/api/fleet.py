@@ -14,6 +14,7 @@ from app.api.parts import PartsDep
 from app.schemas import WorkersBody
 from app.wiring import Parts, redis_unavailable
 from pipelines.engine import keys
+from pipelines.engine.devices import reported
 
 router = APIRouter(tags=["fleet"])
 
@@ -33,14 +34,17 @@ def scale(name: str, body: WorkersBody, parts: PartsDep) -> dict[str, Any]:
 
 @router.get("/workers")
 def workers(parts: PartsDep) -> dict[str, list[dict[str, Any]]]:
-    """Show the living workers and the attempts they run."""
+    """Show the living workers with the attempts they run, and their hosts' devices with what is reserved of them."""
     running: dict[str, list[str]] = {}
     for lease in parts.connection.zrange(keys.LEASES, 0, -1):
         job, node, _ = lease.decode().split("|")
         state = parts.connection.hget(keys.state(job), f"node:{node}")
         running.setdefault(json.loads(state).get("worker", "") if state else "", []).append(f"{job}/{node}")
     living = parts.state.queues.workers()
-    return {"workers": [_worker(worker, running.get(worker["name"], [])) for worker in living]}
+    return {
+        "workers": [_worker(worker, running.get(worker["name"], [])) for worker in living],
+        "hosts": reported(parts.connection, sorted({worker["host"] for worker in living})),
+    }
 
 
 @router.get("/health")

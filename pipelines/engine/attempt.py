@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from agents.base.sources import Sources
 from pipelines.engine.cache import CacheKey, StepCache, cache_key
 from pipelines.engine.child import AgentProcess
 from pipelines.engine.context import AttemptContext
+from pipelines.engine.devices import DevicePool, Loan
 from pipelines.engine.job import JOB_ENDED, Completed, Decision, NodeEvent, Stopped
 from pipelines.engine.lease import Lease, LeaseKeeper, Reason
 from pipelines.engine.logs import Logs
@@ -29,7 +30,7 @@ from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.queue import Message
 from pipelines.engine.registry import Registry
 from pipelines.engine.run_state import Claim
-from pipelines.engine.work import Outcome, run_agent
+from pipelines.engine.work import Outcome, device_need, run_agent
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class AttemptRunner:
         objects: ObjectStore,
         sources: Sources,
         limits: Limits,
+        devices: DevicePool,
     ) -> None:
         self.worker = worker
         self.orchestrator = orchestrator
@@ -69,6 +71,7 @@ class AttemptRunner:
         self.objects = objects
         self.sources = sources
         self.limits = limits
+        self.devices = devices
         self._keeper = LeaseKeeper(self.state.connection, ttl_s=limits.lease_ttl_s, renew_s=limits.lease_renew_s)
         self._heavy = False
         self._stopping = False
@@ -135,6 +138,7 @@ class _Attempt:
         self.work_path = runner.limits.work_root / f"{message.job}-{node.number}-{message.attempt}"
         self.key: CacheKey | None = None
         self.process: AgentProcess | None = None
+        self.loan: Loan | None = None
         self._said = 0
         self.lease = Lease(message.job, message.lease, timeout_s=node.timeout_s, on_stop=self._on_stop)
 
@@ -214,16 +218,37 @@ class _Attempt:
 
     def _run(self, context: AttemptContext) -> Outcome:
         if self.heavy:
-            grace_s = self.runner.limits.stop_grace_s
-            self.process = AgentProcess(self.entry.path, self.node.config, context, grace_s)
-            if self.lease.stop_reason:
-                self._on_stop(self.lease.stop_reason)
-            return self.process.run()
+            return self._run_apart(context)
         with _interruptible():
             try:
                 return run_agent(self.entry.path, self.node.config, context)
             except StopRequested as stop:
                 return Outcome(stopped=stop.kind)
+
+    def _run_apart(self, context: AttemptContext) -> Outcome:
+        """Run a heavy agent in a process of its own, on what devices there are for it."""
+        self.loan = loan = patiently(lambda: self._lend(context))
+        if stop := self.lease.stop_wanted():
+            return Outcome(stopped=stop)
+        environment: dict[str, str] = {}
+        if loan is not None:
+            context, environment = replace(context, device_mib=loan.mib), loan.environment
+        grace_s = self.runner.limits.stop_grace_s
+        self.process = AgentProcess(self.entry.path, self.node.config, context, grace_s, environment)
+        if self.lease.stop_reason:
+            self._on_stop(self.lease.stop_reason)
+        return self.process.run()
+
+    def _lend(self, context: AttemptContext) -> Loan | None:
+        def say(event: str, *, level: str = "info", **fields: Any) -> None:
+            self._emit({"kind": "log", "level": level, "event": event, "fields": fields})
+
+        return self.runner.devices.lend(
+            self.message.lease,
+            lambda: device_need(self.entry.path, self.node.config, context),
+            say=say,
+            stopped=lambda: self.lease.stop_reason is not None,
+        )
 
     def _emit(self, record: dict[str, Any]) -> None:
         self._said += 1
@@ -234,7 +259,7 @@ class _Attempt:
         """Called from the keeper's thread."""
         if self.process is not None:
             self.process.ask_to_stop("cancel" if reason == "cancel" else "pause", kill=reason == "lost")
-        elif reason != "handed_back":
+        elif not self.heavy and reason != "handed_back":
             timer = threading.Timer(self.runner.limits.stop_grace_s, _interrupt, (self.lease,))
             timer.daemon = True
             timer.start()
@@ -259,9 +284,9 @@ class _Attempt:
         )
 
     def _extra(self, outcome: Outcome) -> list[tuple[str, ...]]:
+        commands = self.loan.commands(self.message.lease) if self.loan else []
         if outcome.output is None:
-            return []
-        commands: list[tuple[str, ...]] = []
+            return commands
         if self.key is not None:
             commands += StepCache.store_commands(self.plan.name, self.node, self.message.job, self.key, outcome.output)
         if self.node.makes_version:

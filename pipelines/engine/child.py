@@ -10,9 +10,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -24,6 +24,7 @@ from agents.base.errors import StopKind, WorkerLost
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from pipelines.engine.context import AttemptContext
+from pipelines.engine.libraries import tame
 from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.work import Outcome, run_agent
 
@@ -48,12 +49,27 @@ def warm_forkserver() -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(WARM_MODULES)
     # Starting this tracker unblocks the very signal that is to be blocked below.
     resource_tracker.ensure_running()
-    # Ctrl-C in a terminal reaches every process: while it imports, a forkserver would print a traceback and die.
+    with _interrupts_blocked():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Ctrl-C in a terminal reaches every process: while it imports, a new one would print a traceback and die."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _started_afresh(target: Callable[[Connection], None], pipe: Connection) -> BaseProcess:
+    """Start a process with an interpreter of its own: what CUDA has once seen in a forkserver no fork can change."""
+    process = multiprocessing.get_context("spawn").Process(target=target, args=(pipe,), daemon=False)
+    resource_tracker.ensure_running()
+    with _interrupts_blocked():
+        process.start()
+    return process
 
 
 def _started(target: Callable[[Connection], None], pipe: Connection) -> BaseProcess:
@@ -78,6 +94,8 @@ class AgentProcess:
     config: dict[str, Any]
     context: AttemptContext
     grace_s: float
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set before the agent imports anything; a process that needs some does not come from the forkserver."""
     _stop_asked_at: float | None = None
     _stop: StopKind | None = None
     _kill: bool = False
@@ -89,11 +107,36 @@ class AgentProcess:
     def run(self) -> Outcome:
         """Run the agent to its end and return what became of it. Its process is gone on return."""
         ours, theirs = multiprocessing.Pipe()
-        process = _started(_child_main, theirs)
+        start = _started_afresh if self.environment else _started
+        process = start(_child_main, theirs)
         theirs.close()
         with _ended(process), ours:
-            ours.send_bytes(json.dumps(_task(self.agent_path, self.config, self.context)).encode())
+            ours.send_bytes(json.dumps(self._task()).encode())
             return self._watch(ours, process)
+
+    def _task(self) -> dict[str, Any]:
+        context = self.context
+        return {
+            "agent_path": self.agent_path,
+            "config": self.config,
+            "environment": dict(self.environment),
+            "store": context.objects.address,
+            "roots": [str(root) for root in context.sources.roots],
+            "cache_dir": str(context.sources.cache_dir),
+            "inputs": [given.model_dump() for given in context.inputs],
+            "context": {
+                "job_id": context.job_id,
+                "pipeline": context.pipeline,
+                "node": context.node,
+                "attempt": context.attempt,
+                "work_path": str(context.work_path),
+                "checkpoint_prefixes": list(context.checkpoint_prefixes),
+                "champion": context.champion,
+                "version": context.version,
+                "attempt_notes": dict(context.attempt_notes),
+                "device_mib": context.device_mib,
+            },
+        }
 
     def _watch(self, pipe: Connection, process: BaseProcess) -> Outcome:
         while True:
@@ -152,28 +195,6 @@ def _kill_group(process: BaseProcess) -> None:
 # -- the child's side -------------------------------------------------------------------------
 
 
-def _task(agent_path: str, config: dict[str, Any], context: AttemptContext) -> dict[str, Any]:
-    return {
-        "agent_path": agent_path,
-        "config": config,
-        "store": context.objects.address,
-        "roots": [str(root) for root in context.sources.roots],
-        "cache_dir": str(context.sources.cache_dir),
-        "inputs": [given.model_dump() for given in context.inputs],
-        "context": {
-            "job_id": context.job_id,
-            "pipeline": context.pipeline,
-            "node": context.node,
-            "attempt": context.attempt,
-            "work_path": str(context.work_path),
-            "checkpoint_prefixes": list(context.checkpoint_prefixes),
-            "champion": context.champion,
-            "version": context.version,
-            "attempt_notes": dict(context.attempt_notes),
-        },
-    }
-
-
 def _child_main(pipe: Connection) -> None:
     # The leader of a group of its own, so that all it starts can be ended with it.
     os.setpgrp()
@@ -182,6 +203,10 @@ def _child_main(pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     configure_process_log()
     task = json.loads(pipe.recv_bytes())
+    if task["environment"]:
+        # An interpreter of its own; one from the forkserver has had this done.
+        tame()
+        os.environ.update(task["environment"])
     stop: list[StopKind] = []
     threading.Thread(target=_listen, args=(pipe, stop), daemon=True).start()
     lock = threading.Lock()

@@ -39,6 +39,7 @@ class AttemptContext:
     champion: Mapping[str, Any] | None = None
     version: int | None = None
     attempt_notes: Mapping[str, Any] = field(default_factory=dict)
+    device_mib: int | None = None
     _started_at: float = field(default_factory=time.monotonic)
     _first_done: float | None = None
     _last_progress_at: float = 0.0

@@ -16,6 +16,16 @@ FLEET = "tuneline:fleet"
 """Hash: queue -> workers wanted."""
 
 
+def devices(host: str) -> str:
+    """String: the devices a host said it has, as JSON; expires."""
+    return f"tuneline:devices:{host}"
+
+
+def device(uuid: str) -> str:
+    """Hash: `job|node|attempt` -> what it has reserved of a device, as JSON; counts while the lease does."""
+    return f"tuneline:device:{uuid}"
+
+
 def state(job: str) -> str:
     """Hash: `head`, and a field per node."""
     return f"tuneline:job:{job}"

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from agents import load_agent
+from agents.base.contract import DeviceNeed
 from agents.base.errors import AgentFailed, NoSpace, OutOfMemory, StopKind, StopRequested, TunelineError
 from pipelines.engine.context import AttemptContext
 
@@ -55,6 +56,16 @@ def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) 
     except Exception as fault:
         log.exception("agent_failed", job=context.job_id, node=context.node)
         return failure(_named(fault, context), context)
+
+
+def device_need(agent_path: str, config: dict[str, Any], context: AttemptContext) -> DeviceNeed:
+    """Ask an agent what it needs of a device; one that fails at that will say why when it runs."""
+    try:
+        agent_type = load_agent(agent_path)
+        return agent_type().device_need(agent_type.config_type.model_validate_json(json.dumps(config)), context)
+    except Exception as fault:
+        log.warning("device_need_unknown", job=context.job_id, node=context.node, message=str(fault))
+        return DeviceNeed()
 
 
 def failure(fault: TunelineError, context: AttemptContext) -> Outcome:

@@ -299,6 +299,22 @@ def test_rows_are_cut_to_the_memory_that_is_free_and_the_steps_stay_the_same(
     assert list(losses(bench, tight).values()) == pytest.approx(list(losses(bench, whole).values()), rel=1e-2)
 
 
+def test_what_is_reserved_on_a_gpu_covers_what_the_rows_will_need(
+    bench: AgentBench, prepared: PreprocessingOutput, small_model_folder: Path
+) -> None:
+    config = TrainingConfig(model=str(small_model_folder), batch_size=8, processes=2)
+    sources = type(bench.context("training").sources)(bench.objects, (small_model_folder,), bench.work_dir / "cache")
+    context = bench.context("training", {"preprocessing": prepared}, sources=sources)
+    need = TrainingAgent().device_need(config, context)
+    load = Load(rows=8, tokens=prepared.max_tokens, bytes_per_value=4, predicts_tokens=False)
+
+    assert need.count == 2
+    assert need.mib
+    # A gibibyte is CUDA's own.
+    rows, _ = choose_micro_batch(Shape.read(small_model_folder), config, load, (need.mib - 1024 + 1) << 20)
+    assert rows == 8
+
+
 def test_a_training_that_can_not_fit_is_refused_before_the_model_is_loaded(
     train: Callable[..., TrainingOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,21 @@
+"""How the heavy libraries are to behave in an agent's process; set before any of them is imported."""
+
+import contextlib
+import logging
+import os
+import threading
+
+
+def tame() -> None:
+    """Make them quiet, and safe to end with their process."""
+    # Threads of tokenizers do not live through a fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # It says at import that a faster kernel could be fetched, which no worker does.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    with contextlib.suppress(ImportError):
+        from tqdm import tqdm
+
+        # Its own lock is a semaphore of the system's, which agents' processes would leave behind.
+        tqdm.set_lock(threading.RLock())
