@@ -1,5 +1,6 @@
 """The barest loop that trains: no progress, validation, checkpoint or stop; batches drawn by length. A limit."""
 
+import math
 import time
 from typing import Any
 
@@ -38,7 +39,7 @@ def train(model: Any, rows: Rows, steps: int, recipe: dict[str, Any], seed: int)
     optimizer = torch.optim.AdamW(
         parameters, lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"], fused=True
     )
-    warmup = round(recipe["warmup_ratio"] * steps)
+    warmup = math.ceil(recipe["warmup_ratio"] * steps)
     schedule = get_scheduler(recipe["scheduler"], optimizer, num_warmup_steps=warmup, num_training_steps=steps)
     batches, draw = length_batches(rows.lengths, recipe["batch_size"]), np.random.default_rng(seed)
     order = np.concatenate([draw.permutation(len(batches)) for _ in range(steps // len(batches) + 1)])[:steps]
