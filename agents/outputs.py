@@ -186,6 +186,10 @@ class EvaluationOutput(Output):
     """`confusion.svg`, `roc.svg`, `reliability.svg`, `loss.svg`, and each as `.png`; those that there is data for."""
     reference: Reference | None = None
     """Only of classifiers."""
+    chosen_by: str | None = None
+    """With several trainings: the validation figure that decided."""
+    candidates: dict[str, float] = {}
+    """With several trainings: node -> that figure."""
 
 
 class Compared(Record):

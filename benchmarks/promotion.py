@@ -180,8 +180,11 @@ class Played:
 
 
 @contextmanager
-def stack(folder: Path, data_root: Path) -> Iterator[tuple[Client, str]]:
-    """Run `tuneline up` in a folder; give a client for it that may force, and the URL of serving."""
+def stack(folder: Path, data_root: Path, **settings: str) -> Iterator[tuple[Client, str]]:
+    """Run `tuneline up` in a folder; give a client for it that may force, and the URL of serving.
+
+    `settings`: further ones, such as `WORKERS="training=2"`.
+    """
     api_port, serving_port = free_port(), free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TUNELINE_")},
@@ -190,6 +193,7 @@ def stack(folder: Path, data_root: Path) -> Iterator[tuple[Client, str]]:
         "TUNELINE_SERVING_PORT": str(serving_port),
         "TUNELINE_FORCE_KEY": FORCE_KEY,
         "TUNELINE_DATA_ROOTS": str(data_root),
+        **{f"TUNELINE_{name}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-m", "app.cli", "up"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

@@ -1,7 +1,8 @@
-"""Training speed on this machine: the training agent beside a plain `transformers.Trainer`, in turns, on equal terms.
+"""Training speed on this machine: the training agent beside a plain `transformers.Trainer` and a bare loop, in turns.
 
-Same rows, base model, adapter, batch size, optimizer steps, rate and seeds. The plain script pads every row to
-`max_tokens` and computes in float32, as the libraries do unless told otherwise. Neither side validates while it trains.
+Same rows, base model, adapter, batch size, optimizer steps, rate and seeds; every run in a process of its own. The
+plain script pads every row to `max_tokens` and computes in float32, as the libraries do unless told otherwise. The
+bare loop (`benchmarks/_raw.py`) does nothing but steps: a limit. Seconds of training are without validation.
 
     python -m benchmarks.training --data rows.jsonl --epochs 1 --rounds 2
 """
@@ -18,6 +19,8 @@ from agents.models import load_classifier_base
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training.data import Rows, read_rows
 from agents.training.validate import score_labels
+from benchmarks import _raw
+from benchmarks._apart import Peak, apart
 from benchmarks._local import LocalAgents, local_agents
 from benchmarks._report import finish, print_table
 
@@ -38,10 +41,13 @@ def prepare(agents: LocalAgents, data: Path, limit: int | None) -> Preprocessing
 
 def ours(agents: LocalAgents, prepared: PreprocessingOutput, epochs: float, seed: int) -> dict[str, float]:
     """Train by the agent; `whole_s` has loading, validation, checkpoints and saving in it."""
+    peak = Peak()
     config = {"model": MODEL, "lora": LORA, "epochs": epochs, "seed": seed, **SHARED}
     output: TrainingOutput = agents.run("training", config, {"preprocessing": prepared})
+    peak_mib = peak.mib()
     figures = test_figures(agents, prepared, adapted(agents, output))
     return {
+        "peak_mib": peak_mib,
         "steps": output.steps,
         "train_s": output.metrics["train_s"],
         "whole_s": agents.seconds["training"],
@@ -54,11 +60,9 @@ def plain(agents: LocalAgents, prepared: PreprocessingOutput, epochs: float, see
     from peft import LoraConfig, get_peft_model
     from transformers import Trainer, TrainingArguments, set_seed
 
-    started = time.perf_counter()
+    peak, started = Peak(), time.perf_counter()
     set_seed(seed)
-    base = load_classifier_base(
-        agents.model_path(MODEL), prepared.labels, "float32", cache_dir=agents.folder, pad_token_id=0, seed=seed
-    )
+    base = _base(agents, prepared, seed)
     settings = LoraConfig(task_type="SEQ_CLS", r=LORA["r"], lora_alpha=LORA["alpha"], target_modules="all-linear")
     model = get_peft_model(base, settings)
     arguments = TrainingArguments(
@@ -78,14 +82,43 @@ def plain(agents: LocalAgents, prepared: PreprocessingOutput, epochs: float, see
     rows = read_rows(agents.objects, prepared.splits["train"], agents.folder)
     trainer = Trainer(model=model, args=arguments, train_dataset=list(padded_rows(rows)))
     result = trainer.train()
-    whole_s = time.perf_counter() - started
+    whole_s, peak_mib = time.perf_counter() - started, peak.mib()
     figures = test_figures(agents, prepared, model)
     return {
+        "peak_mib": peak_mib,
         "steps": result.global_step,
         "train_s": result.metrics["train_runtime"],
         "whole_s": whole_s,
         "f1": figures["f1"],
     }
+
+
+def raw(agents: LocalAgents, prepared: PreprocessingOutput, epochs: float, seed: int) -> dict[str, float]:
+    """Train by the bare loop; `whole_s` has loading in it."""
+    import torch
+
+    peak, started = Peak(), time.perf_counter()
+    torch.manual_seed(seed)
+    base = _base(agents, prepared, seed, attn_implementation="eager")
+    model = _raw.adapted(base, "SEQ_CLS", **LORA)
+    rows = read_rows(agents.objects, prepared.splits["train"], agents.folder)
+    steps = round(epochs * -(-len(rows) // SHARED["batch_size"]))
+    train_s = _raw.train(model, rows, steps, SHARED, seed)
+    whole_s, peak_mib = time.perf_counter() - started, peak.mib()
+    figures = test_figures(agents, prepared, model)
+    return {"peak_mib": peak_mib, "steps": steps, "train_s": train_s, "whole_s": whole_s, "f1": figures["f1"]}
+
+
+def _base(agents: LocalAgents, prepared: PreprocessingOutput, seed: int, **options: Any) -> Any:
+    return load_classifier_base(
+        agents.model_path(MODEL),
+        prepared.labels,
+        "float32",
+        cache_dir=agents.folder,
+        pad_token_id=0,
+        seed=seed,
+        **options,
+    )
 
 
 def padded_rows(rows: Rows) -> Iterator[dict[str, Any]]:
@@ -119,6 +152,9 @@ def test_figures(agents: LocalAgents, prepared: PreprocessingOutput, model: Any)
     return score_labels(model, rows, batch_size=64, autocast=False, positive=positive)
 
 
+SIDES = (plain, raw, ours)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=SAMPLE)
@@ -131,10 +167,10 @@ def main() -> None:
     epochs = 4.0 if options.small else options.epochs
     with local_agents(options.data.resolve().parent) as agents:
         prepared = prepare(agents, options.data.resolve(), limit)
-        seen: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
+        seen: dict[str, list[dict[str, float]]] = {side.__name__: [] for side in SIDES}
         for seed in range(1, rounds + 1):
-            seen["plain"].append(plain(agents, prepared, epochs, seed))
-            seen["ours"].append(ours(agents, prepared, epochs, seed))
+            for side in SIDES:
+                seen[side.__name__].append(apart(agents, side, prepared, epochs, seed))
     report(prepared, seen, epochs)
 
 
@@ -142,13 +178,18 @@ def report(prepared: PreprocessingOutput, seen: dict[str, list[dict[str, float]]
     train = prepared.splits["train"]
     table = []
     for name, runs in seen.items():
-        train_s = statistics.fmean(run["train_s"] for run in runs)
+        train_s = statistics.median(run["train_s"] for run in runs)
         row = {"trainer": name, "rows/s": train.row_count * epochs / train_s}
         row |= {"tokens/s": train.token_count * epochs / train_s, "train s": train_s}
-        row |= {"whole s": statistics.fmean(run["whole_s"] for run in runs)}
+        row |= {"whole s": statistics.median(run["whole_s"] for run in runs)}
+        row |= {"peak MiB": int(statistics.median(run["peak_mib"] for run in runs))}
         table.append(row | {"f1": statistics.fmean(run["f1"] for run in runs), "steps": runs[0]["steps"]})
     print_table(table)
-    first, second = table
+    first, bare, second = table
+    ratios = {
+        name: [round(a["train_s"] / b["train_s"], 3) for a, b in zip(seen[name], seen["ours"], strict=True)]
+        for name in ("plain", "raw")
+    }
     finish(
         "training",
         {
@@ -156,10 +197,12 @@ def report(prepared: PreprocessingOutput, seen: dict[str, list[dict[str, float]]
             "mean_tokens": round(train.token_count / train.row_count, 1),
             "max_tokens": MAX_TOKENS,
             "rounds": len(seen["ours"]),
-            "ratio": round(second["rows/s"] / first["rows/s"], 2),
+            "ratio": round(statistics.median(ratios["plain"]), 2),
+            "of_the_limit": round(statistics.median(ratios["raw"]), 3),
             "whole_run_ratio": round(first["whole s"] / second["whole s"], 2),
-            "ratios": [round(a["train_s"] / b["train_s"], 2) for a, b in zip(seen["plain"], seen["ours"], strict=True)],
+            "ratios": ratios,
             "plain": {key: round(value, 4) for key, value in first.items() if not isinstance(value, str)},
+            "raw": {key: round(value, 4) for key, value in bare.items() if not isinstance(value, str)},
             "ours": {key: round(value, 4) for key, value in second.items() if not isinstance(value, str)},
         },
     )

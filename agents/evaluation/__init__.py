@@ -1,13 +1,13 @@
 """Evaluation: the trained model on the frozen test split, beside the champion; the gate gives the verdict."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from agents.base.contract import Agent, Config, Context, input_from
-from agents.base.errors import InvalidData, InvalidSpec
+from agents.base.errors import InvalidData
+from agents.evaluation.choice import best_training
 from agents.evaluation.measure import Measure, Measured
 from agents.evaluation.pictures import store_pictures
 from agents.evaluation.report import make_report
@@ -61,7 +61,8 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
         from agents.evaluation.reference import reference_of
 
         data = input_from(context, "preprocessing", PreprocessingOutput)
-        node, training = best_training(context)
+        choice = best_training(context)
+        training = choice.training
         _check_same_rows(training, data)
         _check_floors(config, data)
         metric = config.metric or DEFAULT_METRIC[training.task]
@@ -77,8 +78,10 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
         context.log("verdict", verdict=verdict, reasons=reasons, metrics=_headline(ours))
         report = make_report(context.objects, training, ours)
         return EvaluationOutput(
-            training_node=node,
+            training_node=choice.node,
             training=training,
+            chosen_by=choice.chosen_by,
+            candidates=choice.candidates or {},
             model_name=config.model_name or context.pipeline,
             metrics=ours.metrics,
             metric=metric,
@@ -110,35 +113,6 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             if task == "sft" and (config.recall_floors or config.positive_label):
                 faults.append(f"recall_floors and positive_label are about labels, but '{node}' is of task: sft")
         return faults
-
-
-def best_training(context: Context) -> tuple[str, TrainingOutput]:
-    """Return the node and output of the training with the best validation score (never the test's).
-
-    Raises:
-        InvalidSpec: no training stands before this node.
-    """
-    found = [
-        (given.node, TrainingOutput.model_validate(given.output))
-        for given in context.inputs
-        if given.agent == "training"
-    ]
-    if not found:
-        raise InvalidSpec(f"Node '{context.node}' needs a node of agent 'training' before it.")
-    if len({training.task for _, training in found}) > 1:
-        raise InvalidSpec("The trainings before this node are of several tasks, which no figure compares.")
-    best = max(found, key=lambda pair: _validation_rank(pair[1]))
-    if len(found) > 1:
-        name = "validation_loss" if best[1].task == "sft" else "validation_f1"
-        scores: dict[str, Any] = {name: {node: round(training.metrics[name], 4) for node, training in found}}
-        context.log("training_chosen", node=best[0], **scores)
-    return best
-
-
-def _validation_rank(training: TrainingOutput) -> tuple[float, float]:
-    """Return what decides between trainings, larger is better: F1 where there are labels, then the loss."""
-    metrics = training.metrics
-    return metrics.get("validation_f1", 0.0), -metrics.get("validation_loss", math.inf)
 
 
 def _check_same_rows(training: TrainingOutput, data: PreprocessingOutput) -> None:

@@ -77,6 +77,8 @@ def _facts(
         "training": training.resolved,
         "training_metrics": training.metrics,
         "training_node": evaluation.training_node,
+        "chosen_by": evaluation.chosen_by,
+        "candidates": evaluation.candidates,
         "trainable_parameters": training.trainable_parameters,
         "total_parameters": training.total_parameters,
         "seed": training.seed,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.table import Column, Table
+from rich.text import Text
 
 from agents.base.errors import InvalidRequest
 from app.cli.common import AsJson, ago, client, console, print_json
@@ -62,14 +63,19 @@ def watch(api: Client, job: dict[str, Any], *, as_json: bool = False) -> dict[st
 
 
 def print_result(job: dict[str, Any]) -> None:
-    """Print what a job came to: errors, or metrics, verdict and version."""
-    style = STYLES.get(job["status"], "")
-    console.print(f"Job {job['status']}.", style=style)
+    """Print how a job ended, and what it came to."""
+    console.print(f"Job {job['status']}.", style=STYLES.get(job["status"], ""))
+    _print_outcome(job)
+
+
+def _print_outcome(job: dict[str, Any]) -> None:
+    """Print errors, or metrics, the winner of a sweep, verdict and version."""
     for name, node in job["nodes"].items():
         if node["status"] == "failed":
             console.print(f"  {name}: {node['error']['message']}", style="red", markup=False, soft_wrap=True)
         output = node["output"] or {}
         if node["agent"] == "evaluation" and output:
+            _print_choice(output)
             figures = "  ".join(f"{key} {value:.4f}" for key, value in output["metrics"].items() if _is_headline(key))
             console.print(f"  metrics   {figures}", soft_wrap=True)
             reasons = " ".join(output["reasons"])
@@ -85,6 +91,17 @@ def print_result(job: dict[str, Any]) -> None:
             console.print(f"  download  tuneline models download {model} --version {version}", soft_wrap=True)
     if job["status"] == "failed":
         console.print(f"  Fix the cause, then: tuneline retry {job['id']}", soft_wrap=True)
+
+
+def _print_choice(output: dict[str, Any]) -> None:
+    """Print the trainings that were to choose from, the best first; nothing where there was one."""
+    figure, candidates = output.get("chosen_by"), output.get("candidates") or {}
+    if not figure:
+        return
+    console.print(f"  chosen    {output['training_node']} by {figure}", markup=False, highlight=False, soft_wrap=True)
+    ranked = sorted(candidates.items(), key=lambda one: one[1], reverse=figure != "validation_loss")
+    for name, score in sorted(ranked, key=lambda one: one[0] != output["training_node"]):
+        console.print(f"            {score:.4f}  {name}", markup=False, highlight=False, soft_wrap=True)
 
 
 def jobs(
@@ -118,8 +135,10 @@ def _print_job(job: dict[str, Any]) -> None:
         cache = node["cache"] or {}
         seconds = f"{node['seconds']:.1f}" if node["seconds"] is not None else ""
         reason = f"{'hit' if cache.get('hit') else 'miss'}: {cache['reason']}" if cache else ""
-        table.add_row(name, node["status"], str(node["attempt"]), seconds, reason, why or "")
+        # Names of sweeps hold brackets, which are no markup.
+        table.add_row(Text(name), node["status"], str(node["attempt"]), seconds, Text(reason), Text(why or ""))
     console.print(table)
+    _print_outcome(job)
 
 
 def logs(
@@ -166,7 +185,9 @@ def artifacts(
     # A name that is cut short could not be given back to fetch it.
     table = Table(Column("artifact", overflow="fold"), "bytes", "media type", box=None, header_style="dim")
     for artifact in listed:
-        table.add_row(f"{artifact['node']}/{artifact['name']}", f"{artifact['size_bytes']:,}", artifact["media_type"])
+        table.add_row(
+            Text(f"{artifact['node']}/{artifact['name']}"), f"{artifact['size_bytes']:,}", artifact["media_type"]
+        )
     console.print(table)
 
 

@@ -43,6 +43,16 @@ def test_methods_need_less_in_their_order() -> None:
     )
 
 
+def test_a_whole_model_on_a_cpu_needs_about_what_was_measured() -> None:
+    shape = Shape.read(MINILM_FOLDER)
+    load = Load(rows=32, tokens=76, bytes_per_value=2, predicts_tokens=False, checkpoints_here=True)
+    on_cpu = estimate(shape, with_method("full"), load)
+    on_gpu = estimate(shape, with_method("full"), replace(load, checkpoints_here=False))
+
+    assert on_cpu.as_record()["total_mib"] == pytest.approx(1109, rel=0.15)
+    assert on_cpu.optimizer - on_gpu.optimizer == 16 * shape.parameters
+
+
 def test_the_adapter_that_is_counted_is_the_one_that_is_trained() -> None:
     # 6 layers of 4 modules of 384 x 384 and 2 of 384 x 1536, at rank 8: 331,776.
     assert trained_parameters(Shape.read(MINILM_FOLDER), LORA) == pytest.approx(331_776, rel=0.35)
