@@ -10,9 +10,13 @@ from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training.config import LoraSettings, TrainingConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from agents.base.contract import Artifact
     from agents.base.sources import Sources
+    from agents.training.checkpoint import Checkpoints
+    from agents.training.plan import Course, Plan
+    from agents.training.ranks import Leader
 
 __all__ = ["LoraSettings", "TrainingAgent", "TrainingConfig"]
 
@@ -37,13 +41,11 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         """
         from agents.prompts import matching_renderer
         from agents.training.checkpoint import Checkpoints
-        from agents.training.loop import Fit
         from agents.training.model import build_model, parameter_counts, save_files
         from agents.training.objective import positive_label
         from agents.training.plan import describe, fitted, identity, make_plan
         from agents.training.randomness import seed_all
         from agents.training.ranks import Leader, follower_task
-        from agents.training.tracking import Trackers
 
         data = input_from(context, "preprocessing", PreprocessingOutput)
         path = context.sources.local(config.model, "model")
@@ -67,13 +69,8 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
 
         leader = Leader(plan, follower_task(plan, data, path, tokenizer.pad_token_id, context), context.work_dir)
-        trackers = Trackers(config.report_to, context, resolved)
-        try:
-            checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
-            with leader:
-                course = Fit(model, plan, context, checkpoints, trackers, leader).run()
-        finally:
-            trackers.close()
+        checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
+        course, events = _fit(model, plan, context, checkpoints, leader)
 
         files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
         metrics = course.metrics()
@@ -96,7 +93,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             metrics=metrics,
             curve=context.objects.put_json(course.curve),
             resolved=resolved,
-            events=trackers.artifacts(),
+            events=events,
         )
 
     def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
@@ -124,6 +121,23 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             for key, value in wanted.items()
             if getattr(other, key, None) not in (None, value)
         ]
+
+
+def _fit(
+    model: "PreTrainedModel", plan: "Plan", context: Context, checkpoints: "Checkpoints", leader: "Leader"
+) -> "tuple[Course, dict[str, Artifact]]":
+    """Train to the end, with all figures in the trackers too; return the course and TensorBoard's files."""
+    from agents.training.loop import Fit
+    from agents.training.plan import describe
+    from agents.training.tracking import Trackers
+
+    trackers = Trackers(plan.config.report_to, context, describe(plan))
+    try:
+        with leader:
+            course = Fit(model, plan, context, checkpoints, trackers, leader).run()
+    finally:
+        trackers.close()
+    return course, trackers.artifacts()
 
 
 def _matching_tokenizer(path: Path, data: PreprocessingOutput) -> "PreTrainedTokenizerFast":
