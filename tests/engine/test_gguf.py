@@ -69,7 +69,7 @@ def test_a_trained_decoder_answers_the_same_in_llama_cpp_and_a_file_of_another_t
     proofs = {form: manifest["parity"][form] for form in found.formats}
     sizes = {form: {file.path: file.artifact.size_bytes for file in files} for form, files in found.formats.items()}
 
-    assert [proof["bound"] for proof in proofs.values()] == [1.0, 0.99, 0.97]
+    assert [proof["bound"] for proof in proofs.values()] == [0.99, 0.99, 0.97]
     assert all(proof["texts"] == 80 and proof["agreement"] >= proof["bound"] for proof in proofs.values())
     assert all(set(files) == {"Modelfile", "model.gguf"} for files in sizes.values())
     assert sizes["gguf_f16"]["model.gguf"] > sizes["gguf_q8_0"]["model.gguf"] > sizes["gguf_q4_k_m"]["model.gguf"]
