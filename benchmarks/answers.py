@@ -13,6 +13,7 @@ import json
 import os
 import statistics
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,6 +35,35 @@ def _processor_s(contender: Contender) -> float:
     return float(times.user + times.system)
 
 
+def measure(
+    contenders: Sequence[Contender],
+    texts: Sequence[str],
+    rounds: int,
+    seconds: float,
+    found: dict[tuple[str, int], list[Load]],
+    costs_ms: dict[tuple[str, int], list[float]],
+) -> None:
+    """Load a server without the cache and one with it in turns; add what is seen to `found` and `costs_ms`."""
+    plain, cached = contenders
+    turns = [("off", plain, True), ("on, new texts", cached, True), ("on, known texts", cached, False)]
+    numbers = itertools.count()
+    for level, _, (kind, contender, new) in itertools.product(LEVELS, range(rounds), turns):
+        contender.wake()
+        bodies = [{"text": text} for text in texts]
+        if new:
+            again = itertools.islice(itertools.cycle(texts), int(NEW_TEXTS_PER_S * seconds))
+            bodies = [{"text": f"{text} {next(numbers)}"} for text in again]
+        else:
+            load(contender.server.port, contender.path, bodies, level, seconds / 2)
+        before_s = _processor_s(contender)
+        measured = load(contender.server.port, contender.path, bodies, level, seconds)
+        # The load leaves its first tenth out of its count.
+        asked = measured.requests_per_s * seconds
+        costs_ms.setdefault((kind, level), []).append((_processor_s(contender) - before_s) / asked * 1e3)
+        contender.pause()
+        found.setdefault((kind, level), []).append(measured)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="one round of 2 s")
@@ -42,7 +72,6 @@ def main() -> None:
     options = parser.parse_args()
     count, seconds = (1, 2.0) if options.small else (options.rounds, options.seconds)
     texts = [json.loads(line)["text"] for line in TEXTS.read_text(encoding="utf-8").splitlines()]
-    numbers = itertools.count()
     found: dict[tuple[str, int], list[Load]] = {}
     costs_ms: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as name, servers(Path(name), {}) as parts, ExitStack() as exits:
@@ -57,26 +86,7 @@ def main() -> None:
             contender.pause()
             exits.callback(contender.wake)
             contenders.append(contender)
-        plain, cached_one = contenders
-        turns = [("off", plain, True), ("on, new texts", cached_one, True), ("on, known texts", cached_one, False)]
-        for level in LEVELS:
-            for _ in range(count):
-                for kind, contender, new in turns:
-                    contender.wake()
-                    bodies = [{"text": text} for text in texts]
-                    if new:
-                        wanted = int(NEW_TEXTS_PER_S * seconds)
-                        again = itertools.islice(itertools.cycle(texts), wanted)
-                        bodies = [{"text": f"{text} {next(numbers)}"} for text in again]
-                    else:
-                        load(contender.server.port, contender.path, bodies, level, seconds / 2)
-                    before_s = _processor_s(contender)
-                    measured = load(contender.server.port, contender.path, bodies, level, seconds)
-                    # The load leaves its first tenth out of its count.
-                    asked = measured.requests_per_s * seconds
-                    costs_ms.setdefault((kind, level), []).append((_processor_s(contender) - before_s) / asked * 1e3)
-                    contender.pause()
-                    found.setdefault((kind, level), []).append(measured)
+        measure(contenders, texts, count, seconds, found, costs_ms)
     rows = [
         {
             "cache": kind,

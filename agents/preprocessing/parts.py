@@ -47,7 +47,7 @@ class Parter:
         while (limit := self._limit(text, starts, begin)) < len(text):
             end = _last(sentences, end, limit) or _last(words, end, limit) or limit
             yield begin, end
-            begin = self._next_begin(text, starts, sentences, words, end)
+            begin = self._next_begin(text, starts, sentences, words, (begin, end))
         yield begin, len(text)
 
     def _limit(self, text: str, starts: Sequence[int], begin: int) -> int:
@@ -56,10 +56,11 @@ class Parter:
         return starts[last] if last < len(starts) else len(text)
 
     def _next_begin(
-        self, text: str, starts: Sequence[int], sentences: Sequence[int], words: Sequence[int], end: int
+        self, text: str, starts: Sequence[int], sentences: Sequence[int], words: Sequence[int], part: tuple[int, int]
     ) -> int:
-        """Return where the part after `end` begins: so that it repeats something, but still ends well."""
-        back = starts[bisect_left(starts, end) - self._overlap] if self._overlap else end
+        """Return where the part after `part` begins: so that it repeats some of it, never all, but still ends well."""
+        begin, end = part
+        back = max(starts[bisect_left(starts, end) - self._overlap], begin + 1) if self._overlap else end
         repeating = _next(sentences, back, end) or _next(words, back, end) or end
         for ends in (sentences, words):
             for begin in (repeating, end):

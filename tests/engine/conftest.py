@@ -14,6 +14,7 @@ from app.wiring import Parts, build_parts
 from pipelines.engine.job import Job
 from pipelines.engine.queue import run_worker
 from tests.agents import NAMES, TEST_AGENTS
+from tests.engine.served import put_versions, write_merged
 
 
 @pytest.fixture
@@ -50,6 +51,18 @@ def parts(settings: Settings) -> Iterator[Parts]:
     built.check()
     yield built
     built.connection.close()
+
+
+@pytest.fixture(scope="module")
+def merged_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Folders of two whole models: version 1 says spam to everything, version 2 ham."""
+    return write_merged(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def versions(parts: Parts, merged_folders: dict[int, Path]) -> Parts:
+    """Both of them in the registry as `spam`, version 1 being champion."""
+    return put_versions(parts, merged_folders)
 
 
 RunJob = Callable[..., Job]

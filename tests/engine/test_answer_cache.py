@@ -14,20 +14,9 @@ from app.embedded import free_port, start_valkey
 from app.serving.main import create_app
 from app.wiring import Parts
 from pipelines.engine import keys
-from tests.engine.served import put_versions, write_merged
 
 Http = httpx.Client
 Open = Callable[..., AbstractContextManager[Http]]
-
-
-@pytest.fixture(scope="module")
-def merged_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    return write_merged(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def versions(parts: Parts, merged_folders: dict[int, Path]) -> Parts:
-    return put_versions(parts, merged_folders)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Asynchronous batches over real parts: submitted over HTTP, worked off by a worker, of a version that stays pinned."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -10,20 +9,10 @@ from fastapi.testclient import TestClient
 from app.serving.main import create_serving
 from app.wiring import Parts
 from pipelines.engine.queue import run_worker
-from tests.engine.served import put_versions, write_merged, write_version
+from tests.engine.served import write_version
 
 Http = httpx.Client
 TEXTS = ["free prize", "see you at six", "é" * 300]
-
-
-@pytest.fixture(scope="module")
-def merged_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    return write_merged(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def versions(parts: Parts, merged_folders: dict[int, Path]) -> Parts:
-    return put_versions(parts, merged_folders)
 
 
 @pytest.fixture

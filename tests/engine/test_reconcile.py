@@ -12,18 +12,8 @@ from app.embedded import start_valkey
 from app.serving.main import create_app
 from app.serving.reconcile import Reconciler
 from app.wiring import Parts, build_parts
-from tests.engine.served import promote, put_versions, write_merged, write_version
+from tests.engine.served import promote, write_version
 from tests.models import stored
-
-
-@pytest.fixture(scope="module")
-def merged_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    return write_merged(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def versions(parts: Parts, merged_folders: dict[int, Path]) -> Parts:
-    return put_versions(parts, merged_folders)
 
 
 @pytest.fixture

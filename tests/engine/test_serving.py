@@ -15,18 +15,8 @@ from fastapi.testclient import TestClient
 from agents.classifier import LoadedClassifier, Prediction, load_merged
 from app.serving.main import create_app
 from app.wiring import Parts
-from tests.engine.served import put_versions, write_merged, write_version
+from tests.engine.served import write_version
 from tests.models import LABELS
-
-
-@pytest.fixture(scope="module")
-def merged_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    return write_merged(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def versions(parts: Parts, merged_folders: dict[int, Path]) -> Parts:
-    return put_versions(parts, merged_folders)
 
 
 @pytest.fixture
