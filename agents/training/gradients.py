@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agents.training.data import collate, cut, epoch_order, pieces
+from agents.training.data import collate, cut, epoch_order, pieces, steps_of_like_length
 from agents.training.packing import collate_packed
 from agents.training.plan import Plan
 
@@ -33,8 +33,16 @@ class Gradients:
         plan = self.plan
         epoch, position = divmod(step, plan.steps_per_epoch)
         if self._order[0] != epoch:
-            self._order = (epoch, epoch_order(len(plan.train), seed=plan.config.seed, epoch=epoch))
+            self._order = (epoch, self._epoch_rows(epoch))
         return self._order[1][position * plan.rows_per_step : (position + 1) * plan.rows_per_step]
+
+    def _epoch_rows(self, epoch: int) -> "np.ndarray":
+        """Return an epoch's rows in their order."""
+        plan, seed = self.plan, self.plan.config.seed
+        order = epoch_order(len(plan.train), seed=seed, epoch=epoch)
+        if not plan.steps_by_length:
+            return order
+        return steps_of_like_length(order, self._lengths, plan.rows_per_step, seed=seed, epoch=epoch)
 
     def token_count(self, step: int) -> int:
         """Return the tokens of a step, of all processes, without padding."""

@@ -66,6 +66,11 @@ class Plan:
         return (self.config.task == "sft" and self.placement.device.type == "cuda") if wanted is None else wanted
 
     @property
+    def steps_by_length(self) -> bool:
+        """Whether a step's rows are of like length: not of labels, which length may tell, nor where rows are packed."""
+        return self.config.task == "sft" and self.config.length_grouping and not self.packing
+
+    @property
     def processes(self) -> int:
         return self.config.processes
 

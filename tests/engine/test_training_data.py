@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.training.data import Rows, collate, cut, epoch_order, length_batches, pieces
+from agents.training.data import Rows, collate, cut, epoch_order, length_batches, pieces, steps_of_like_length
 
 LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=40)
 
@@ -26,6 +26,28 @@ def test_an_epochs_order_depends_on_seed_and_epoch_alone() -> None:
     assert list(first) == list(epoch_order(100, seed=3, epoch=0))
     assert list(first) != list(epoch_order(100, seed=3, epoch=1))
     assert list(first) != list(epoch_order(100, seed=4, epoch=0))
+
+
+@given(lengths=st.lists(st.integers(1, 128), min_size=1, max_size=400), rows=st.integers(1, 5), seed=st.integers(0, 9))
+def test_steps_of_like_length_hold_every_row_once_and_differ_by_epoch(lengths: list[int], rows: int, seed: int) -> None:
+    array = np.array(lengths)
+    first, again, second = (
+        steps_of_like_length(epoch_order(len(array), seed=seed, epoch=epoch), array, rows, seed=seed, epoch=epoch)
+        for epoch in (0, 0, 1)
+    )
+    assert sorted(first) == sorted(second) == list(range(len(array)))
+    assert list(first) == list(again)
+    assert len(array) < 20 or list(first) != list(second)
+
+
+def test_steps_of_like_length_are_those_of_sorted_rows_in_another_order() -> None:
+    lengths = np.random.default_rng(1).permutation(np.arange(1, 84))
+    order = epoch_order(len(lengths), seed=1, epoch=0)
+    steps = cut(steps_of_like_length(order, lengths, 8, seed=1, epoch=0), 8)
+    spans = [(int(lengths[step].min()), int(lengths[step].max())) for step in steps]
+    assert spans != sorted(spans)
+    assert sorted(spans) == [(1, 3), *((low, low + 7) for low in range(4, 84, 8))]
+    assert spans[-1] == (1, 3)
 
 
 @given(lengths=LENGTHS, at_most=st.integers(1, 20), start=st.integers(0, 500))

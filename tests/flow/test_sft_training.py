@@ -81,7 +81,7 @@ def test_a_weight_decomposed_adapter_learns_too(
 
 
 def test_packed_rows_teach_what_rows_of_their_own_do(bench: AgentBench, train: Callable[..., TrainingOutput]) -> None:
-    dials = {"precision": "fp32", "label_smoothing": 0.1}
+    dials = {"precision": "fp32", "label_smoothing": 0.1, "length_grouping": False}
     alone, together = train("alone", packing=False, **dials), train("together", packing=True, **dials)
     assert (alone.resolved["packing"], together.resolved["packing"]) == (False, True)
     assert losses(bench, together) == pytest.approx(losses(bench, alone), rel=1e-4)
@@ -108,7 +108,7 @@ def test_interrupted_training_equals_an_uninterrupted_one_step_by_step(
 def test_accumulated_micro_batches_equal_one_batch(bench: AgentBench, train: Callable[..., TrainingOutput]) -> None:
     dials = {"precision": "fp32", "epochs": 1, "label_smoothing": 0.1}
     whole = train("whole", batch_size=8, **dials)
-    cut = train("cut", batch_size=2, gradient_accumulation=4, length_grouping=False, **dials)
+    cut = train("cut", batch_size=2, gradient_accumulation=4, **dials)
     halved = train("halved", {"attempt_notes": {"out_of_memory": 2}}, batch_size=8, **dials)
     assert losses(bench, cut) == pytest.approx(losses(bench, whole), rel=1e-4)
     assert losses(bench, halved) == pytest.approx(losses(bench, whole), rel=1e-4)
@@ -123,7 +123,8 @@ def test_the_loss_is_the_mean_over_the_answers_tokens_of_a_step(
 
     from agents.training.data import epoch_order, read_rows
 
-    first = losses(bench, train(epochs=1, precision="fp32", method="full", learning_rate=1e-6))[0]
+    dials = {"precision": "fp32", "method": "full", "learning_rate": 1e-6, "length_grouping": False}
+    first = losses(bench, train(epochs=1, **dials))[0]
     rows = read_rows(bench.objects, prepared.splits["train"], bench.work_dir, "sft")
     model = AutoModelForCausalLM.from_pretrained(decoder_folder)
     total, count = 0.0, 0
