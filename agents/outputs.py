@@ -235,6 +235,10 @@ class Parity(Record):
     """The least agreement that was asked for."""
     largest_difference: float
     """Of any label's probability, over all texts."""
+    metric: str = ""
+    """The judged one; its values are those on the same texts, None where nothing says what is right."""
+    value: float | None = None
+    trained_value: float | None = None
 
 
 class ExportOutput(Output):

@@ -29,14 +29,6 @@ def read_labelled(context: Context, data: PreprocessingOutput, split: str) -> La
     return LabelledRows(table["row"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
 
 
-def read_texts(context: Context, data: PreprocessingOutput, split: str) -> list[str]:
-    """Return a split's texts, in its order, checked against its digest."""
-    import pyarrow.parquet as pq
-
-    texts: list[str] = pq.read_table(_file(context, data, split), columns=["text"])["text"].to_pylist()
-    return texts
-
-
 def _file(context: Context, data: PreprocessingOutput, split: str) -> Path:
     return context.objects.get_artifact_file(data.splits[split].rows, context.work_dir / f"{split}.parquet")
 

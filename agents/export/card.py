@@ -189,15 +189,20 @@ def _training(manifest: dict[str, Any]) -> str:
 
 
 def _formats(manifest: dict[str, Any]) -> str:
-    lines = ["| format | bytes | answers as trained | texts | probability, largest difference |"]
-    lines.append("| --- | ---: | ---: | ---: | ---: |")
+    metric = manifest["metric"]
+    lines = [
+        f"| format | bytes | answers as trained | texts | probability, largest difference | {metric} on these texts |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for form, files in manifest["formats"].items():
         size_bytes = sum(file["artifact"]["size_bytes"] for file in files)
         proof = manifest["parity"].get(form)
-        shown = "as trained | - | -"
+        shown = "as trained | - | - | -"
         if proof:
             agreement = f"{proof['agreement']:.4f} (bound {proof['bound']:g})"
-            shown = f"{agreement} | {proof['texts']} | {proof['largest_difference']:.2g}"
+            value, trained = proof["value"], proof["trained_value"]
+            beside = "-" if value is None else f"{value:.4f} (as trained {trained:.4f})"
+            shown = f"{agreement} | {proof['texts']} | {proof['largest_difference']:.2g} | {beside}"
         lines.append(f"| {form} | {size_bytes:,} | {shown} |")
     return "\n".join(lines)
 

@@ -37,7 +37,7 @@ class Formats:
         """Raises InvalidSpec, NoSpace or OutOfMemory where the formats can't be made here."""
         self.parity: dict[str, Parity] = {}
         self._context = context
-        self._training = evaluation.training
+        self._judged, self._training = evaluation, evaluation.training
         self._name = name
         self._formats = formats
         if any(form in GGUF_FORMATS for form in formats):
@@ -73,7 +73,7 @@ class Formats:
 
     @cached_property
     def _golden(self) -> Golden[Any]:
-        return golden(self._context, self._training, self._formats)
+        return golden(self._context, self._judged, self._formats)
 
     @property
     def _texts(self) -> GoldenTexts:

@@ -11,10 +11,12 @@ from agents.base.contract import Context, inputs_from
 from agents.base.errors import InvalidModel
 from agents.classifier import LoadedClassifier, load_merged, load_trained
 from agents.generator import LoadedGenerator, load_trained_generator, load_whole_generator
-from agents.outputs import Parity, PreprocessingOutput, PromptFormat, TrainingOutput
+from agents.measures.answers import score_answers
+from agents.measures.labels import confusion, metric_value
+from agents.outputs import EvaluationOutput, Parity, PreprocessingOutput, PromptFormat
 from agents.prediction import Classifier, Prediction
 from agents.prompts.markup import chat_template
-from agents.splits import read_conversations, read_texts
+from agents.splits import read_conversations, read_labelled
 
 #: With fewer texts one flipped answer alone would break a bound of 0.99.
 GOLDEN_TEXTS = 256
@@ -48,8 +50,8 @@ class AnswersPrompts(Protocol):
 class Golden(ABC, Generic[ModelT]):
     """How models of one task are loaded, asked and compared."""
 
-    def __init__(self, context: Context, training: TrainingOutput) -> None:
-        self.context, self.training = context, training
+    def __init__(self, context: Context, judged: EvaluationOutput) -> None:
+        self.context, self.judged, self.training = context, judged, judged.training
 
     @abstractmethod
     def load_trained(self, folder: Path, base: Path) -> ModelT: ...
@@ -62,6 +64,10 @@ class Golden(ABC, Generic[ModelT]):
         """Return the model's answers to the golden prompts."""
 
     @abstractmethod
+    def value(self, answers: Sequence[Any]) -> float | None:
+        """Return the judged metric of answers to the first golden prompts; None where nothing says what is right."""
+
+    @abstractmethod
     def prove(self, form: str, model: ModelT, expected: list[Any]) -> Parity:
         """Return how an export compares with the answers expected of it.
 
@@ -70,12 +76,12 @@ class Golden(ABC, Generic[ModelT]):
         """
 
 
-def golden(context: Context, training: TrainingOutput, formats: Sequence[str]) -> Golden[Any]:
+def golden(context: Context, judged: EvaluationOutput, formats: Sequence[str]) -> Golden[Any]:
     """Return the golden prompts of the task that was trained for, as many as the formats are held against."""
-    if training.task != "sft":
-        return GoldenTexts(context, training)
+    if judged.training.task != "sft":
+        return GoldenTexts(context, judged)
     most = GGUF_PROMPTS if any(form.startswith("gguf_") for form in formats) else GOLDEN_PROMPTS
-    return GoldenPrompts(context, training, most)
+    return GoldenPrompts(context, judged, most)
 
 
 class GoldenTexts(Golden[LoadedClassifier]):
@@ -89,26 +95,40 @@ class GoldenTexts(Golden[LoadedClassifier]):
         return load_merged(folder, self.training.labels, self.training.max_tokens)
 
     @cached_property
-    def texts(self) -> list[str]:
+    def _rows(self) -> tuple[list[str], list[int]]:
         return golden_texts(self.context)
+
+    @property
+    def texts(self) -> list[str]:
+        return self._rows[0]
 
     def answers(self, model: Classifier) -> list[Prediction]:
         return model.predict(self.texts)
+
+    def value(self, answers: Sequence[Prediction]) -> float | None:
+        import numpy as np
+
+        names, true = self.training.labels, self._rows[1]
+        if not true:
+            return None
+        said = np.array([names.index(answer.label) for answer in answers], dtype=np.int64)
+        positive = names.index(self.judged.positive_label or names[0])
+        return metric_value(confusion(np.array(true), said, len(names)), self.judged.metric, positive)
 
     def prove(
         self, form: str, model: Classifier, expected: list[Prediction], batch_sizes: Sequence[int] = (64,)
     ) -> Parity:
         """See `Golden`; measured at each of the batch sizes, of which the worst counts."""
-        measured = [_compare(form, model.predict(self.texts, size), expected) for size in batch_sizes]
-        return _judged(self.context, form, measured)
+        asked = [model.predict(self.texts, size) for size in batch_sizes]
+        return _within_bounds(self, form, [_compare(form, found, expected) for found in asked], asked[-1], expected)
 
 
 class GoldenPrompts(Golden[LoadedGenerator]):
     """Decoders: the same answers, letter by letter."""
 
-    def __init__(self, context: Context, training: TrainingOutput, most: int = GOLDEN_PROMPTS) -> None:
+    def __init__(self, context: Context, judged: EvaluationOutput, most: int = GOLDEN_PROMPTS) -> None:
         """`most`: how many prompts are answered at most."""
-        super().__init__(context, training)
+        super().__init__(context, judged)
         self.most = most
 
     @property
@@ -128,11 +148,23 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         return load_whole_generator(folder, self.prompt, cache_dir=self.context.sources.cache_dir)
 
     @cached_property
-    def prompts(self) -> list[list[dict[str, str]]]:
+    def _rows(self) -> tuple[list[list[dict[str, str]]], list[str]]:
         return golden_prompts(self.context)
+
+    @property
+    def prompts(self) -> list[list[dict[str, str]]]:
+        return self._rows[0]
 
     def answers(self, model: AnswersPrompts) -> list[str]:
         return model.answer(self.prompts[: self.most])
+
+    def value(self, answers: Sequence[str]) -> float | None:
+        import numpy as np
+
+        right = self._rows[1][: len(answers)]
+        if not right:
+            return None
+        return score_answers(right, answers).value(self.judged.metric, np.arange(len(answers)))
 
     def prove(self, form: str, model: AnswersPrompts, expected: list[str]) -> Parity:
         """See `Golden`; `merged` is the same arithmetic, and few prompts are enough for it."""
@@ -140,37 +172,44 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         got = model.answer(self.prompts[: len(expected)])
         agreement = sum(one == other for one, other in zip(expected, got, strict=True)) / len(got)
         found = Parity(texts=len(got), agreement=agreement, bound=BOUNDS[form], largest_difference=0.0)
-        return _judged(self.context, form, [found])
+        return _within_bounds(self, form, [found], got, expected)
 
 
-def golden_prompts(context: Context) -> list[list[dict[str, str]]]:
-    """Return prompts to compare answers on: the test split's, then, if these are few, the other splits'.
+def golden_prompts(context: Context) -> tuple[list[list[dict[str, str]]], list[str]]:
+    """Return prompts to compare answers on, and what is right: the test split's, then, if these are few, the others'.
 
-    Without a preprocessing before it, the prompts are a few of the project's own.
+    Without a preprocessing before it, the prompts are a few of the project's own, and nothing is known to be right.
     """
     prompts: list[list[dict[str, str]]] = []
+    right: list[str] = []
     for data in inputs_from(context, "preprocessing", PreprocessingOutput)[-1:]:
         for split in ("test", "validation", "train"):
             if len(prompts) < GGUF_PROMPTS:
-                prompts += read_conversations(context, data, split).prompts
-    return prompts[:GGUF_PROMPTS] or [[{"role": "user", "content": text}] for text in OWN_TEXTS]
+                rows = read_conversations(context, data, split)
+                prompts, right = prompts + rows.prompts, right + rows.expected
+    own = [[{"role": "user", "content": text}] for text in OWN_TEXTS]
+    return prompts[:GGUF_PROMPTS] or own, right[:GGUF_PROMPTS]
 
 
-def golden_texts(context: Context) -> list[str]:
-    """Return texts to compare answers on: the test split's, then, if these are few, the other splits'.
+def golden_texts(context: Context) -> tuple[list[str], list[int]]:
+    """Return texts to compare answers on, and their labels: the test split's, then, if these are few, the others'.
 
-    Without a preprocessing before it, the texts are a few of the project's own.
+    Without a preprocessing before it, the texts are a few of the project's own, without labels.
     """
     texts: list[str] = []
+    labels: list[int] = []
     for data in inputs_from(context, "preprocessing", PreprocessingOutput)[-1:]:
         for split in ("test", "validation", "train"):
             if len(texts) < GOLDEN_TEXTS:
-                texts += read_texts(context, data, split)
-    return texts[:GOLDEN_TEXTS] or list(OWN_TEXTS)
+                rows = read_labelled(context, data, split)
+                texts, labels = texts + rows.texts, labels + rows.labels.tolist()
+    return texts[:GOLDEN_TEXTS] or list(OWN_TEXTS), labels[:GOLDEN_TEXTS]
 
 
-def _judged(context: Context, form: str, measured: Sequence[Parity]) -> Parity:
-    """Return the worst of what was measured.
+def _within_bounds(
+    golden: Golden[Any], form: str, measured: Sequence[Parity], got: Sequence[Any], expected: Sequence[Any]
+) -> Parity:
+    """Return the worst of what was measured, with the judged metric of the answers and of those expected.
 
     Raises:
         InvalidModel: it is under its bound.
@@ -180,16 +219,22 @@ def _judged(context: Context, form: str, measured: Sequence[Parity]) -> Parity:
         agreement=min(one.agreement for one in measured),
         bound=BOUNDS[form],
         largest_difference=max(one.largest_difference for one in measured),
+        metric=golden.judged.metric,
+        value=golden.value(got),
+        trained_value=golden.value(expected),
     )
-    context.log("parity", format=form, **parity.model_dump())
+    golden.context.log("parity", format=form, **parity.model_dump())
     if parity.agreement >= parity.bound and parity.largest_difference <= DIFFERENCE_BOUNDS.get(form, 1.0):
         return parity
     apart = (
         f", and its probabilities differ by up to {parity.largest_difference:.2g}" if parity.largest_difference else ""
     )
+    drop = (
+        "" if parity.value is None else f"; {parity.metric} {parity.value:.4f}, as trained {parity.trained_value:.4f}"
+    )
     raise InvalidModel(
         f"The format '{form}' gives the trained model's answer to {parity.agreement:.2%} of {parity.texts} texts "
-        f"(bound {parity.bound:.0%}){apart}.",
+        f"(bound {parity.bound:.0%}){apart}{drop}.",
         cure=f"Leave '{form}' out of the export's formats, or report this with the base model's name.",
     )
 

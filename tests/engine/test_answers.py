@@ -117,11 +117,15 @@ def test_an_adapter_merged_answers_as_the_adapter_does_and_other_programs_know_w
 def test_an_export_that_answers_differently_is_refused(
     bench: AgentBench, decoder: Path, data: PreprocessingOutput, trained: TrainingOutput
 ) -> None:
-    golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), trained)
+    judged = evaluate(bench, decoder, data, trained)
+    golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), judged, most=len(data.splits))
     model = load(bench, decoder, trained)
     expected = golden.answers(model)
-    assert golden.prove("merged", model, expected).agreement == 1.0
-    with pytest.raises(InvalidModel, match=r"gives the trained model's answer to .* \(bound 100%\)"):
+    right = [row["exact_match"] for row in bench.objects.get_json(judged.predictions)][: len(expected)]
+    proof = golden.prove("merged", model, expected)
+    assert (proof.agreement, proof.metric) == (1.0, "exact_match")
+    assert proof.value == proof.trained_value == pytest.approx(sum(right) / len(right))
+    with pytest.raises(InvalidModel, match=r"gives the trained model's answer to .* \(bound 100%\); exact_match [01]"):
         golden.prove("merged", model, ["something else", *expected[1:]])
 
 

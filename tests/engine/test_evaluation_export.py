@@ -269,6 +269,9 @@ def test_parity_is_in_the_manifest_the_card_and_the_log(bench: AgentBench, base:
     for form, proof in manifest["parity"].items():
         assert proof["agreement"] >= proof["bound"] == {"merged": 1.0, "onnx": 1.0, "onnx_int8": 0.99}[form]
         assert f"{proof['agreement']:.4f} (bound {proof['bound']:g}) | 120 |" in card
+        assert proof["metric"] == "f1"
+        assert f"| {proof['value']:.4f} (as trained {proof['trained_value']:.4f}) |" in card
+    assert manifest["parity"]["merged"]["value"] == manifest["parity"]["merged"]["trained_value"] > 0
     sizes = {form: sum(file.artifact.size_bytes for file in files) for form, files in found.formats.items()}
     assert sizes["onnx_int8"] < sizes["onnx"]
 
