@@ -20,7 +20,7 @@ ANSWER_METRICS = ("exact_match", "slot_f1", "rouge_l")
 DEFAULT_METRIC: dict[Task, Metric] = {"classification": "f1", "sft": "exact_match"}
 METRIC_CURE = "Set the evaluation's metric to exact_match or rouge_l."
 HEADLINE = (
-    *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
+    *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece", "mae", "r2"),
     *("exact_match", "slot_f1", "json_validity", "rouge_l", "loss"),
 )
 

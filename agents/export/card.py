@@ -8,7 +8,7 @@ from agents.outputs import EvaluationOutput
 
 HEADLINE = (
     *("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", "micro_f1"),
-    *("roc_auc", "ece", "brier"),
+    *("roc_auc", "ece", "brier", "mae", "rmse", "r2", "spearman"),
     *("exact_match", "slot_f1", "json_validity", "rouge_l", "bleu", "loss", "perplexity"),
 )
 PICTURES = {

@@ -7,6 +7,7 @@ In all of this `labels` and `predicted` are int64 of shape (rows,), indices into
 from typing import TYPE_CHECKING, Any
 
 from agents.measures.calibration import calibration_bins, calibration_error
+from agents.measures.numbers import number_metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,8 @@ def label_metrics(
     labels: "np.ndarray", predicted: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int
 ) -> dict[str, float]:
     """Return accuracy; precision, recall and F1 of the positive label, of each label, and their means over labels
-    (`macro_`) and over rows (`micro_f1`); and, of the probabilities, `roc_auc`, `ece` and `brier`.
+    (`macro_`) and over rows (`micro_f1`); and, of the probabilities, `roc_auc`, `ece` and `brier`, and where labels are
+    numbers those of `number_metrics`.
 
     `brier` of two labels lies between 0 and 1, of more between 0 and 2 (Brier 1950).
     """
@@ -61,6 +63,7 @@ def label_metrics(
         **roc_auc(labels, scores, names, positive),
         "ece": calibration_error(calibration_bins(labels == predicted, scores.max(axis=1))),
         "brier": float(brier_score_loss(labels, _summing_to_one(scores), labels=range(len(names)))),
+        **number_metrics(labels, scores, names),
     }
     for index, name in enumerate(names):
         found |= {

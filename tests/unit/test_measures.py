@@ -8,6 +8,7 @@ from agents.evaluation.threshold import ScoredRows, best_threshold, find_thresho
 from agents.measures.answers import answer_metrics, score_answers
 from agents.measures.calibration import calibration_bins, calibration_error
 from agents.measures.labels import label_metrics, roc_auc, roc_curves
+from agents.measures.numbers import label_values, number_metrics
 
 
 def probabilities(seed: int, rows: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,3 +109,23 @@ def test_bleu_of_the_very_answers_is_100() -> None:
     text = ["the cat sat on the mat and looked at the moon"]
 
     assert answer_metrics(text, text, score_answers(text, text))["bleu"] == pytest.approx(100.0)
+
+
+def test_labels_that_are_numbers_are_measured_by_how_far_off_they_are() -> None:
+    labels, names = np.array([0, 1, 2, 2]), ["1", "2.5", "4"]
+    scores = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    found = number_metrics(labels, scores, names)
+    assert found["mae"] == pytest.approx(1.5 / 4)
+    assert found["rmse"] == pytest.approx(0.75)
+    assert found["r2"] == pytest.approx(1 - 1.5**2 / 6.1875)
+    assert 0 < found["spearman"] < 1
+    halfway = number_metrics(labels, np.full((4, 3), 1 / 3), names)
+    assert set(halfway) == {"mae", "rmse"}
+    assert halfway["mae"] == pytest.approx((1.5 + 0 + 1.5 + 1.5) / 4)
+    assert label_metrics(labels, scores.argmax(axis=1), scores, names, 0).keys() >= found.keys()
+
+
+@pytest.mark.parametrize("names", [["0", "1"], ["1", "2", "many"], ["1", "2", "nan"]])
+def test_labels_that_are_no_numbers_have_no_such_figures(names: list[str]) -> None:
+    assert label_values(names) is None
+    assert number_metrics(np.array([0]), np.full((1, len(names)), 1 / len(names)), names) == {}
