@@ -119,8 +119,8 @@ def load_shared(folder: Path, labels: list[str], max_tokens: int, *, base: "Shar
         InvalidModel: the files can't be loaded, or don't fit the base.
     """
     tokenizer = load_tokenizer(folder)
-    model = attach_adapter(base.model(labels, tokenizer.pad_token_id), folder)
-    return LoadedClassifier(ready(model), tokenizer, labels, max_tokens, base)
+    model = base.with_adapter(folder, labels, tokenizer.pad_token_id)
+    return LoadedClassifier(model, tokenizer, labels, max_tokens, base)
 
 
 def load_trained(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:

@@ -172,8 +172,8 @@ def load_shared_generator(folder: Path, base: "SharedBase", prompt: PromptFormat
         InvalidModel: the files can't be loaded, don't fit the base, or its prompts are of another format.
     """
     renderer = matching_renderer(load_tokenizer(folder), prompt)
-    model = attach_adapter(base.model(None, renderer.tokenizer.pad_token_id), folder)
-    return LoadedGenerator(ready(model), renderer, prompt.max_new_tokens, base=base)
+    model = base.with_adapter(folder, None, renderer.tokenizer.pad_token_id)
+    return LoadedGenerator(model, renderer, prompt.max_new_tokens, base=base)
 
 
 def load_trained_generator(folder: Path, base: Path, prompt: PromptFormat, *, cache_dir: Path) -> LoadedGenerator:

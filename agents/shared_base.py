@@ -10,7 +10,15 @@ from weakref import WeakValueDictionary
 
 from agents.base.errors import InvalidModel, NotAllowed, NotFound
 from agents.base.sources import Sources
-from agents.models import load_classifier_and_new_modules, load_decoder, loading, model_folder, ready, set_padding
+from agents.models import (
+    attach_adapter,
+    load_classifier_and_new_modules,
+    load_decoder,
+    loading,
+    model_folder,
+    ready,
+    set_padding,
+)
 from agents.outputs import Task
 
 if TYPE_CHECKING:
@@ -32,15 +40,22 @@ class SharedBase:
     _config: "PreTrainedConfig"
     _generation: "GenerationConfig | None"
 
-    def model(self, labels: list[str] | None, pad_token_id: int | None) -> "PreTrainedModel":
-        """Return a model of its own modules over these weights, in evaluation mode, on their device.
+    def with_adapter(self, folder: Path, labels: list[str] | None, pad_token_id: int | None) -> "PreTrainedModel":
+        """Return a model over these weights with the adapter in `folder`, on their device, in evaluation mode.
 
-        `labels`: a classifier's; None for a decoder. Weights that the base's files lack, or have for other labels, are
-        the model's own, as `load_classifier_base` would make them.
+        Modules, adapter and what the adapter brings whole are the model's own. `labels`: a classifier's; None for a
+        decoder.
 
         Raises:
-            InvalidModel: the weights don't make such a model.
+            InvalidModel: the adapter doesn't fit.
         """
+        adapted = attach_adapter(self._model(labels, pad_token_id), folder)
+        # Without PEFT's wrapper, whose `generate` ties it to the model in a ring that only a garbage collection undoes.
+        plain: PreTrainedModel = adapted.get_base_model()
+        return ready(plain)
+
+    def _model(self, labels: list[str] | None, pad_token_id: int | None) -> "PreTrainedModel":
+        """Return a model over these weights; what the base's files lack is made as `load_classifier_base` makes it."""
         config = copy.deepcopy(self._config)
         if labels is not None:
             config.id2label = dict(enumerate(labels))
