@@ -49,10 +49,7 @@ class SharedBase:
         Raises:
             InvalidModel: the adapter doesn't fit.
         """
-        adapted = attach_adapter(self._model(labels, pad_token_id), folder)
-        # Without PEFT's wrapper, whose `generate` ties it to the model in a ring that only a garbage collection undoes.
-        plain: PreTrainedModel = adapted.get_base_model()
-        return ready(plain)
+        return ready(attach_adapter(self._model(labels, pad_token_id), folder))
 
     def _model(self, labels: list[str] | None, pad_token_id: int | None) -> "PreTrainedModel":
         """Return a model over these weights; what the base's files lack is made as `load_classifier_base` makes it."""
