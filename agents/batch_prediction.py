@@ -1,10 +1,15 @@
 """Batch prediction: one pinned version's files and many texts in, their answers out."""
 
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from agents.base.contract import Agent, Artifact, Config, Context, DeviceNeed, Output
+from agents.base.sources import Sources
+
+if TYPE_CHECKING:
+    from agents.prediction import Classifier
 
 #: Predicted between two words of progress, which are also when a cancel is looked for.
 CHUNK_TEXTS = 256
@@ -20,6 +25,9 @@ class PredictionConfig(Config):
     max_tokens: int = Field(ge=1)
     files: dict[str, Artifact] = Field(min_length=1)
     """Path inside the model's folder -> its bytes."""
+    base_model: str | None = None
+    """URI of the base, only of the format `adapter`."""
+    base_model_fingerprint: str | None = None
     texts: Artifact
     """JSON list of texts."""
     text_count: int = Field(ge=1)
@@ -50,14 +58,14 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
         """Fetch, load, predict.
 
         Raises:
-            InvalidModel: the files can't be loaded.
+            InvalidModel: the files can't be loaded, or an adapter's base can't be had on this machine.
             NotFound, CorruptArtifact: the store lacks a file, or holds other bytes.
         """
-        from agents.classifier import fetch, load_exported
+        from agents.classifier import fetch
 
         texts: list[str] = context.objects.get_json(config.texts)
         folder = fetch(context.objects, config.files, context.work_dir / "model")
-        model = load_exported(folder, config.labels, config.max_tokens)
+        model = _load(config, folder, context.sources)
         context.log("model_loaded", model=config.model_name, version=config.version, format=config.format)
         answers: list[dict[str, Any]] = []
         for start in range(0, len(texts), CHUNK_TEXTS):
@@ -71,3 +79,13 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
             text_count=config.text_count,
             predictions=context.objects.put_json(answers),
         )
+
+
+def _load(config: PredictionConfig, folder: Path, sources: Sources) -> "Classifier":
+    from agents.classifier import load_exported, load_shared
+    from agents.shared_base import SharedBases
+
+    if config.base_model is None or config.base_model_fingerprint is None:
+        return load_exported(folder, config.labels, config.max_tokens)
+    base = SharedBases(sources).get(config.base_model, config.base_model_fingerprint, "classification")
+    return load_shared(folder, config.labels, config.max_tokens, base=base)

@@ -17,6 +17,8 @@ from agents.tokenizers import load_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from agents.shared_base import SharedBase
+
 
 @dataclass(frozen=True)
 class LoadedClassifier:
@@ -26,6 +28,8 @@ class LoadedClassifier:
     tokenizer: "PreTrainedTokenizerFast"
     labels: list[str]
     max_tokens: int
+    base: "SharedBase | None" = None
+    """What keeps the weights in memory that are not this model's alone."""
 
     @property
     def runs(self) -> Runs:
@@ -106,6 +110,17 @@ def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *
     tokenizer = load_tokenizer(folder)
     model = load_classifier_base(base, labels, "float32", cache_dir=cache_dir, pad_token_id=tokenizer.pad_token_id)
     return LoadedClassifier(ready(attach_adapter(model, folder)), tokenizer, labels, max_tokens)
+
+
+def load_shared(folder: Path, labels: list[str], max_tokens: int, *, base: "SharedBase") -> LoadedClassifier:
+    """Load an adapter in PEFT's layout over the weights of a base that others may hold too.
+
+    Raises:
+        InvalidModel: the files can't be loaded, or don't fit the base.
+    """
+    tokenizer = load_tokenizer(folder)
+    model = base.with_adapter(folder, labels, tokenizer.pad_token_id)
+    return LoadedClassifier(model, tokenizer, labels, max_tokens, base)
 
 
 def load_trained(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:

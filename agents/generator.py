@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from agents.shared_base import SharedBase
+
 Messages = Sequence[dict[str, str]]
 
 
@@ -31,6 +33,8 @@ class LoadedGenerator:
     max_new_tokens: int
     at_once: int = 1
     makes_json: bool = False
+    base: "SharedBase | None" = None
+    """What keeps the weights in memory that are not this model's alone."""
 
     @property
     def context_tokens(self) -> int:
@@ -159,6 +163,17 @@ def load_whole_generator(folder: Path, prompt: PromptFormat, *, cache_dir: Path)
     renderer = matching_renderer(load_tokenizer(folder), prompt)
     model = load_decoder(folder, "float32", cache_dir=cache_dir, pad_token_id=renderer.tokenizer.pad_token_id)
     return LoadedGenerator(ready(model), renderer, prompt.max_new_tokens)
+
+
+def load_shared_generator(folder: Path, base: "SharedBase", prompt: PromptFormat) -> LoadedGenerator:
+    """Load an adapter in PEFT's layout over the weights of a base that others may hold too.
+
+    Raises:
+        InvalidModel: the files can't be loaded, don't fit the base, or its prompts are of another format.
+    """
+    renderer = matching_renderer(load_tokenizer(folder), prompt)
+    model = base.with_adapter(folder, None, renderer.tokenizer.pad_token_id)
+    return LoadedGenerator(model, renderer, prompt.max_new_tokens, base=base)
 
 
 def load_trained_generator(folder: Path, base: Path, prompt: PromptFormat, *, cache_dir: Path) -> LoadedGenerator:

@@ -60,12 +60,10 @@ def load_classifier_and_new_modules(
 
     Raises: as `load_classifier_base`.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     folder = model_folder(path, cache_dir)
-    with _load_faults(path), torch.random.fork_rng(devices=[]), quiet_libraries():
-        torch.manual_seed(seed)
+    with loading(path, seed=seed):
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
             dtype=dtype,
@@ -79,7 +77,7 @@ def load_classifier_and_new_modules(
             output_loading_info=True,
             **options,
         )
-    _set_padding(model, pad_token_id)
+    set_padding(model, pad_token_id)
     mismatched = {str(key[0] if isinstance(key, tuple) else key) for key in report["mismatched_keys"]}
     return model, _new_modules(path, model, set(report["missing_keys"]) | mismatched)
 
@@ -97,7 +95,7 @@ def load_decoder(
     from transformers import AutoModelForCausalLM
 
     folder = model_folder(path, cache_dir)
-    with _load_faults(path), quiet_libraries():
+    with loading(path):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -107,7 +105,7 @@ def load_decoder(
             output_loading_info=True,
             **options,
         )
-    _set_padding(model, pad_token_id)
+    set_padding(model, pad_token_id)
     if missing := report["missing_keys"]:
         raise InvalidModel(
             f"'{path}' lacks {len(missing)} weights of a {type(model).__name__}, such as '{min(missing)}'.",
@@ -171,16 +169,15 @@ def _convert_gguf(path: Path, folder: Path) -> None:
     """Write the GGUF's weights as safetensors; `folder` appears whole or not at all."""
     from transformers import AutoModelForCausalLM
 
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch, _load_faults(path):
-        with quiet_libraries():
-            loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
-            # A model that was read from GGUF refuses to be saved: its weights go into one made from its config, which
-            # must not say any more that it was quantised, or whatever is made of that one refuses as well.
-            if hasattr(loaded.config, "quantization_config"):
-                del loaded.config.quantization_config
-            plain = AutoModelForCausalLM.from_config(loaded.config)
-            plain.load_state_dict(loaded.state_dict())
-            plain.save_pretrained(Path(scratch) / "model")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch, loading(path):
+        loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
+        # A model that was read from GGUF refuses to be saved: its weights go into one made from its config, which
+        # must not say any more that it was quantised, or whatever is made of that one refuses as well.
+        if hasattr(loaded.config, "quantization_config"):
+            del loaded.config.quantization_config
+        plain = AutoModelForCausalLM.from_config(loaded.config)
+        plain.load_state_dict(loaded.state_dict())
+        plain.save_pretrained(Path(scratch) / "model")
         try:
             (Path(scratch) / "model").rename(folder)
         except OSError:
@@ -190,7 +187,7 @@ def _convert_gguf(path: Path, folder: Path) -> None:
             shutil.rmtree(Path(scratch) / "model")
 
 
-def _set_padding(model: "PreTrainedModel", pad_token_id: int | None) -> None:
+def set_padding(model: "PreTrainedModel", pad_token_id: int | None) -> None:
     if pad_token_id is not None:
         model.config.get_text_config().pad_token_id = pad_token_id
         model.config.pad_token_id = pad_token_id
@@ -208,11 +205,20 @@ def _new_modules(path: Path, model: "PreTrainedModel", missing: set[str]) -> lis
 
 
 @contextmanager
-def _load_faults(path: Path) -> Iterator[None]:
+def loading(path: Path, seed: int | None = None) -> Iterator[None]:
+    """Around the libraries' loading of the base model at `path`: quiet, weights that are made come from `seed`.
+
+    Raises:
+        InvalidModel: what the libraries say of files that are no model they can read.
+    """
+    import torch
     from safetensors import SafetensorError
 
     try:
-        yield
+        with quiet_libraries(), torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            yield
     except (*LOAD_FAULTS, SafetensorError) as fault:
         first_line = str(fault).strip().partition("\n")[0]
         raise InvalidModel(

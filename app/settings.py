@@ -7,8 +7,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
-ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged"]
-DecoderFormat = Literal["auto", "gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged"]
+ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged", "adapter"]
+DecoderFormat = Literal["auto", "gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged", "adapter"]
 
 
 class Settings(BaseSettings):
@@ -34,13 +34,13 @@ class Settings(BaseSettings):
     serving_port: int = Field(8001, description="Port of serving.")
     serving_format: ServingFormat = Field(
         "auto",
-        description="Format that serving loads: `onnx_int8`, `onnx` or `merged`; `auto`: the first that a version has, "
-        "on a GPU `merged` first.",
+        description="Format that serving loads: `onnx_int8`, `onnx`, `merged` or `adapter`; `auto`: the first that a "
+        "version has, on a GPU `adapter` and `merged` first.",
     )
     decoder_format: DecoderFormat = Field(
         "auto",
-        description="Format of decoders that serving loads: `gguf_q8_0`, `gguf_q4_k_m`, `gguf_f16` or `merged`; "
-        "`auto`: the first that a version has, on a GPU `merged` first.",
+        description="Format of decoders that serving loads: `gguf_q8_0`, `gguf_q4_k_m`, `gguf_f16`, `merged` or "
+        "`adapter`; `auto`: the first that a version has, on a GPU `adapter` and `merged` first.",
     )
     convert_model: str = Field("task", description="Model that answers `/convert` where the request names none.")
     answer_timeout_s: float = Field(120.0, gt=0, description="How long a decoder's answer may take, its wait included.")

@@ -91,8 +91,7 @@ class Parts:
 
     @cached_property
     def sources(self) -> Sources:
-        roots = tuple(root.resolve() for root in self.settings.data_roots)
-        return Sources(self.objects, roots, self.settings.state_dir.resolve() / "cache")
+        return build_sources(self.settings, self.objects)
 
     @cached_property
     def agents(self) -> dict[str, AgentEntry]:
@@ -166,6 +165,12 @@ class Parts:
 def build_parts(settings: Settings, *, patient: bool = False) -> Parts:
     """Return the parts for these settings, for a worker with `patient`; nothing is connected yet."""
     return Parts(settings, patient)
+
+
+def build_sources(settings: Settings, objects: ObjectStore) -> Sources:
+    """Return what resolves URIs on this host."""
+    roots = tuple(root.resolve() for root in settings.data_roots)
+    return Sources(objects, roots, settings.state_dir.resolve() / "cache")
 
 
 def redis_unavailable(url: str) -> Unavailable:

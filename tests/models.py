@@ -1,5 +1,6 @@
 """Tiny real models for tests: two layers of BERT with MiniLM's tokenizer, trained adapters and whole models."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +43,23 @@ def write_xlnet(folder: Path, base: Path) -> Path:
     return folder
 
 
-def write_adapter(folder: Path, base: Path, *, seed: int = 0, spam_bias: float = 0.0) -> Path:
-    """Write a LoRA adapter with random weights; `spam_bias` leans its head towards spam."""
+def write_adapter(
+    folder: Path, base: Path, *, seed: int = 0, spam_bias: float = 0.0, labels: Sequence[str] = LABELS, **lora: Any
+) -> Path:
+    """Write a LoRA adapter with random weights; `spam_bias` leans its head towards the second label."""
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
 
     torch.manual_seed(seed)
-    model = load_classifier_base(base, LABELS, "float32", cache_dir=folder)
-    adapted = get_peft_model(
-        model, LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules=["query"], modules_to_save=["classifier"])
-    )
+    model = load_classifier_base(base, list(labels), "float32", cache_dir=folder)
+    settings = {"r": 2, "target_modules": ["query"], "modules_to_save": ["classifier"], **lora}
+    adapted = get_peft_model(model, LoraConfig(task_type=TaskType.SEQ_CLS, **settings))
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
                 weight.normal_(std=0.02)
             if "modules_to_save" in name and name.endswith("bias"):
-                weight.copy_(torch.tensor([0.0, spam_bias]))
+                weight.zero_()[1] = spam_bias
     adapted.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     load_tokenizer(base).save_pretrained(folder)

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents.base.contract import Artifact
 from agents.base.errors import InvalidRequest, NotFound
 from agents.base.objects import ObjectStore
+from app.serving.adapters import base_of
 from app.serving.files import choose_files
-from app.serving.formats import preferred_formats
+from app.serving.formats import ADAPTER, batch_formats
 from app.serving.reconcile import Versions
 from app.serving.schemas import Text
 from app.wiring import Parts
@@ -134,6 +135,7 @@ class AsyncBatches:
         if (task := manifest.get("task", "classification")) != "classification":
             raise InvalidRequest(f"'{model}' is no classifier (task '{task}'), and only those answer in batches.")
         form, files = choose_files(manifest, self._preferred)
+        base, fingerprint = base_of(manifest) if form == ADAPTER else (None, None)
         return {
             "model_name": model,
             "version": version,
@@ -141,6 +143,8 @@ class AsyncBatches:
             "labels": manifest["labels"],
             "max_tokens": manifest["max_tokens"],
             "files": {path: artifact.model_dump() for path, artifact in files.items()},
+            "base_model": base,
+            "base_model_fingerprint": fingerprint,
         }
 
 
@@ -151,7 +155,7 @@ def add_batch_routes(app: FastAPI, parts: Parts) -> None:
         parts.orchestrator,
         parts.registry,
         parts.objects,
-        preferred_formats(settings.serving_format),
+        batch_formats(settings.serving_format),
         settings.async_batch_texts_most,
     )
 

@@ -14,7 +14,9 @@ from agents.base.objects import ObjectStore
 from agents.generation import Generator, Wish
 from agents.gguf_file import MODEL_FILE
 from agents.outputs import PromptFormat
-from app.serving.files import choose_files, model_folder
+from agents.shared_base import SharedBase, SharedBases
+from app.serving.adapters import choose_loadable
+from app.serving.files import model_folder
 from app.serving.formats import GGUF_FORMATS
 
 #: What a tokenizer's files are named with; all else that a training left are weights and settings.
@@ -24,14 +26,14 @@ WARM_UP_TOKENS = 4
 
 
 def load_decoder_version(
-    manifest: dict[str, Any], objects: ObjectStore, cache_dir: Path, preferred: Sequence[str]
+    manifest: dict[str, Any], objects: ObjectStore, cache_dir: Path, preferred: Sequence[str], bases: SharedBases
 ) -> tuple[str, Generator]:
     """Return the format that was loaded, and the decoder.
 
     A GGUF file comes with the tokenizer of the training, so that prompts are made of the same tokens.
 
     Raises:
-        InvalidModel: no such format, or files that can't be loaded or don't belong together.
+        InvalidModel: no such format, or files that can't be loaded or don't belong together, or no base for an adapter.
         NotFound, CorruptArtifact, Unavailable: the store lacks a file, holds other bytes, or doesn't answer.
     """
     of_version = f"Version {manifest.get('version')} of '{manifest.get('name')}'"
@@ -39,11 +41,11 @@ def load_decoder_version(
         prompt = PromptFormat.model_validate(manifest.get("prompt"))
     except ValidationError as fault:
         raise InvalidModel(f"{of_version} doesn't say how it is asked.", cure="Export it again.") from fault
-    form, files = choose_files(manifest, preferred, setting="TUNELINE_DECODER_FORMAT")
+    form, files, base = choose_loadable(manifest, preferred, bases, setting="TUNELINE_DECODER_FORMAT")
     if form in GGUF_FORMATS:
         files |= _tokenizer_files(manifest)
     folder = model_folder(objects, cache_dir, str(manifest["name"]), int(manifest["version"]), files)
-    generator = _load(form, folder, prompt)
+    generator = _load(form, folder, prompt, base)
     generator.generate(generator.renderer.prompt_ids(WARM_UP), Wish(WARM_UP_TOKENS))
     return form, generator
 
@@ -59,14 +61,16 @@ def answer_schema_of(manifest: dict[str, Any]) -> str | None:
     return json.dumps(ANY_OBJECT) if "json_validity" in manifest.get("metrics", {}) else None
 
 
-def _load(form: str, folder: Path, prompt: PromptFormat) -> Generator:
+def _load(form: str, folder: Path, prompt: PromptFormat, base: SharedBase | None) -> Generator:
     if form in GGUF_FORMATS:
         from agents.llama import load_exported_llama
 
         file = next(iter(sorted(folder.rglob("*.gguf"))), folder / MODEL_FILE)
         return load_exported_llama(file, folder, prompt)
-    from agents.generator import load_whole_generator
+    from agents.generator import load_shared_generator, load_whole_generator
 
+    if base is not None:
+        return load_shared_generator(folder, base, prompt)
     return load_whole_generator(folder, prompt, cache_dir=folder)
 
 

@@ -18,6 +18,7 @@ from agents.base.errors import TunelineError
 from agents.base.objects import ObjectStore
 from agents.classifier import load_exported
 from agents.prediction import Prediction
+from agents.shared_base import SharedBases
 from app.http import install_error_handlers, install_key_check
 from app.serving.answers import Answers, ClientGone, client_gone
 from app.serving.batcher import Batcher
@@ -32,7 +33,7 @@ from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versio
 from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer, ServedModel
 from app.serving.writer import Writer
 from app.settings import Settings
-from app.wiring import Parts, build_parts, require_key_beyond_loopback
+from app.wiring import Parts, build_parts, build_sources, require_key_beyond_loopback
 from pipelines.engine.process_log import configure_process_log
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Serving:
             versions,
             objects,
             cache_dir,
+            SharedBases(build_sources(settings, objects)),
             load,
             preferred_formats(settings.serving_format),
             look_every_s,

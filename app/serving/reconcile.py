@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from logging import ERROR, INFO
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,13 +15,15 @@ import structlog
 
 from agents.base.errors import InvalidModel, InvalidRequest, NotFound
 from agents.base.objects import ObjectStore
-from agents.classifier import load_exported
+from agents.classifier import load_exported, load_shared
 from agents.generation import Generator
 from agents.prediction import Classifier
+from agents.shared_base import SharedBases
+from app.serving.adapters import choose_loadable
 from app.serving.decoders import answer_schema_of, load_decoder_version
 from app.serving.drift import DriftWindow, read_reference
-from app.serving.files import choose_files, model_folder, sweep
-from app.serving.formats import CPU_FORMATS, GGUF_FORMATS
+from app.serving.files import model_folder, sweep
+from app.serving.formats import CPU_DECODER_FORMATS, CPU_FORMATS
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
@@ -104,10 +107,11 @@ class Reconciler:
     versions: Versions
     objects: ObjectStore
     cache_dir: Path
+    bases: SharedBases
     load: Load = load_exported
     formats: Sequence[str] = CPU_FORMATS
     look_every_s: float = LOOK_EVERY_S
-    decoder_formats: Sequence[str] = (*GGUF_FORMATS, "merged")
+    decoder_formats: Sequence[str] = CPU_DECODER_FORMATS
     retry_first_s: float = RETRY_FIRST_S
     drift_window: int = 1000
     on_switch: Callable[[Served], None] = lambda _: None
@@ -196,9 +200,11 @@ class Reconciler:
             return self._loaded_decoder(name, version, manifest)
         if task != "classification":
             raise _OtherTask(f"It is of task '{task}', which is not served.")
-        form, files = choose_files(manifest, self.formats)
+        form, files, base = choose_loadable(manifest, self.formats, self.bases)
         folder = model_folder(self.objects, self.cache_dir, name, version, files)
-        classifier = self.load(folder, manifest["labels"], manifest["max_tokens"])
+        labels, max_tokens = manifest["labels"], manifest["max_tokens"]
+        load = partial(load_shared, base=base) if base is not None else self.load
+        classifier = load(folder, labels, max_tokens)
         for text in WARM_UP_TEXTS:
             if not math.isfinite(classifier.predict([text])[0].confidence):
                 raise InvalidModel(f"Version {version} of '{name}' gives no numbers: its weights are damaged.")
@@ -207,5 +213,5 @@ class Reconciler:
         return Served(name, version, form, classifier, datetime.now(UTC), drift=drift)
 
     def _loaded_decoder(self, name: str, version: int, manifest: dict[str, Any]) -> Served:
-        form, model = load_decoder_version(manifest, self.objects, self.cache_dir, self.decoder_formats)
+        form, model = load_decoder_version(manifest, self.objects, self.cache_dir, self.decoder_formats, self.bases)
         return Served(name, version, form, model, datetime.now(UTC), answer_schema_of(manifest))

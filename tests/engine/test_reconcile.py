@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from agents.base.errors import NotFound
+from agents.shared_base import SharedBases
 from app.embedded import start_valkey
 from app.serving.main import create_app
 from app.serving.reconcile import Reconciler
@@ -19,7 +20,9 @@ from tests.models import stored
 @pytest.fixture
 def reconciler(versions: Parts, tmp_path: Path) -> Reconciler:
     """A reconciler that serves version 1, and looks only when it is told to."""
-    found = Reconciler(versions.registry, versions.objects, tmp_path / "cache", retry_first_s=0.0)
+    found = Reconciler(
+        versions.registry, versions.objects, tmp_path / "cache", SharedBases(versions.sources), retry_first_s=0.0
+    )
     found.follow()
     assert found.find("spam").version == 1
     return found
@@ -50,7 +53,7 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     reasons = {
         3: "gives no numbers",
         4: "outside its folder",
-        5: "no 'onnx_int8' or 'onnx' or 'merged' format",
+        5: "no 'onnx_int8' or 'onnx' or 'merged' or 'adapter' format",
         6: "manifest that can't be read",
         7: "doesn't say how it is asked",
     }
@@ -106,7 +109,7 @@ def test_a_version_that_failed_is_tried_again_later_and_not_at_every_look(
     versions.objects.put(lost, data)
     reconciler.follow()
     assert reconciler.find("spam").version == 1, "tried again before its time"
-    again = Reconciler(versions.registry, versions.objects, reconciler.cache_dir)
+    again = Reconciler(versions.registry, versions.objects, reconciler.cache_dir, reconciler.bases)
     again.follow()
 
     assert again.find("spam").version == 2
@@ -119,7 +122,7 @@ def test_a_changed_file_in_the_cache_is_fetched_anew_and_old_versions_are_swept(
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    Reconciler(versions.registry, versions.objects, reconciler.cache_dir).follow()
+    Reconciler(versions.registry, versions.objects, reconciler.cache_dir, reconciler.bases).follow()
     assert weights.read_bytes() == whole
     (reconciler.cache_dir / "spam-9-0123456789ab").mkdir()
     (reconciler.cache_dir / "spam-two-9-0123456789ab").mkdir()
