@@ -1,6 +1,7 @@
 """The model to train: base weights from files, in 4 bits for QLoRA, with its adapter attached; and its files."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 #: Modules whose weights the base model lacks or has for other labels, and output layers; QLoRA must not quantise them.
-HEAD_NAMES = ("classifier", "score", "classification_head", "pre_classifier", "pooler", "lm_head")
+HEAD_NAMES = ("classifier", "score", "classification_head", "pre_classifier", "pooler", "head", "lm_head")
 #: Measured with MiniLM on two cores; a GPU is hardly busier with more tokens.
 START_COST_TOKENS = {"cpu": 200, "cuda": 8192}
 MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".jinja": "text/plain"}
@@ -156,7 +157,7 @@ def _quantization(config: TrainingConfig, placement: Placement) -> dict[str, Any
 def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules: list[str]) -> "PreTrainedModel":
     from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
 
-    whole = sorted({name.rpartition(".")[2] for name in new_modules} | set(config.lora.train_modules))
+    whole = sorted(head_modules(model, new_modules) | set(config.lora.train_modules))
     settings = LoraConfig(
         task_type=TaskType.CAUSAL_LM if config.task == "sft" else TaskType.SEQ_CLS,
         r=config.lora.r,
@@ -164,6 +165,7 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
         lora_dropout=config.lora.dropout,
         target_modules=config.lora.target_modules,
         modules_to_save=whole or None,
+        exclude_modules=_anything_in(whole),
         use_dora=config.lora.dora,
         use_rslora=config.lora.rslora,
     )
@@ -180,6 +182,19 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
         ) from fault
     _check_whole_modules(adapted, config.lora.train_modules)
     return adapted
+
+
+def head_modules(model: "PreTrainedModel", new_modules: list[str]) -> set[str]:
+    """Return what to train whole for modules without weights: not `classifier.dense`, whose like every layer may have,
+    but `classifier`; inside the body the part right below it, such as `pooler`."""
+    paths = [name.split(".") for name in new_modules]
+    return {path[1] if path[0] == model.base_model_prefix and len(path) > 1 else path[0] for path in paths}
+
+
+def _anything_in(modules: list[str]) -> str | None:
+    """Return a regular expression for modules of these names and all within: they take no adapter besides."""
+    names = "|".join(map(re.escape, modules))
+    return rf"(?:.*\.)?(?:{names})(?:\..*)?" if modules else None
 
 
 def _keep_training_layout(model: "PreTrainedModel") -> None:
