@@ -80,8 +80,9 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
 
     def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
         """The estimate for a whole batch of longest rows, on each of the processes' devices."""
+        from agents.model_memory import Shape
         from agents.models import GGUF_SUFFIX
-        from agents.training.estimate import Shape, device_mib
+        from agents.training.estimate import device_mib
 
         path = context.sources.local(config.model, "model")
         if path.suffix == GGUF_SUFFIX:
