@@ -233,9 +233,9 @@ class Client:
         """Queue texts for the present champion; `batch` shows by the id how far they are."""
         return self._json(self._serving, "POST", f"/predict/{model}/batch/async", json={"texts": texts})
 
-    def batch(self, batch_id: str) -> dict[str, Any]:
-        """Return an asynchronous batch; its predictions are there once it is `completed`."""
-        return self._json(self._serving, "GET", f"/predict/batch/{batch_id}")
+    def batch(self, batch_id: str, limit: int | None = None) -> dict[str, Any]:
+        """Return an asynchronous batch; its predictions, or the first `limit`, are there once it is `completed`."""
+        return self._json(self._serving, "GET", f"/predict/batch/{batch_id}", params={"limit": limit} if limit else {})
 
     def serving_health(self) -> dict[str, Any]:
         return self._json(self._serving, "GET", "/health")
