@@ -1,8 +1,7 @@
 """The SDK: `Client` speaks the API's HTTP, in the API's own words."""
 
-import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +11,7 @@ import httpx
 import httpx_sse
 
 from agents.base.errors import TunelineError, Unavailable
+from app.downloads import CHUNK_BYTES, OnBytes, receive, resume_headers, unpack
 
 #: A follower that lost its server comes back after so long; with its cursor it misses nothing.
 RECONNECT_S = 0.5
@@ -130,12 +130,13 @@ class Client:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)
-                with path.open("wb") as file:
-                    for chunk in response.iter_bytes(1 << 20):
+                part = path.with_name(f".{path.name}.part")
+                with part.open("wb") as file:
+                    for chunk in response.iter_bytes(CHUNK_BYTES):
                         file.write(chunk)
         except httpx.TransportError as fault:
             raise Unavailable(f"The download broke off: {fault}.", cure="Run it again.") from fault
-        return path
+        return part.replace(path)
 
     # -- data and models -----------------------------------------------------------------------
 
@@ -189,35 +190,23 @@ class Client:
         self._checked(self._api, "DELETE", f"/models/{name}/{version}", json={"reason": reason})
 
     def download(
-        self, name: str, version: str, format_: str, folder: Path, on_bytes: Callable[[int, int], None] | None = None
+        self, name: str, version: str, format_: str, folder: Path, on_bytes: OnBytes | None = None
     ) -> list[Path]:
         """Fetch a format's files into `folder`; return them. A download that broke off is gone on with.
 
         `on_bytes` is told (received, total) as it goes.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{name}-{version}-{format_}.tar.part"
-        have = part.stat().st_size if part.exists() else 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        url = f"/models/{name}/{version}/download"
+        label = f"{name}-{version}-{format_}"
+        headers, url = resume_headers(folder, label), f"/models/{name}/{version}/download"
         try:
             with self._api.stream("GET", url, params={"format": format_}, headers=headers) as response:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)
-                total = have + int(response.headers["Content-Length"])
-                with part.open("ab") as file:
-                    for chunk in response.iter_bytes(1 << 20):
-                        file.write(chunk)
-                        if on_bytes:
-                            on_bytes(file.tell(), total)
+                part = receive(response, folder, label, on_bytes)
         except httpx.TransportError as fault:
             raise Unavailable(f"The download broke off: {fault}.", cure="Run it again: it goes on.") from fault
-        with tarfile.open(part) as archive:
-            names = archive.getnames()
-            archive.extractall(folder, filter="data")
-        part.unlink()
-        return [folder / name for name in names]
+        return unpack(part, folder)
 
     # -- serving -------------------------------------------------------------------------------
 
