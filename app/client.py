@@ -134,6 +134,8 @@ class Client:
                 with part.open("wb") as file:
                     for chunk in response.iter_bytes(CHUNK_BYTES):
                         file.write(chunk)
+        except httpx.ConnectError as fault:
+            raise self._nobody(self._api) from fault
         except httpx.TransportError as fault:
             raise Unavailable(f"The download broke off: {fault}.", cure="Run it again.") from fault
         return part.replace(path)
@@ -204,6 +206,8 @@ class Client:
                     response.read()
                     raise _refusal(response)
                 part = receive(response, folder, label, on_bytes)
+        except httpx.ConnectError as fault:
+            raise self._nobody(self._api) from fault
         except httpx.TransportError as fault:
             raise Unavailable(f"The download broke off: {fault}.", cure="Run it again: it goes on.") from fault
         return unpack(part, folder)
@@ -235,17 +239,20 @@ class Client:
         answer: dict[str, Any] = self._checked(http, method, url, **fields).json()
         return answer
 
-    @staticmethod
-    def _checked(http: httpx.Client, method: str, url: str, **fields: Any) -> httpx.Response:
+    def _checked(self, http: httpx.Client, method: str, url: str, **fields: Any) -> httpx.Response:
         try:
             response = http.request(method, url, **fields)
         except httpx.TransportError as fault:
-            raise Unavailable(
-                f"Nobody answers at {http.base_url}.", cure="Start it with `tuneline up`, or check TUNELINE_API_URL."
-            ) from fault
+            raise self._nobody(http) from fault
         if response.is_error:
             raise _refusal(response)
         return response
+
+    def _nobody(self, http: httpx.Client) -> Unavailable:
+        setting = "TUNELINE_SERVING_URL" if http is self._serving else "TUNELINE_API_URL"
+        return Unavailable(
+            f"Nobody answers at {http.base_url}.", cure=f"Start it with `tuneline up`, or check {setting}."
+        )
 
 
 def _refusal(response: httpx.Response) -> ApiError:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from agents.base.errors import Conflict
-from app.cli.common import AsJson, ago, client, console, print_json
+from app.cli.common import AsJson, ago, client, console, existing_file, print_json
 from app.cli.live import JobDisplay, show
 from app.cli.texts import read_texts
 from app.client import Client
@@ -50,7 +50,7 @@ def send(
     as_json: Lines = False,
 ) -> None:
     """Send a file of texts to a model's champion and fetch the answers. Ctrl-C stops waiting; the batch goes on."""
-    texts = read_texts(file, column)
+    texts = read_texts(existing_file(file), column)
     with client() as api:
         batch = api.predict_later(model, texts)
         if detach:
@@ -105,6 +105,7 @@ def _hand_over(answers: list[dict[str, Any]], batch_id: str, to: Path | None, as
             print_json(answer)
         return
     path = to or Path(f"{batch_id}.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.write_text("".join(f"{json.dumps(answer, ensure_ascii=False)}\n" for answer in answers), encoding="utf-8")
     part.replace(path)

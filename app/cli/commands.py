@@ -40,6 +40,10 @@ def run() -> None:
     except ValidationError as fault:
         listed = "; ".join(f"TUNELINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in fault.errors() if e["loc"])
         _end(f"The settings have faults: {listed or fault}")
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        _end(f"'{fault.filename}': {fault.strerror}.")
     except RedisError as fault:
         _end(f"Redis doesn't answer ({type(fault).__name__}). Start it, or check TUNELINE_REDIS_URL.")
 

@@ -18,11 +18,9 @@ def read_texts(path: Path, column: str | None = None) -> list[str]:
     `column`: the texts' own; unset: the only one, or the first that is called as texts are.
 
     Raises:
-        InvalidRequest: there is no such file.
-        InvalidData: it can't be read, has no such column, or holds a text that serving would refuse; with its row.
+        InvalidRequest: a column of plain text is named.
+        InvalidData: the file can't be read, has no such column, or holds a text that serving would refuse.
     """
-    if not path.is_file():
-        raise InvalidRequest(f"There is no file '{path}'.", cure="Check the name, and the folder you are in.")
     plain = not any(suffix.lower() in SUFFIXES for suffix in path.suffixes)
     if plain and column:
         raise InvalidRequest(f"'{path.name}' is plain text, a text a line: it has no columns.")

@@ -168,6 +168,8 @@ def test_faults_reach_a_user_without_a_traceback(terminal: Terminal, tmp_path: P
         *(("run", str(bad)), ("run", "nowhere.yaml"), ("jobs", "job_x"), ("predict", "nobody", "x")),
         *(("batches", "send", "spam", "nowhere.txt"), ("batches", "send", "nobody", str(bad))),
         *(("batches", "send", "spam", str(texts)), ("batches", "fetch", "job_x")),
+        *(("datasets", "upload", "nowhere.csv"), ("datasets", "preview", "nowhere.csv"), ("predict", "spam", " ")),
+        ("artifacts", "job_x", "a/b", "--to", "nowhere/a"),
     ):
         found = terminal.run(*arguments)
         assert found.returncode == 1, arguments

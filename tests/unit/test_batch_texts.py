@@ -49,8 +49,3 @@ def test_what_can_not_be_sent_is_refused_with_its_place(
     with pytest.raises(TunelineError) as refused:
         read_texts(written(tmp_path, name, content), column)
     assert words in str(refused.value)
-
-
-def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(TunelineError, match="There is no file"):
-        read_texts(tmp_path / "none.txt")
