@@ -210,7 +210,7 @@ class Client:
             raise self._nobody(self._api) from fault
         except httpx.TransportError as fault:
             raise Unavailable(f"The download broke off: {fault}.", cure="Run it again: it goes on.") from fault
-        return unpack(part, folder)
+        return unpack(part, folder, format_)
 
     # -- serving -------------------------------------------------------------------------------
 

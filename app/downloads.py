@@ -5,12 +5,16 @@ section 13.1.5); where it has another one by now, such as a new champion's, that
 """
 
 import glob
+import hashlib
+import json
 import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+
+from agents.base.errors import CorruptArtifact
 
 CHUNK_BYTES = 1 << 20
 #: Told (received, total) bytes.
@@ -45,17 +49,34 @@ def receive(response: httpx.Response, folder: Path, label: str, on_bytes: OnByte
     return part
 
 
-def unpack(part: Path, folder: Path) -> list[Path]:
-    """Unpack an archive into a folder and remove it; a file gets its name once it is whole, in the archive's order."""
+def unpack(part: Path, folder: Path, format_: str) -> list[Path]:
+    """Unpack a format's archive into a folder and remove it; a file gets its name once all are whole, in their order.
+
+    Raises:
+        CorruptArtifact: a file is not what the manifest says; nothing was unpacked, and the archive is gone.
+    """
     found = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as scratch, tarfile.open(part) as archive:
         archive.extractall(scratch, filter="data")
+        if broken := _broken(Path(scratch), format_):
+            part.unlink()
+            raise CorruptArtifact(f"'{broken}' did not come as the manifest says.", cure="Download it again.")
         for name in archive.getnames():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             found.append((Path(scratch) / name).replace(target))
     part.unlink()
     return found
+
+
+def _broken(folder: Path, format_: str) -> str | None:
+    """Return the first of a format's files whose bytes have another digest than in the manifest beside them."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for file in manifest["formats"][format_]:
+        with (folder / file["path"]).open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != file["artifact"]["sha256"]:
+                return str(file["path"])
+    return None
 
 
 def _parts(folder: Path, label: str) -> list[Path]:

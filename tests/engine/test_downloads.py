@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from agents.base.errors import CorruptArtifact
 from app.api.main import create_app
 from app.client import ApiError, Client
 from app.downloads import OnBytes
@@ -74,6 +75,19 @@ def test_a_champion_that_changed_meanwhile_is_fetched_whole(sdk: Client, parts: 
 
     assert (tmp_path / "model.safetensors").read_bytes() == WEIGHTS[2]
     assert names(tmp_path) == ["config.json", "manifest.json", "model.safetensors"]
+
+
+def test_bytes_that_changed_on_the_way_are_thrown_away_and_fetched_again(sdk: Client, tmp_path: Path) -> None:
+    break_off(sdk, tmp_path, 0.5)
+    (part,) = tmp_path.iterdir()
+    with part.open("r+b") as file:
+        file.seek(5000)
+        file.write(b"other bytes")
+    with pytest.raises(CorruptArtifact, match=r"'model\.safetensors' did not come as the manifest says"):
+        sdk.download("spam", "champion", "merged", tmp_path)
+
+    assert names(tmp_path) == []
+    assert sdk.download("spam", "champion", "merged", tmp_path)[0].read_bytes() == WEIGHTS[1]
 
 
 def test_a_second_download_gives_the_same_files_and_a_refused_one_none(sdk: Client, tmp_path: Path) -> None:
