@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Predicted between two words of progress, which are also when a cancel is looked for.
 CHUNK_TEXTS = 256
+#: Of them go through the model at once.
+BATCH_TEXTS = 64
 
 
 class PredictionConfig(Config):
@@ -51,8 +53,14 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
     heavy = True
 
     def device_need(self, config: PredictionConfig, context: Context) -> DeviceNeed:
-        """ONNX runs on the CPU."""
-        return DeviceNeed(count=0) if config.format.startswith("onnx") else DeviceNeed()
+        """ONNX runs on the CPU; of a whole model its config and the size of its float32 weights tell."""
+        from agents.model_memory import Asked, Shape, answering_bytes, reserved_mib
+
+        if config.format.startswith("onnx"):
+            return DeviceNeed(count=0)
+        weights = sum(file.size_bytes for path, file in config.files.items() if path.endswith(".safetensors"))
+        shape = Shape.of(context.objects.get_json(config.files["config.json"]), weights // 4)
+        return DeviceNeed(mib=reserved_mib(answering_bytes(shape, Asked(BATCH_TEXTS, config.max_tokens))))
 
     def run(self, config: PredictionConfig, context: Context) -> PredictionOutput:
         """Fetch, load, predict.
@@ -70,7 +78,7 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
         answers: list[dict[str, Any]] = []
         for start in range(0, len(texts), CHUNK_TEXTS):
             context.progress(start, len(texts))
-            answers += [found._asdict() for found in model.predict(texts[start : start + CHUNK_TEXTS])]
+            answers += [found._asdict() for found in model.predict(texts[start : start + CHUNK_TEXTS], BATCH_TEXTS)]
         context.progress(len(texts), len(texts))
         return PredictionOutput(
             model_name=config.model_name,

@@ -1,8 +1,7 @@
 """The SDK: `Client` speaks the API's HTTP, in the API's own words."""
 
-import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +11,7 @@ import httpx
 import httpx_sse
 
 from agents.base.errors import TunelineError, Unavailable
+from app.downloads import CHUNK_BYTES, OnBytes, receive, resume_headers, unpack
 
 #: A follower that lost its server comes back after so long; with its cursor it misses nothing.
 RECONNECT_S = 0.5
@@ -130,12 +130,15 @@ class Client:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)
-                with path.open("wb") as file:
-                    for chunk in response.iter_bytes(1 << 20):
+                part = path.with_name(f".{path.name}.part")
+                with part.open("wb") as file:
+                    for chunk in response.iter_bytes(CHUNK_BYTES):
                         file.write(chunk)
+        except httpx.ConnectError as fault:
+            raise self._nobody(self._api) from fault
         except httpx.TransportError as fault:
             raise Unavailable(f"The download broke off: {fault}.", cure="Run it again.") from fault
-        return path
+        return part.replace(path)
 
     # -- data and models -----------------------------------------------------------------------
 
@@ -189,35 +192,25 @@ class Client:
         self._checked(self._api, "DELETE", f"/models/{name}/{version}", json={"reason": reason})
 
     def download(
-        self, name: str, version: str, format_: str, folder: Path, on_bytes: Callable[[int, int], None] | None = None
+        self, name: str, version: str, format_: str, folder: Path, on_bytes: OnBytes | None = None
     ) -> list[Path]:
         """Fetch a format's files into `folder`; return them. A download that broke off is gone on with.
 
         `on_bytes` is told (received, total) as it goes.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{name}-{version}-{format_}.tar.part"
-        have = part.stat().st_size if part.exists() else 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        url = f"/models/{name}/{version}/download"
+        label = f"{name}-{version}-{format_}"
+        headers, url = resume_headers(folder, label), f"/models/{name}/{version}/download"
         try:
             with self._api.stream("GET", url, params={"format": format_}, headers=headers) as response:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)
-                total = have + int(response.headers["Content-Length"])
-                with part.open("ab") as file:
-                    for chunk in response.iter_bytes(1 << 20):
-                        file.write(chunk)
-                        if on_bytes:
-                            on_bytes(file.tell(), total)
+                part = receive(response, folder, label, on_bytes)
+        except httpx.ConnectError as fault:
+            raise self._nobody(self._api) from fault
         except httpx.TransportError as fault:
             raise Unavailable(f"The download broke off: {fault}.", cure="Run it again: it goes on.") from fault
-        with tarfile.open(part) as archive:
-            names = archive.getnames()
-            archive.extractall(folder, filter="data")
-        part.unlink()
-        return [folder / name for name in names]
+        return unpack(part, folder, format_)
 
     # -- serving -------------------------------------------------------------------------------
 
@@ -233,9 +226,9 @@ class Client:
         """Queue texts for the present champion; `batch` shows by the id how far they are."""
         return self._json(self._serving, "POST", f"/predict/{model}/batch/async", json={"texts": texts})
 
-    def batch(self, batch_id: str) -> dict[str, Any]:
-        """Return an asynchronous batch; its predictions are there once it is `completed`."""
-        return self._json(self._serving, "GET", f"/predict/batch/{batch_id}")
+    def batch(self, batch_id: str, limit: int | None = None) -> dict[str, Any]:
+        """Return an asynchronous batch; its predictions, or the first `limit`, are there once it is `completed`."""
+        return self._json(self._serving, "GET", f"/predict/batch/{batch_id}", params={"limit": limit} if limit else {})
 
     def serving_health(self) -> dict[str, Any]:
         return self._json(self._serving, "GET", "/health")
@@ -246,17 +239,20 @@ class Client:
         answer: dict[str, Any] = self._checked(http, method, url, **fields).json()
         return answer
 
-    @staticmethod
-    def _checked(http: httpx.Client, method: str, url: str, **fields: Any) -> httpx.Response:
+    def _checked(self, http: httpx.Client, method: str, url: str, **fields: Any) -> httpx.Response:
         try:
             response = http.request(method, url, **fields)
         except httpx.TransportError as fault:
-            raise Unavailable(
-                f"Nobody answers at {http.base_url}.", cure="Start it with `tuneline up`, or check TUNELINE_API_URL."
-            ) from fault
+            raise self._nobody(http) from fault
         if response.is_error:
             raise _refusal(response)
         return response
+
+    def _nobody(self, http: httpx.Client) -> Unavailable:
+        setting = "TUNELINE_SERVING_URL" if http is self._serving else "TUNELINE_API_URL"
+        return Unavailable(
+            f"Nobody answers at {http.base_url}.", cure=f"Start it with `tuneline up`, or check {setting}."
+        )
 
 
 def _refusal(response: httpx.Response) -> ApiError:

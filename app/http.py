@@ -1,7 +1,7 @@
 """What the API and serving share over HTTP: one error shape, the key check, and the server's start."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -74,9 +74,15 @@ async def _redis_error(_: Request, fault: Exception) -> Response:
 
 async def _invalid_request(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, RequestValidationError)
-    details = [{"path": ".".join(map(str, found["loc"])), "message": found["msg"]} for found in fault.errors()]
+    details = [{"path": ".".join(map(str, found["loc"])), "message": _said(found)} for found in fault.errors()]
     listed = "; ".join(f"{detail['path']}: {detail['message']}" for detail in details)
     return fault_response(422, "INVALID_REQUEST", f"The request can't be taken: {listed}.", details)
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field; of a text that has to have a character pydantic would name the pattern."""
+    blank = found["type"] == "string_pattern_mismatch" and found["ctx"]["pattern"] == r"\S"
+    return "should have a character that is not white space" if blank else str(found["msg"])
 
 
 async def _http_error(request: Request, fault: Exception) -> Response:

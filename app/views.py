@@ -5,8 +5,7 @@ from typing import Any
 
 from agents.base.contract import Artifact
 from app.schemas import JobSummary, JobView, ModelView, NodeView, VersionSummary
-from pipelines.engine.decide import is_ended
-from pipelines.engine.job import Job, JobHead, NodeState
+from pipelines.engine.job import NODE_ENDED, Job, JobHead, NodeState
 from pipelines.engine.registry import Registry
 from pipelines.plan import Plan, PlannedNode
 
@@ -67,7 +66,7 @@ def _waits_for(job: Job, node: PlannedNode, state: NodeState, now: float) -> str
     if state.due_at:
         return f"another try in {max(0.0, state.due_at - now):.1f} s, after: {(state.error or {}).get('message')}"
     if state.status == "waiting":
-        open_needs = [need for need in node.needs if not is_ended(job.nodes[need])]
+        open_needs = [need for need in node.needs if job.nodes[need].status not in NODE_ENDED]
         return f"needs {', '.join(open_needs)}" if open_needs else "the job is being stopped"
     if state.status == "ready":
         return f"a free worker on queue '{node.queue}'"

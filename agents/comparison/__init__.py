@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from agents.base.contract import Agent, Config, Context, input_from
+from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from
 from agents.base.errors import InvalidData
 from agents.outputs import ComparisonOutput, EvaluationOutput, PreprocessingOutput, Task
 
@@ -72,6 +72,15 @@ class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
             report=context.objects.put_json(record),
             report_markdown=context.objects.put_artifact(markdown(record).encode(), "text/markdown"),
         )
+
+    def device_need(self, config: ComparisonConfig, context: Context) -> DeviceNeed:
+        """None for the baselines of classifiers; the base model's own of answers."""
+        from agents.model_memory import answering_need
+
+        training = input_from(context, "evaluation", EvaluationOutput).training
+        if training.task != "sft":
+            return DeviceNeed(count=0)
+        return answering_need(context, [training], config.batch_size)
 
     @classmethod
     def check(cls, config: ComparisonConfig, upstream: Mapping[str, Config]) -> list[str]:

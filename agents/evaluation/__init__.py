@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agents.base.contract import Agent, Config, Context, input_from
+from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from, inputs_from
 from agents.base.errors import InvalidData
 from agents.evaluation.choice import best_training
 from agents.evaluation.measure import Measure, Measured
@@ -101,6 +101,14 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             pictures=store_pictures(context.objects, report),
             reference=reference_of(measure, ours),
         )
+
+    def device_need(self, config: EvaluationConfig, context: Context) -> DeviceNeed:
+        """The largest of the trainings', of which one is chosen later, and of the champion, which comes after it."""
+        from agents.model_memory import answering_need
+
+        trainings = inputs_from(context, "training", TrainingOutput)
+        champion = context.champion["total_parameters"] if context.champion else 0
+        return answering_need(context, trainings, config.batch_size, parameters_least=champion)
 
     @classmethod
     def check(cls, config: EvaluationConfig, upstream: Mapping[str, Config]) -> list[str]:

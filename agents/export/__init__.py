@@ -6,12 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from agents.base.contract import Agent, Config, Context, input_from
+from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from
 from agents.base.errors import InvalidSpec
-from agents.outputs import EvaluationOutput, ExportedFile, ExportOutput
+from agents.outputs import EvaluationOutput, ExportedFile, ExportOutput, Task
 
 Format = Literal["adapter", "merged", "onnx", "onnx_int8", "gguf_f16", "gguf_q8_0", "gguf_q4_k_m"]
 CLASSIFIER_FORMATS = ("onnx", "onnx_int8")
+#: Texts or prompts that parity hands to a model at once, which are the loaders' own defaults.
+ASKED_AT_ONCE: dict[Task, int] = {"classification": 64, "sft": 32}
 
 
 class ExportConfig(Config):
@@ -67,6 +69,15 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
             metrics=evaluation.metrics,
             manifest_key=key,
         )
+
+    def device_need(self, config: ExportConfig, context: Context) -> DeviceNeed:
+        """The trained model and the merged one held against it; the adapter alone is on no device."""
+        from agents.model_memory import answering_need
+
+        if set(config.formats) == {"adapter"}:
+            return DeviceNeed(count=0)
+        training = input_from(context, "evaluation", EvaluationOutput).training
+        return answering_need(context, [training], ASKED_AT_ONCE[training.task], models=2)
 
     @classmethod
     def check(cls, config: ExportConfig, upstream: Mapping[str, Config]) -> list[str]:

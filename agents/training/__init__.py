@@ -42,7 +42,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         from agents.prompts import matching_renderer
         from agents.training.checkpoint import Checkpoints
         from agents.training.model import build_model, parameter_counts, save_files
-        from agents.training.objective import positive_label
+        from agents.training.output import Made, output_of
         from agents.training.plan import describe, fitted, identity, make_plan
         from agents.training.randomness import seed_all
         from agents.training.ranks import Leader, follower_task
@@ -73,33 +73,16 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         course, events = _fit(model, plan, context, checkpoints, leader)
 
         files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
-        metrics = course.metrics()
-        context.log("training_finished", steps=course.step, metrics=metrics)
-        return TrainingOutput(
-            files=files,
-            method=config.method,
-            task=config.task,
-            base_model=config.model,
-            base_model_fingerprint=fingerprint,
-            tokenizer_fingerprint=data.tokenizer_fingerprint,
-            labels=data.labels,
-            positive_label=positive_label(config, data.labels),
-            prompt=data.prompt,
-            max_tokens=data.max_tokens,
-            seed=config.seed,
-            trainable_parameters=trained,
-            total_parameters=total,
-            steps=course.step,
-            metrics=metrics,
-            curve=context.objects.put_json(course.curve),
-            resolved=resolved,
-            events=events,
-        )
+        curve = context.objects.put_json(course.curve)
+        context.log("training_finished", steps=course.step, metrics=course.metrics())
+        made = Made(files, curve, events, base_fingerprint=fingerprint, trained=trained, total=total)
+        return output_of(plan, data, course, made)
 
     def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
         """The estimate for a whole batch of longest rows, on each of the processes' devices."""
+        from agents.model_memory import Shape
         from agents.models import GGUF_SUFFIX
-        from agents.training.estimate import Shape, device_mib
+        from agents.training.estimate import device_mib
 
         path = context.sources.local(config.model, "model")
         if path.suffix == GGUF_SUFFIX:

@@ -7,62 +7,19 @@ decoders keep more than the GPT of that paper: a stream and norms in float32 und
 gated inner layer.
 """
 
-import json
-import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from agents.base.errors import InvalidModel, InvalidSpec
+from agents.base.errors import InvalidSpec
+from agents.model_memory import USABLE_SHARE, Shape, reserved_mib
 from agents.training.config import TrainingConfig
 
-#: Of the memory that is free, to leave room for what is not counted: libraries, allocators, other processes.
-USABLE_SHARE = 0.9
-#: What CUDA and its libraries take for themselves in every process.
-CUDA_MIB = 1024
 #: Bytes of activations per layer and token: for each of the width, and for each head and token of the row. Those of
 #: decoders were measured with SmolLM2 and LoRA on a CPU, rows of 64, 256 and 512 tokens: within 7 %.
 ENCODER_BYTES = (34, 5)
 DECODER_BYTES = (80, 6)
 #: NF4 with double quantisation (Dettmers et al. 2023): 4 bits a weight and 0.127 for its constants.
 QLORA_BYTES = 4.127 / 8
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What of a base model decides its memory."""
-
-    parameters: int
-    layers: int
-    width: int
-    heads: int
-    inner_width: int
-    vocabulary: int
-
-    @classmethod
-    def read(cls, folder: Path) -> "Shape":
-        """Read `config.json` and the headers of the safetensors files: no weight is loaded.
-
-        Raises:
-            InvalidModel: one of them is not there, or not a transformer's.
-        """
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            width = _first(config, "hidden_size", "n_embd", "dim", "d_model")
-            return cls(
-                parameters=sum(map(_parameters, folder.glob("*.safetensors"))),
-                layers=_first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-                width=width,
-                heads=_first(config, "num_attention_heads", "n_head", "n_heads", "num_heads"),
-                inner_width=int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * width),
-                vocabulary=_first(config, "vocab_size"),
-            )
-        except (OSError, ValueError, KeyError, struct.error) as fault:
-            raise InvalidModel(
-                f"The base model at '{folder}' has no readable config.json and safetensors: {fault}.",
-                cure="Check that config.json and the weights belong together.",
-            ) from fault
 
 
 @dataclass(frozen=True)
@@ -131,7 +88,7 @@ def device_mib(shape: Shape, config: TrainingConfig, max_tokens: int) -> int:
     """
     # What `precision: auto` will be is not known without torch.
     load = Load(config.batch_size, max_tokens, 2 if config.precision == "bf16" else 4, config.task == "sft")
-    return (math.ceil(estimate(shape, config, load).total / USABLE_SHARE) >> 20) + CUDA_MIB
+    return reserved_mib(estimate(shape, config, load).total)
 
 
 def choose_micro_batch(shape: Shape, config: TrainingConfig, load: Load, free_bytes: int) -> tuple[int, Need]:
@@ -178,19 +135,3 @@ def _activations(shape: Shape, load: Load) -> int:
     layers = shape.layers * load.rows * load.tokens * per_token * load.bytes_per_value / 2
     logits = load.rows * load.tokens * shape.vocabulary * 4 * 2 if load.predicts_tokens else 0
     return int(layers + logits)
-
-
-def _first(config: dict[str, int], *names: str) -> int:
-    """Return the value of the name that this architecture uses."""
-    for name in names:
-        if config.get(name):
-            return int(config[name])
-    raise KeyError(names[0])
-
-
-def _parameters(file: Path) -> int:
-    """Count the values of a safetensors file by its header (https://huggingface.co/docs/safetensors)."""
-    with file.open("rb") as content:
-        (length,) = struct.unpack("<Q", content.read(8))
-        header = json.loads(content.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.contract import Context
+from agents.model_memory import Shape
 from agents.models import model_folder
 from agents.outputs import PreprocessingOutput
 from agents.training.config import TrainingConfig
 from agents.training.data import Rows, read_rows
-from agents.training.estimate import Load, Shape, choose_micro_batch
+from agents.training.estimate import Load, choose_micro_batch
 from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.objective import Objective, make_objective

@@ -88,19 +88,25 @@ def download(
     parts: PartsDep,
     format_: Annotated[str, Query(alias="format")] = "adapter",
     range_: Annotated[str | None, Header(alias="range")] = None,
+    if_range: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
-    """Return a format's files as one tar archive; `Range` goes on with a download that broke off."""
+    """Return a format's files as one tar archive; `Range` goes on with a download that broke off.
+
+    `If-Range` has the ETag of what was begun: an archive with another one is sent whole.
+    """
     manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
     named = _format(name, manifest, format_)
-    segments = tar_segments([*named, *_papers(manifest), ("manifest.json", parts.objects.put_json(manifest))])
+    files = [*named, *_papers(manifest), ("manifest.json", parts.objects.put_json(manifest))]
+    segments = tar_segments(files)
     size = total_bytes(segments)
-    wanted = parse_range(range_, size)
+    etag = f'"{digest([[path, artifact.sha256] for path, artifact in files])[:32]}"'
+    wanted = parse_range(range_, size) if if_range in (None, etag) else None
     start, length = wanted or (0, size)
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(length),
         "Content-Disposition": f'attachment; filename="{name}-v{manifest["version"]}-{format_}.tar"',
-        "ETag": f'"{digest([manifest["version"], manifest["formats"][format_]])[:32]}"',
+        "ETag": etag,
     }
     if wanted:
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"

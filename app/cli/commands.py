@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from redis import RedisError
 
 from agents.base.errors import TunelineError
-from app.cli import datasets, jobs, models, servers
+from app.cli import batches, datasets, jobs, models, servers
 from app.cli.demo import demo
 from pipelines.engine.process_log import configure_process_log
 
@@ -27,6 +27,7 @@ for command in COMMANDS:
     app.command()(command)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(batches.app, name="batches")
 
 
 def run() -> None:
@@ -39,6 +40,10 @@ def run() -> None:
     except ValidationError as fault:
         listed = "; ".join(f"TUNELINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in fault.errors() if e["loc"])
         _end(f"The settings have faults: {listed or fault}")
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        _end(f"'{fault.filename}': {fault.strerror}.")
     except RedisError as fault:
         _end(f"Redis doesn't answer ({type(fault).__name__}). Start it, or check TUNELINE_REDIS_URL.")
 

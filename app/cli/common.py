@@ -1,11 +1,13 @@
 """What the commands share: the client, the consoles, JSON for scripts."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from agents.base.errors import InvalidRequest
 from app.client import Client
 from app.settings import Settings
 
@@ -19,6 +21,18 @@ def client() -> Client:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     force_key = settings.force_key.get_secret_value() if settings.force_key else None
     return Client(settings.api_url, settings.serving_url, key, force_key)
+
+
+def existing_file(path: Path) -> Path:
+    """Return the path of a file that a user named.
+
+    Raises:
+        InvalidRequest: there is no such file.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise InvalidRequest(f"The file '{path}' {what}.", cure=f"Looked for in {Path.cwd()}.")
+    return path
 
 
 def print_json(value: Any) -> None:

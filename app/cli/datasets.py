@@ -1,5 +1,6 @@
 """Commands about datasets: list, upload, preview."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,9 +8,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.common import AsJson, client, console, print_json
+from app.cli.common import AsJson, client, console, existing_file, print_json
 
 app = typer.Typer(help="Datasets: list, upload, preview.", invoke_without_command=True)
+DATASET_ID = re.compile("[0-9a-f]{16}")
 Rows = Annotated[int, typer.Option(help="Rows to show.")]
 
 
@@ -33,7 +35,7 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
 def upload(file: Path, as_json: AsJson = False) -> None:
     """Upload a file of rows; a spec names it by the URI that is printed."""
     with client() as api:
-        dataset = api.upload(file)
+        dataset = api.upload(existing_file(file))
     print_json(dataset) if as_json else console.print(dataset["uri"], soft_wrap=True)
 
 
@@ -58,8 +60,9 @@ def preview(
     options = {"rows": rows, "model": model, "task": task, "template": template, "max_tokens": max_tokens}
     options |= {"shape": shape, "text_column": text_column, "label_column": label_column}
     with client() as api:
-        file = Path(dataset)
-        identifier = api.upload(file)["id"] if file.is_file() else dataset.removeprefix("dataset://")
+        file, is_id = Path(dataset), dataset.startswith("dataset://") or DATASET_ID.fullmatch(dataset)
+        is_upload = file.is_file() or not is_id
+        identifier = api.upload(existing_file(file))["id"] if is_upload else dataset.removeprefix("dataset://")
         found = api.preview_dataset(identifier, **options)
     print_json(found) if as_json else _print(found)
 

@@ -152,6 +152,9 @@ def logs(
     """Print a job's log."""
     filters = {key: value for key, value in (("node", node), ("level", level)) if value}
     with client() as api:
+        if follow:
+            # The API says so at once where it is away; following would wait for it to come back.
+            api.job(job_id)
         records = api.follow(job_id, after, **filters) if follow else api.logs(job_id, after, **filters)
         for record in records:
             print_json(record) if as_json else _print_record(record)

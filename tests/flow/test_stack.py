@@ -144,10 +144,33 @@ def test_an_asynchronous_batch_is_worked_off_by_the_stack(terminal: Terminal) ->
     assert [answer["label"] for answer in batch["predictions"][:2]] == [answer["label"] for answer in at_once]
 
 
+def test_a_file_of_texts_is_sent_and_its_answers_are_fetched(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("You WON a prize! Call 80099 now to claim\n\nsee you at six, love\n")
+    sent = terminal.run("batches", "send", "spam", str(file), "--json")
+    lines = [json.loads(line) for line in sent.stdout.splitlines()]
+    batch = json.loads(terminal.run("batches", "--json", "--limit", "1").stdout)[0]
+
+    assert [line["text"] for line in lines] == file.read_text().split("\n")[0:3:2]
+    assert {line["version"] for line in lines} == {1}
+    fetched = terminal.run("batches", "fetch", batch["id"], "--to", str(tmp_path / "answers.jsonl"))
+    assert fetched.returncode == 0, fetched.stderr
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert answers == [{key: value for key, value in line.items() if key != "text"} for line in lines]
+
+
 def test_faults_reach_a_user_without_a_traceback(terminal: Terminal, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("name: x\nnodes:\n  a: {agent: datset, config: {}}\n  b: {agent: dataset, needs: [c], conf: 1}\n")
-    for arguments in (("run", str(bad)), ("run", "nowhere.yaml"), ("jobs", "job_x"), ("predict", "nobody", "x")):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("hello\n" * 10_001)
+    for arguments in (
+        *(("run", str(bad)), ("run", "nowhere.yaml"), ("jobs", "job_x"), ("predict", "nobody", "x")),
+        *(("batches", "send", "spam", "nowhere.txt"), ("batches", "send", "nobody", str(bad))),
+        *(("batches", "send", "spam", str(texts)), ("batches", "fetch", "job_x")),
+        *(("datasets", "upload", "nowhere.csv"), ("datasets", "preview", "nowhere.csv"), ("predict", "spam", " ")),
+        ("artifacts", "job_x", "a/b", "--to", "nowhere/a"),
+    ):
         found = terminal.run(*arguments)
         assert found.returncode == 1, arguments
         assert "error: " in found.stderr

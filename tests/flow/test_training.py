@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from agents.base.errors import InvalidData, InvalidModel, InvalidSpec, StopRequested
+from agents.model_memory import USABLE_SHARE, Shape
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training import TrainingAgent, TrainingConfig
-from agents.training.estimate import USABLE_SHARE, Load, Need, Shape, choose_micro_batch, estimate
+from agents.training.estimate import Load, Need, choose_micro_batch, estimate
 from tests.conftest import MINILM, AgentBench
 from tests.prepared import MINILM_FOLDER, prepare, small_model, spam_rows
 

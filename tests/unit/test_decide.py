@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from agents.base.errors import Conflict, Fenced
-from pipelines.engine.decide import backoff_s, decide, first_head, first_states, holds
+from pipelines.engine.conditions import holds
+from pipelines.engine.decide import backoff_s, decide, first_head, first_states
 from pipelines.engine.job import (
     Claimed,
     Completed,

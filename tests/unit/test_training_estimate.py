@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import InvalidModel, InvalidSpec
+from agents.model_memory import Shape
 from agents.training.config import LoraSettings, TrainingConfig
-from agents.training.estimate import Load, Need, Shape, choose_micro_batch, estimate, trained_parameters
+from agents.training.estimate import Load, Need, choose_micro_batch, estimate, trained_parameters
 from tests.prepared import MINILM_FOLDER
 
 LLAMA_1B = Shape(parameters=1_100_000_000, layers=22, width=2048, heads=32, inner_width=5632, vocabulary=32_000)

@@ -1,0 +1,47 @@
+"""What a training hands on: its output, put together from what it was to do, what it saw and what it made."""
+
+from dataclasses import dataclass
+
+from agents.base.contract import Artifact
+from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.training.objective import positive_label
+from agents.training.plan import Course, Plan, describe
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is in the object store after a training, and the sizes of the model that it is about."""
+
+    files: dict[str, Artifact]
+    curve: Artifact
+    events: dict[str, Artifact]
+    """TensorBoard's files by name, where it was asked for."""
+    base_fingerprint: str
+    trained: int
+    """Parameters that were trained, of `total`."""
+    total: int
+
+
+def output_of(plan: Plan, data: PreprocessingOutput, course: Course, made: Made) -> TrainingOutput:
+    """Return the output of a training that came to its end."""
+    config = plan.config
+    return TrainingOutput(
+        files=made.files,
+        method=config.method,
+        task=config.task,
+        base_model=config.model,
+        base_model_fingerprint=made.base_fingerprint,
+        tokenizer_fingerprint=data.tokenizer_fingerprint,
+        labels=data.labels,
+        positive_label=positive_label(config, data.labels),
+        prompt=data.prompt,
+        max_tokens=data.max_tokens,
+        seed=config.seed,
+        trainable_parameters=made.trained,
+        total_parameters=made.total,
+        steps=course.step,
+        metrics=course.metrics(),
+        curve=made.curve,
+        resolved=describe(plan),
+        events=made.events,
+    )
