@@ -1,4 +1,4 @@
-"""Redis and the object store stay away, or freeze, for a while: jobs go on, followers miss nothing, users are told at once."""
+"""Redis and the object store stay away for a while, or Redis freezes: jobs go on, followers miss nothing."""
 
 import os
 import signal
