@@ -3,13 +3,13 @@
 import hashlib
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidModel
+from agents.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch
@@ -121,10 +121,10 @@ def attach_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
     Raises:
         InvalidModel: the adapter doesn't fit.
     """
-    from peft import PeftModel
-
     try:
         with quiet_libraries():
+            from peft import PeftModel
+
             adapted: PreTrainedModel = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError) as fault:
         first_line = str(fault).strip().partition("\n")[0]
@@ -225,22 +225,3 @@ def loading(path: Path, seed: int | None = None) -> Iterator[None]:
             f"The base model at '{path}' can't be loaded: {first_line}",
             cure="It must be an architecture that transformers knows, with its weights as safetensors or GGUF.",
         ) from fault
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' bars, notes about new heads and warnings to each other off the worker's output."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            # PEFT asks transformers for a property by its old name.
-            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is", category=FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

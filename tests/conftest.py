@@ -14,6 +14,8 @@ from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from app.embedded import Server, start_s3, start_valkey
 from pipelines.engine.context import AttemptContext
+from tests.decoders import write_short_smollm2, write_tiny_decoder
+from tests.prepared import write_small_model
 
 REPOSITORY = Path(__file__).parent.parent
 #: Public corpora, beside a checkout; tests that need them skip where they are absent.
@@ -38,6 +40,11 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def objects(s3_server: Server) -> ObjectStore:
     """An empty bucket of the run's S3 server."""
+    return new_bucket(s3_server)
+
+
+def new_bucket(s3_server: Server) -> ObjectStore:
+    """Make an empty bucket."""
     store = ObjectStore(
         f"http://127.0.0.1:{s3_server.port}", "test-key", "test-secret", f"bucket-{uuid4().hex[:12]}", timeout_s=10
     )
@@ -54,12 +61,37 @@ def connection(valkey_server: Server) -> Iterator[redis.Redis]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the base models that tests share."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def small_model(models_dir: Path) -> Path:
+    """A small encoder with MiniLM's architecture."""
+    return write_small_model(models_dir / "small")
+
+
+@pytest.fixture(scope="session")
+def tiny_decoder(models_dir: Path) -> Path:
+    """A small decoder with SmolLM2's template."""
+    return write_tiny_decoder(models_dir / "decoder")
+
+
+@pytest.fixture(scope="session")
+def short_smollm2(models_dir: Path) -> Path:
+    """SmolLM2's GGUF file with two of its layers."""
+    return write_short_smollm2(models_dir)
+
+
 @dataclass
 class AgentBench:
     """Runs an agent as a worker would, with everything it says kept in `records`."""
 
     objects: ObjectStore
     work_dir: Path
+    roots: tuple[Path, ...] = ()
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def context(self, agent: str, inputs: dict[str, Output] | None = None, **fields: Any) -> AttemptContext:
@@ -84,8 +116,9 @@ class AgentBench:
         return AttemptContext(**{**defaults, **fields})
 
     def sources(self, *roots: Path) -> Sources:
-        """Return sources below the checkout, the work folder, the shared data and `roots`."""
-        return Sources(self.objects, (REPOSITORY, self.work_dir, SHARED_DATA, *roots), self.work_dir / "cache")
+        """Return sources below the checkout, the work folder, the shared data, the bench's roots and `roots`."""
+        every = (REPOSITORY, self.work_dir, SHARED_DATA, *self.roots, *roots)
+        return Sources(self.objects, every, self.work_dir / "cache")
 
     def events(self) -> list[str]:
         """Return the machine names of all log records so far."""
@@ -93,8 +126,8 @@ class AgentBench:
 
 
 @pytest.fixture
-def bench(objects: ObjectStore, tmp_path: Path) -> AgentBench:
-    return AgentBench(objects, tmp_path / "work")
+def bench(objects: ObjectStore, tmp_path: Path, models_dir: Path) -> AgentBench:
+    return AgentBench(objects, tmp_path / "work", (models_dir,))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tiny real models for tests: two layers of BERT with MiniLM's tokenizer, trained adapters and whole models."""
+"""Tiny real models for tests: adapters and whole models, and what the agents before would have said of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,19 +15,6 @@ TEXTS = [
     *(f"win a prize now call {i} to claim" for i in range(20)),
     *(f"see you at {i} for lunch then" for i in range(20)),
 ]
-
-
-def write_tiny_base(folder: Path, minilm: Path) -> Path:
-    """Write a BERT of two layers with random weights and MiniLM's tokenizer; return its folder."""
-    import torch
-    from transformers import BertConfig, BertModel
-
-    tokenizer = load_tokenizer(minilm)
-    torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def write_xlnet(folder: Path, base: Path) -> Path:

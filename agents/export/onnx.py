@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidModel
 from agents.classifier import LoadedClassifier
-from agents.export.quiet import quiet, root_cause
 from agents.onnx_classifier import MODEL_FILE
+from agents.quiet import quiet_exporters, root_cause
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ def write_int8(onnx_folder: Path, folder: Path) -> None:
     try:
         # Weights use 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, which would
         # overflow, and the parity measured here would not hold there.
-        with quiet():
+        with quiet_exporters():
             quantize_dynamic(
                 graph, folder / MODEL_FILE, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
             )
@@ -75,7 +75,7 @@ def _export(model: LoadedClassifier, path: Path) -> None:
     example = model.tokenizer(["one text", "another, longer text"], padding=True, return_tensors="pt")
     sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens", max=model.max_tokens)}
     names = ["input_ids", "attention_mask"]
-    with quiet():
+    with quiet_exporters():
         torch.onnx.export(
             _logits_only(model.model),
             tuple(example[name] for name in names),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from agents.base.contract import Artifact
 from agents.base.errors import InvalidSpec
 from agents.base.objects import ObjectStore
-from agents.models import load_classifier_and_new_modules, load_decoder, quiet_libraries
+from agents.models import load_classifier_and_new_modules, load_decoder
+from agents.quiet import quiet_libraries
 from agents.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def _quantization(config: TrainingConfig, placement: Placement) -> dict[str, Any
 
 
 def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules: list[str]) -> "PreTrainedModel":
-    from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
+    with quiet_libraries():
+        from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
 
     whole = sorted(head_modules(model, new_modules) | set(config.lora.train_modules))
     settings = LoraConfig(

@@ -1,9 +1,10 @@
 """How the heavy libraries are to behave in an agent's process; set before any of them is imported."""
 
 import contextlib
-import logging
 import os
 import threading
+
+from agents.quiet import quiet_bitsandbytes
 
 
 def tame() -> None:
@@ -12,8 +13,7 @@ def tame() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    # It says at import that a faster kernel could be fetched, which no worker does.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    quiet_bitsandbytes()
     with contextlib.suppress(ImportError):
         from tqdm import tqdm
 

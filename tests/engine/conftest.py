@@ -1,6 +1,7 @@
 """Parts of the engine on real servers, and a worker that runs in the test's own process."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 import redis
 
 from agents.base.objects import ObjectStore
+from agents.outputs import PreprocessingOutput, TrainingOutput
 from app.embedded import Server
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine.job import Job
 from pipelines.engine.queue import run_worker
 from tests.agents import NAMES, TEST_AGENTS
+from tests.conftest import AgentBench, new_bucket
+from tests.decoders import prepare_answers, write_tiny_decoder
 from tests.engine.served import put_versions, write_merged
 
 
@@ -23,6 +27,7 @@ def settings(
     objects: ObjectStore,
     connection: redis.Redis,
     tmp_path: Path,
+    models_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     """Settings for the run's servers, in the environment too, so that worker processes read the same."""
@@ -33,7 +38,7 @@ def settings(
         "S3_SECRET_KEY": "test-secret",
         "S3_BUCKET": objects.bucket,
         "STATE_DIR": str(tmp_path / "state"),
-        "DATA_ROOTS": str(tmp_path),
+        "DATA_ROOTS": f"{tmp_path}:{models_dir}",
         "AGENTS": ",".join(f"{name}={TEST_AGENTS[name].path}" for name in NAMES),
         "LEASE_TTL_S": "1.0",
         "LEASE_RENEW_S": "0.1",
@@ -63,6 +68,35 @@ def merged_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 def versions(parts: Parts, merged_folders: dict[int, Path]) -> Parts:
     """Both of them in the registry as `spam`, version 1 being champion."""
     return put_versions(parts, merged_folders)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A decoder of `tests/decoders.py` that has learned the commonest answer, whole, in a bucket of its own."""
+
+    decoder: Path
+    objects: ObjectStore
+    data: PreprocessingOutput
+    training: TrainingOutput
+
+    def bench(self, work_dir: Path) -> AgentBench:
+        """Return a bench over its bucket, to go on from what was trained."""
+        return AgentBench(self.objects, work_dir, (self.decoder.parent,))
+
+
+@pytest.fixture(scope="session")
+def learned(s3_server: Server, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    """Trained once for all who evaluate, compare or export it."""
+    from agents.training import TrainingAgent, TrainingConfig
+
+    decoder, objects = write_tiny_decoder(models_dir / "learning", width=64), new_bucket(s3_server)
+    bench = AgentBench(objects, tmp_path_factory.mktemp("learned"), (models_dir,))
+    data = prepare_answers(bench, decoder, 80, template="chatml", dedup="exact")
+    config = TrainingConfig(
+        task="sft", model=str(decoder), method="full", batch_size=16, metric="exact_match", epochs=9, learning_rate=0.01
+    )
+    training = TrainingAgent().run(config, bench.context("training", {"preprocessing": data}))
+    return Learned(decoder, objects, data, training)
 
 
 RunJob = Callable[..., Job]

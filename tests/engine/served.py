@@ -6,15 +6,15 @@ from typing import Any
 from agents.classifier import load_adapter, load_merged
 from agents.export.onnx import write_int8, write_onnx
 from app.wiring import Parts
-from tests.models import LABELS, stored, write_adapter, write_tiny_base
-from tests.prepared import MINILM_FOLDER
+from tests.models import LABELS, stored, write_adapter
+from tests.prepared import write_small_model
 
 SPAM_BIAS = {1: 50.0, 2: -50.0}
 
 
 def write_merged(folder: Path) -> dict[int, Path]:
     """Write two whole models: version 1 says spam to everything, version 2 ham."""
-    base = write_tiny_base(folder / "base", MINILM_FOLDER)
+    base = write_small_model(folder / "base")
     found = {}
     for version, bias in SPAM_BIAS.items():
         adapter = write_adapter(folder / f"adapter-{version}", base, spam_bias=bias)

@@ -20,7 +20,7 @@ Open = Callable[..., AbstractContextManager[Http]]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def asked() -> list[str]:
     """The texts that reached the model, warming up left out."""
     return []
 

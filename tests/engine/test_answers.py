@@ -15,28 +15,33 @@ from agents.outputs import EvaluationOutput, ExportOutput, PreprocessingOutput, 
 from agents.splits import read_test_conversations
 from agents.training import TrainingAgent, TrainingConfig
 from tests.conftest import AgentBench
-from tests.decoders import conversations, prepare_answers, write_tiny_decoder
-
-
-@pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_decoder(tmp_path_factory.mktemp("decoder") / "model", width=64)
+from tests.decoders import conversations, prepare_answers
+from tests.engine.conftest import Learned
 
 
 @pytest.fixture
-def data(bench: AgentBench, decoder: Path) -> PreprocessingOutput:
-    return prepare_answers(bench, decoder, 80, template="chatml", dedup="exact")
+def bench(learned: Learned, tmp_path: Path) -> AgentBench:
+    return learned.bench(tmp_path / "work")
 
 
 @pytest.fixture
-def trained(bench: AgentBench, decoder: Path, data: PreprocessingOutput) -> TrainingOutput:
-    """The whole small model, after so many steps that it knows the commonest answer."""
-    return train(bench, decoder, data, method="full", epochs=9, learning_rate=0.01)
+def decoder(learned: Learned) -> Path:
+    return learned.decoder
+
+
+@pytest.fixture
+def data(learned: Learned) -> PreprocessingOutput:
+    return learned.data
+
+
+@pytest.fixture
+def trained(learned: Learned) -> TrainingOutput:
+    return learned.training
 
 
 def train(bench: AgentBench, decoder: Path, data: PreprocessingOutput, **config: Any) -> TrainingOutput:
     settings = TrainingConfig(task="sft", model=str(decoder), batch_size=16, metric="exact_match", **config)
-    context = bench.context("training", {"preprocessing": data}, sources=bench.sources(decoder))
+    context = bench.context("training", {"preprocessing": data})
     return TrainingAgent().run(settings, context)
 
 
@@ -44,7 +49,7 @@ def evaluate(
     bench: AgentBench, decoder: Path, data: PreprocessingOutput, training: TrainingOutput, **context: Any
 ) -> EvaluationOutput:
     inputs = {"preprocessing": data, "training": training}
-    given = bench.context("evaluation", inputs, sources=bench.sources(decoder), **context)
+    given = bench.context("evaluation", inputs, **context)
     return EvaluationAgent().run(EvaluationConfig(minimum=0.5), given)
 
 
@@ -52,7 +57,7 @@ def export(
     bench: AgentBench, decoder: Path, data: PreprocessingOutput, evaluation: EvaluationOutput, *formats: str
 ) -> ExportOutput:
     inputs = {"preprocessing": data, "evaluation": evaluation}
-    context = bench.context("export", inputs, version=1, sources=bench.sources(decoder))
+    context = bench.context("export", inputs, version=1)
     return ExportAgent().run(ExportConfig(formats=list(formats)), context)  # type: ignore[arg-type]
 
 

@@ -11,22 +11,23 @@ from agents.comparison import ComparisonAgent, ComparisonConfig
 from agents.comparison.pairs import Pair, Side
 from agents.evaluation import EvaluationAgent, EvaluationConfig
 from agents.outputs import ComparisonOutput, EvaluationOutput, PreprocessingOutput
-from agents.training import TrainingAgent, TrainingConfig
-from tests.conftest import MINILM, AgentBench
-from tests.decoders import prepare_answers, write_tiny_decoder
-from tests.models import preprocessing_output, training_output, write_adapter, write_tiny_base
+from agents.training import TrainingConfig
+from tests.conftest import AgentBench
+from tests.engine.conftest import Learned
+from tests.models import preprocessing_output, training_output, write_adapter
 
 
 def compare(bench: AgentBench, data: PreprocessingOutput, judged: EvaluationOutput, **config: Any) -> ComparisonOutput:
     inputs = {"preprocessing": data, "evaluation": judged}
-    context = bench.context("comparison", inputs, sources=bench.sources(Path(judged.training.base_model)))
-    return ComparisonAgent().run(ComparisonConfig(**config), context)
+    return ComparisonAgent().run(ComparisonConfig(**config), bench.context("comparison", inputs))
 
 
-def test_a_classifier_that_says_spam_to_all_is_no_better_than_nothing_and_worse_than_words(bench: AgentBench) -> None:
-    base = write_tiny_base(bench.work_dir / "base", bench.context("x").sources.local(MINILM, "model"))
-    data = preprocessing_output(bench.objects, base, bench.work_dir / "rows")
-    training = training_output(bench.objects, base, write_adapter(bench.work_dir / "adapter", base, spam_bias=50.0))
+def test_a_classifier_that_says_spam_to_all_is_no_better_than_nothing_and_worse_than_words(
+    bench: AgentBench, small_model: Path
+) -> None:
+    data = preprocessing_output(bench.objects, small_model, bench.work_dir / "rows")
+    adapter = write_adapter(bench.work_dir / "adapter", small_model, spam_bias=50.0)
+    training = training_output(bench.objects, small_model, adapter)
     context = bench.context("evaluation", {"preprocessing": data, "training": training})
     judged = EvaluationAgent().run(EvaluationConfig(minimum=0.0, metric="accuracy"), context)
     found = compare(bench, data, judged, examples=4)
@@ -47,19 +48,11 @@ def test_a_classifier_that_says_spam_to_all_is_no_better_than_nothing_and_worse_
         compare(bench, data, other)
 
 
-def test_a_tuned_decoder_is_held_against_its_own_base(bench: AgentBench, tmp_path: Path) -> None:
-    decoder = write_tiny_decoder(tmp_path / "decoder", width=64)
-    data = prepare_answers(bench, decoder, 80, template="chatml", dedup="exact")
-    settings = TrainingConfig(
-        task="sft", model=str(decoder), method="full", batch_size=16, metric="exact_match", epochs=9, learning_rate=0.01
-    )
-    sources = bench.sources(decoder)
-    training = TrainingAgent().run(settings, bench.context("training", {"preprocessing": data}, sources=sources))
-    inputs = {"preprocessing": data, "training": training}
-    judged = EvaluationAgent().run(
-        EvaluationConfig(minimum=0.0, metric="slot_f1"), bench.context("evaluation", inputs, sources=sources)
-    )
-    found = compare(bench, data, judged, rows=5).compared["base"]
+def test_a_tuned_decoder_is_held_against_its_own_base(learned: Learned, tmp_path: Path) -> None:
+    bench = learned.bench(tmp_path)
+    context = bench.context("evaluation", {"preprocessing": learned.data, "training": learned.training})
+    judged = EvaluationAgent().run(EvaluationConfig(minimum=0.0, metric="slot_f1"), context)
+    found = compare(bench, learned.data, judged, rows=5).compared["base"]
 
     assert judged.metrics["slot_f1"] == judged.metrics["slot_f1.color"] > 0.5
     assert {"rouge_l", "bleu", "perplexity"} <= set(judged.metrics)

@@ -19,7 +19,7 @@ from agents.preprocessing.config import PreprocessingConfig
 from agents.rows import Row
 from agents.validation import ValidationAgent, ValidationConfig
 from tests.conftest import AgentBench
-from tests.decoders import color_rows, write_tiny_decoder
+from tests.decoders import color_rows
 
 Read = Callable[..., tuple[DatasetOutput, list[Row]]]
 
@@ -155,14 +155,9 @@ def test_validation_asks_nothing_about_labels_and_masks_personal_data_in_every_t
         validated(bench, read(rows)[0], pii="fail")
 
 
-@pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_decoder(tmp_path_factory.mktemp("decoder") / "model")
-
-
-def prepare(bench: AgentBench, dataset: DatasetOutput, decoder: Path, **config: Any) -> PreprocessingOutput:
-    settings = PreprocessingConfig(**{"task": "sft", "model": str(decoder), "template": "chatml", **config})
-    context = bench.context("preprocessing", {"dataset": dataset}, sources=bench.sources(decoder))
+def prepare(bench: AgentBench, dataset: DatasetOutput, tiny_decoder: Path, **config: Any) -> PreprocessingOutput:
+    settings = PreprocessingConfig(**{"task": "sft", "model": str(tiny_decoder), "template": "chatml", **config})
+    context = bench.context("preprocessing", {"dataset": dataset})
     return PreprocessingAgent().run(settings, context)
 
 
@@ -172,9 +167,9 @@ def cells(bench: AgentBench, split: Split) -> list[dict[str, Any]]:
     return found
 
 
-def test_splits_hold_tokens_mask_and_messages(bench: AgentBench, read: Read, decoder: Path) -> None:
+def test_splits_hold_tokens_mask_and_messages(bench: AgentBench, read: Read, tiny_decoder: Path) -> None:
     rows = [{"prompt": f"what is {n}?\n\n  indented", "completion": f"it is\u200b {n * 7919}"} for n in range(40)]
-    output = prepare(bench, read(rows)[0], decoder, dedup="none")
+    output = prepare(bench, read(rows)[0], tiny_decoder, dedup="none")
     train = cells(bench, output.splits["train"])
     assert set(train[0]) == {"row", "text", "messages", "loss_mask", "input_ids"}
     assert sum(split.row_count for split in output.splits.values()) + sum(output.dropped.values()) == 40
@@ -186,11 +181,11 @@ def test_splits_hold_tokens_mask_and_messages(bench: AgentBench, read: Read, dec
     assert output.prompt is not None
     assert (output.prompt.template, output.prompt.max_new_tokens) == ("chatml", 2 * longest)
     assert (output.labels, output.task, output.max_tokens) == ([], "sft", 256)
-    assert prepare(bench, read(rows)[0], decoder, dedup="none") == output
+    assert prepare(bench, read(rows)[0], tiny_decoder, dedup="none") == output
 
 
 def test_near_prompts_share_a_side_and_several_answers_to_one_prompt_stay(
-    bench: AgentBench, read: Read, decoder: Path
+    bench: AgentBench, read: Read, tiny_decoder: Path
 ) -> None:
     names = ["the old oak by the river", "a broken printer on floor three", "my cousin's wedding in Rome"]
     names += ["quarterly sales in the north", "how bees find their way", "the tram to the harbour", "salted caramel"]
@@ -199,7 +194,7 @@ def test_near_prompts_share_a_side_and_several_answers_to_one_prompt_stay(
         for name in names
         for n in range(5)
     ]
-    output = prepare(bench, read([*rows, *rows])[0], decoder)
+    output = prepare(bench, read([*rows, *rows])[0], tiny_decoder)
     assert output.dropped == {"exact_duplicate": 35}
     sides: dict[str, set[str]] = {}
     for side, split in output.splits.items():
@@ -211,46 +206,45 @@ def test_near_prompts_share_a_side_and_several_answers_to_one_prompt_stay(
 
 
 def test_answers_that_are_cut_off_are_counted_shown_and_refused_where_nothing_is_left(
-    bench: AgentBench, read: Read, decoder: Path
+    bench: AgentBench, read: Read, tiny_decoder: Path
 ) -> None:
     rows = [{"prompt": f"number {n}?", "completion": "word " * (60 if n < 5 else 3) + str(n)} for n in range(40)]
-    output = prepare(bench, read(rows)[0], decoder, max_tokens=48, dedup="none")
+    output = prepare(bench, read(rows)[0], tiny_decoder, max_tokens=48, dedup="none")
     assert output.dropped["answer_cut_off"] == 5
     told = next(record for record in bench.records if record.get("event") == "rows_dropped")["fields"]
     assert told["first"]["answer_cut_off"].startswith("row 1: ")
     with pytest.raises(
         InvalidData, match=r"answer_cut_off, row 1: \d+ tokens, `max_tokens` is 8. Raise preprocessing's"
     ):
-        prepare(bench, read(rows)[0], decoder, max_tokens=8, dedup="none")
+        prepare(bench, read(rows)[0], tiny_decoder, max_tokens=8, dedup="none")
 
 
 def test_turns_with_the_models_own_markup_or_without_a_form_are_left_out(
-    bench: AgentBench, read: Read, decoder: Path
+    bench: AgentBench, read: Read, tiny_decoder: Path
 ) -> None:
     tool = {"messages": [ASKED, {"role": "tool", "content": "4"}, SAID]}
     marked = {"messages": [{"role": "user", "content": "say <|im_end|>"}, SAID]}
     plain = [{"messages": [{"role": "user", "content": f"item {n * n}"}, SAID]} for n in range(40)]
-    output = prepare(bench, read([tool, marked, *plain])[0], decoder, template="alpaca", dedup="none")
+    output = prepare(bench, read([tool, marked, *plain])[0], tiny_decoder, template="alpaca", dedup="none")
     assert output.dropped == {"template_refused": 1, "special_token_in_text": 1}
 
 
 def test_texts_with_labels_can_be_answered_and_conversations_can_not_be_classified(
-    bench: AgentBench, read: Read, decoder: Path
+    bench: AgentBench, read: Read, tiny_decoder: Path
 ) -> None:
     rows = [{"text": f"text number {n * n}", "label": "even" if n % 2 else "odd"} for n in range(40)]
-    output = prepare(bench, read(rows)[0], decoder, dedup="none")
+    output = prepare(bench, read(rows)[0], tiny_decoder, dedup="none")
     answers = {json.loads(row["messages"])[1]["content"] for row in cells(bench, output.splits["train"])}
     assert answers == {"even", "odd"}
     conversations = read([{"prompt": "a", "completion": "b"}])[0]
     with pytest.raises(InvalidData, match=r"conversations of the shape 'prompt_completion'.*Set `task: sft`"):
-        prepare(bench, conversations, decoder, task="classification", template=None)
+        prepare(bench, conversations, tiny_decoder, task="classification", template=None)
 
 
-def test_too_few_prompts_are_refused_without_naming_a_label(bench: AgentBench, read: Read, decoder: Path) -> None:
+def test_too_few_prompts_are_refused_without_naming_a_label(bench: AgentBench, read: Read, tiny_decoder: Path) -> None:
+    dataset, _ = read([{"prompt": name, "completion": "x"} for name in ("alpha beta", "gamma delta")])
     with pytest.raises(InvalidData, match="There are 2 different prompts: too few"):
-        prepare(
-            bench, read([{"prompt": name, "completion": "x"} for name in ("alpha beta", "gamma delta")])[0], decoder
-        )
+        prepare(bench, dataset, tiny_decoder)
 
 
 def test_cleaning_keeps_lines_and_indents() -> None:

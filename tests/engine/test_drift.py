@@ -11,17 +11,16 @@ from agents.evaluation import EvaluationAgent, EvaluationConfig
 from agents.export import ExportAgent, ExportConfig
 from app.serving.main import create_app
 from app.wiring import Parts
-from tests.conftest import MINILM, AgentBench
-from tests.models import TEXTS, preprocessing_output, training_output, write_adapter, write_tiny_base
+from tests.conftest import AgentBench
+from tests.models import TEXTS, preprocessing_output, training_output, write_adapter
 
 
 @pytest.fixture
-def exported(parts: Parts, bench: AgentBench) -> Parts:
+def exported(parts: Parts, bench: AgentBench, small_model: Path) -> Parts:
     """A champion `spam`, judged and exported by the agents, that says spam to everything."""
-    base = write_tiny_base(bench.work_dir / "base", bench.context("x").sources.local(MINILM, "model"))
-    rows = preprocessing_output(bench.objects, base, bench.work_dir / "rows")
-    adapter = write_adapter(bench.work_dir / "adapter", base, spam_bias=50.0)
-    inputs: dict[str, Any] = {"preprocessing": rows, "training": training_output(bench.objects, base, adapter)}
+    rows = preprocessing_output(bench.objects, small_model, bench.work_dir / "rows")
+    adapter = write_adapter(bench.work_dir / "adapter", small_model, spam_bias=50.0)
+    inputs: dict[str, Any] = {"preprocessing": rows, "training": training_output(bench.objects, small_model, adapter)}
     judged = EvaluationAgent().run(EvaluationConfig(minimum=0.1), bench.context("evaluation", inputs))
     context = bench.context("export", {"preprocessing": rows, "evaluation": judged}, version=1)
     ExportAgent().run(ExportConfig(formats=["merged"]), context)

@@ -24,9 +24,9 @@ from tests.decoders import SMOLLM2_FILE, prepare_answers, write_tiny_decoder
 
 
 @pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def decoder(models_dir: Path) -> Path:
     # K-quants hold 256 weights a block: of a narrower model none would be made.
-    return write_tiny_decoder(tmp_path_factory.mktemp("decoder") / "model", width=256)
+    return write_tiny_decoder(models_dir / "wide", width=256, whole_vocabulary=True)
 
 
 @pytest.fixture
@@ -46,24 +46,21 @@ def judged(bench: AgentBench, decoder: Path, data: PreprocessingOutput) -> Evalu
         epochs=6,
         learning_rate=0.003,
     )
-    sources = bench.sources(decoder)
-    training = TrainingAgent().run(config, bench.context("training", {"preprocessing": data}, sources=sources))
+    training = TrainingAgent().run(config, bench.context("training", {"preprocessing": data}))
     inputs = {"preprocessing": data, "training": training}
-    return EvaluationAgent().run(EvaluationConfig(minimum=0.0), bench.context("evaluation", inputs, sources=sources))
+    return EvaluationAgent().run(EvaluationConfig(minimum=0.0), bench.context("evaluation", inputs))
 
 
-def export(
-    bench: AgentBench, decoder: Path, data: PreprocessingOutput, evaluation: EvaluationOutput, *formats: str
-) -> ExportOutput:
+def export(bench: AgentBench, data: PreprocessingOutput, evaluation: EvaluationOutput, *formats: str) -> ExportOutput:
     inputs = {"preprocessing": data, "evaluation": evaluation}
-    context = bench.context("export", inputs, version=1, sources=bench.sources(decoder))
+    context = bench.context("export", inputs, version=1)
     return ExportAgent().run(ExportConfig(model_name="colors", formats=list(formats)), context)  # type: ignore[arg-type]
 
 
 def test_a_trained_decoder_answers_the_same_in_llama_cpp_and_a_file_of_another_template_is_refused(
-    bench: AgentBench, decoder: Path, data: PreprocessingOutput, judged: EvaluationOutput
+    bench: AgentBench, data: PreprocessingOutput, judged: EvaluationOutput
 ) -> None:
-    found = export(bench, decoder, data, judged, "gguf_f16", "gguf_q8_0", "gguf_q4_k_m")
+    found = export(bench, data, judged, "gguf_f16", "gguf_q8_0", "gguf_q4_k_m")
     manifest: dict[str, Any] = bench.objects.get_manifest(found.manifest_key)
     card = bench.objects.get_artifact(Artifact(**manifest["card"])).decode()
     proofs = {form: manifest["parity"][form] for form in found.formats}
@@ -107,7 +104,7 @@ def test_a_trained_decoder_answers_the_same_in_llama_cpp_and_a_file_of_another_t
 
     classifier = judged.training.model_copy(update={"task": "classification"})
     with pytest.raises(InvalidSpec, match="this one classifies"):
-        export(bench, decoder, data, judged.model_copy(update={"training": classifier}), "gguf_f16")
+        export(bench, data, judged.model_copy(update={"training": classifier}), "gguf_f16")
 
 
 def test_an_architecture_that_the_converter_does_not_know_is_refused_with_a_cure(decoder: Path, tmp_path: Path) -> None:

@@ -69,10 +69,11 @@ def test_texts_with_labels_are_shown_as_tokens_and_cut_where_training_cuts(api: 
 
 
 def test_conversations_are_shown_with_the_tokens_that_carry_loss_as_preprocessing_makes_them(
-    api: TestClient, bench: AgentBench
+    api: TestClient, bench: AgentBench, tiny_decoder: Path
 ) -> None:
     content = "".join(json.dumps(row) + "\n" for row in color_rows(40))
-    found = preview(api, content, "rows.jsonl", model=SMOLLM2, template="chatml", shape="input_output", rows=3)
+    options = {"model": str(tiny_decoder), "template": "chatml", "shape": "input_output", "rows": 3}
+    found = preview(api, content, "rows.jsonl", **options)
     first = found["rendered"]["rows"][0]
     assert first["learned"] == '{"color": "red"}<|im_end|>'
     assert "".join(first["tokens"]) == first["rendered"]
@@ -81,17 +82,17 @@ def test_conversations_are_shown_with_the_tokens_that_carry_loss_as_preprocessin
     source = bench.work_dir / "colors.jsonl"
     source.write_text(content)
     dataset = DatasetAgent().run(DatasetConfig(source=str(source), shape="input_output"), bench.context("dataset"))
-    masks = prepared_masks(bench, dataset)
+    masks = prepared_masks(bench, dataset, tiny_decoder)
     assert all(masks.get(row["row"], row["carries_loss"]) == row["carries_loss"] for row in found["rendered"]["rows"])
     assert masks.keys() & {row["row"] for row in found["rendered"]["rows"]}
 
 
-def prepared_masks(bench: AgentBench, dataset: DatasetOutput) -> dict[int, list[bool]]:
+def prepared_masks(bench: AgentBench, dataset: DatasetOutput, model: Path) -> dict[int, list[bool]]:
     import io
 
     import pyarrow.parquet
 
-    config = PreprocessingConfig(task="sft", model=SMOLLM2, template="chatml", dedup="none")
+    config = PreprocessingConfig(task="sft", model=str(model), template="chatml", dedup="none")
     output = PreprocessingAgent().run(config, bench.context("preprocessing", {"dataset": dataset}))
     tables = [
         pyarrow.parquet.read_table(io.BytesIO(bench.objects.get_artifact(split.rows)))
@@ -100,16 +101,16 @@ def prepared_masks(bench: AgentBench, dataset: DatasetOutput) -> dict[int, list[
     return {row["row"]: row["loss_mask"] for one in tables for row in one.to_pylist()}
 
 
-def test_rows_without_a_token_to_learn_are_said_to_be_left_out(api: TestClient) -> None:
+def test_rows_without_a_token_to_learn_are_said_to_be_left_out(api: TestClient, tiny_decoder: Path) -> None:
     rows = [{"prompt": "why?", "completion": "word " * 50}] * 2
     content = "".join(json.dumps(row) + "\n" for row in rows)
-    found = preview(api, content, "rows.jsonl", model=SMOLLM2, template="chatml", max_tokens=16)
+    found = preview(api, content, "rows.jsonl", model=str(tiny_decoder), template="chatml", max_tokens=16)
     assert found["rendered"]["rows"][0]["left_out"] == "answer_cut_off"
     assert "None of these rows has a token to learn" in found["rendered"]["problems"][0]
 
 
-def test_a_template_that_does_not_fit_the_model_is_refused(api: TestClient) -> None:
-    answer = preview(api, '{"prompt": "a", "completion": "b"}\n', "r.jsonl", model=SMOLLM2, template="llama3")
+def test_a_template_that_does_not_fit_the_model_is_refused(api: TestClient, tiny_decoder: Path) -> None:
+    answer = preview(api, '{"prompt": "a", "completion": "b"}\n', "r.jsonl", model=str(tiny_decoder), template="llama3")
     assert answer["error"] == "INVALID_MODEL"
     assert "The template 'llama3' needs the tokens" in answer["message"]
 

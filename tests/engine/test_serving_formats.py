@@ -13,16 +13,14 @@ from app.settings import ServingFormat
 from app.wiring import Parts
 from tests.conftest import REPOSITORY
 from tests.engine.served import promote, write_onnx_formats, write_version
-from tests.models import LABELS, TEXTS, stored, write_adapter, write_tiny_base
-from tests.prepared import MINILM_FOLDER
+from tests.models import LABELS, TEXTS, stored, write_adapter
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> dict[str, Path]:
     """A model that is sure of nothing, so that its scores tell, in each format."""
     folder = tmp_path_factory.mktemp("formats")
-    base = write_tiny_base(folder / "base", MINILM_FOLDER)
-    model = load_adapter(write_adapter(folder / "adapter", base), base, LABELS, 32, cache_dir=folder)
+    model = load_adapter(write_adapter(folder / "adapter", small_model), small_model, LABELS, 32, cache_dir=folder)
     model.model.merge_and_unload().save_pretrained(folder / "merged")  # type: ignore[operator]
     model.tokenizer.save_pretrained(folder / "merged")
     return write_onnx_formats(folder / "merged", folder)

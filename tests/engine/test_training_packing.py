@@ -9,7 +9,6 @@ from agents.base.errors import InvalidModel
 from agents.decoder import NOT_LEARNED, learned_logits
 from agents.training.data import Rows, collate
 from agents.training.packing import check_packable, collate_packed, packed
-from tests.decoders import write_tiny_decoder
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +33,14 @@ def test_every_row_is_packed_once_and_no_sequence_is_longer_than_the_longest_row
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_packed_tokens_have_the_losses_they_have_in_rows_of_their_own(
-    rows: Rows, tmp_path: Path, attention: str
+    rows: Rows, tiny_decoder: Path, attention: str
 ) -> None:
     import torch
     from torch.nn.functional import cross_entropy
     from transformers import AutoModelForCausalLM
 
-    folder = write_tiny_decoder(tmp_path / "model")
-    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention, dtype=torch.float32).eval()
+    options = {"attn_implementation": attention, "dtype": torch.float32}
+    model = AutoModelForCausalLM.from_pretrained(tiny_decoder, **options).eval()
     indices, device = np.arange(20), torch.device("cpu")
 
     def losses(batch_of: object) -> dict[int, torch.Tensor]:

@@ -50,7 +50,8 @@ def gguf_folder() -> Path:
 
 @cache
 def merged_folder() -> Path:
-    return write_tiny_decoder(Path(mkdtemp(prefix="tiny-decoder-")))
+    # With the tokens of the GGUF file: a version's tokenizer is one.
+    return write_tiny_decoder(Path(mkdtemp(prefix="tiny-decoder-")), whole_vocabulary=True)
 
 
 def put_decoder(parts: Parts, version: int, form: str, name: str = "task", **facts: Any) -> None:

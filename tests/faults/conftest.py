@@ -6,25 +6,26 @@ from typing import Any
 
 import pytest
 
+from tests.agents import NAMES, TEST_AGENTS
 from tests.conftest import REPOSITORY
 from tests.faults import breakpoints
 from tests.faults.farm import Farm, farm, wait_completed
 from tests.faults.soundness import assert_sound, trained_weights
-from tests.models import write_tiny_base
-from tests.prepared import MINILM_FOLDER
+from tests.prepared import write_small_model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def struck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    """A farm with a tiny base model and a tenth of the shipped sample in its folder."""
+    """A farm with a small base model and a tenth of the shipped sample in its folder; it knows the test agents too."""
     folder = tmp_path_factory.mktemp("farm")
     write_inputs(folder)
-    with farm(folder, {}) as made:
+    agents = ",".join(f"{name}={TEST_AGENTS[name].path}" for name in NAMES)
+    with farm(folder, {"TUNELINE_AGENTS": agents}) as made:
         made.staff()
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def weights(struck: Farm) -> dict[str, str]:
     """Digests of the weights that a run without faults gives."""
     job_id = submit(struck, "calm")
@@ -34,8 +35,8 @@ def weights(struck: Farm) -> dict[str, str]:
 
 
 def write_inputs(folder: Path) -> None:
-    """Write what `pipeline` reads: a tiny base model, and a tenth of the shipped sample."""
-    write_tiny_base(folder / "base", MINILM_FOLDER)
+    """Write what `pipeline` reads: a small base model, and a tenth of the shipped sample."""
+    write_small_model(folder / "base")
     sample = (REPOSITORY / "pipelines" / "data" / "spam.jsonl").read_text().splitlines()
     (folder / "rows.jsonl").write_text("\n".join(sample[::10]))
 

@@ -27,6 +27,8 @@ from tests.faults import breakpoints
 
 PATIENCE_S = 60.0
 KEYS = ("fault-key", "fault-secret")
+#: Each evaluation would import them anew, for longer than all the rest of it takes.
+DRAWING_MODULES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg")
 QUEUES = ["default", "training", "evaluation"]
 
 
@@ -151,7 +153,8 @@ def farm(folder: Path, environment: dict[str, str]) -> Iterator[Farm]:
 def _start_forkserver(log: Path) -> None:
     """Start a forkserver that has the breakpoints, with its standard error in a file."""
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*WARM_MODULES, "tests.faults.breakpoints"])
+    modules = [*WARM_MODULES, *DRAWING_MODULES, "tests.faults.breakpoints"]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
     kept = os.dup(2)
     with log.open("ab") as file:
         os.dup2(file.fileno(), 2)

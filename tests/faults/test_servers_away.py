@@ -1,7 +1,9 @@
-"""Redis and the object store stay away for a while: jobs go on, followers miss nothing, users are told at once."""
+"""Redis and the object store stay away for a while, or Redis freezes: jobs go on, followers miss nothing."""
 
 import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +35,16 @@ def followed(struck: Farm, port: int, job_id: str) -> Iterator[list[str]]:
     assert not thread.is_alive(), "the follower never came to the end"
 
 
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Keep a process stopped: its connections stay open, and it answers nothing."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 @pytest.fixture
 def port(struck: Farm) -> Iterator[int]:
     """The port of an API over the farm."""
@@ -59,6 +71,20 @@ def test_redis_goes_away_while_a_training_runs(armed: Farm, weights: dict[str, s
     assert int(answer.headers["retry-after"]) > 0
     assert seen == [record["id"] for record in log_of(armed.parts, job_id)]
     assert_sound(armed, job_id, "redis-away", weights)
+
+
+def test_redis_freezes_while_a_training_runs(armed: Farm, weights: dict[str, str], port: int) -> None:
+    breakpoints.arm(armed.breakpoints, "run", "training")
+    job_id = submit(armed, "redis-frozen")
+    armed.reached()
+    with followed(armed, port, job_id) as seen:
+        with frozen(armed.valkey.process.pid):
+            breakpoints.let_go(armed.breakpoints)
+            time.sleep(AWAY_S)
+        wait_completed(armed, job_id)
+
+    assert seen == [record["id"] for record in log_of(armed.parts, job_id)]
+    assert_sound(armed, job_id, "redis-frozen", weights)
 
 
 def test_the_object_store_goes_away_while_a_training_runs(armed: Farm, weights: dict[str, str], port: int) -> None:

@@ -13,35 +13,28 @@ from agents.base.errors import StopRequested, WorkerLost
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training import TrainingAgent, TrainingConfig
 from tests.conftest import AgentBench
-from tests.prepared import prepare, small_model, spam_rows
+from tests.prepared import prepare, spam_rows
 
 pytestmark = pytest.mark.slow
 
 TWO = {"processes": 2, "epochs": 2, "batch_size": 8, "learning_rate": 0.01, "save_steps": 4, "log_steps": 1}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_model(tmp_path_factory.mktemp("small") / "model")
-
-
 @pytest.fixture
-def prepared(bench: AgentBench, model: Path) -> PreprocessingOutput:
+def prepared(bench: AgentBench, small_model: Path) -> PreprocessingOutput:
     """48 training rows, 6 steps an epoch."""
-    bench.work_dir.mkdir(parents=True, exist_ok=True)
-    return prepare(bench.objects, bench.work_dir, spam_rows(), str(model), model)
+    return prepare(bench.objects, bench.work_dir, spam_rows(), str(small_model), small_model)
 
 
 @pytest.fixture
-def train(bench: AgentBench, prepared: PreprocessingOutput, model: Path) -> Callable[..., TrainingOutput]:
+def train(bench: AgentBench, prepared: PreprocessingOutput, small_model: Path) -> Callable[..., TrainingOutput]:
     def run(node: str = "training", context: dict[str, Any] | None = None, **config: Any) -> TrainingOutput:
         fields = {
             "checkpoint_prefixes": (f"checkpoints/job_test/{node}",),
-            "sources": bench.sources(model),
             "stops_at_once": False,
             **(context or {}),
         }
-        settings = TrainingConfig(**{"model": str(model), **TWO, **config})
+        settings = TrainingConfig(**{"model": str(small_model), **TWO, **config})
         return TrainingAgent().run(settings, bench.context("training", {"preprocessing": prepared}, **fields))
 
     return run

@@ -10,35 +10,27 @@ from agents.base.errors import InvalidData, InvalidModel, StopRequested
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training import TrainingAgent, TrainingConfig
 from tests.conftest import AgentBench
-from tests.decoders import SMOLLM2_FILE, prepare_answers, write_tiny_decoder
+from tests.decoders import prepare_answers
+from tests.prepared import MINILM_FOLDER
 
 pytestmark = pytest.mark.slow
 
 SMALL = {"task": "sft", "epochs": 2, "batch_size": 8, "learning_rate": 0.01, "save_steps": 4, "log_steps": 1}
 
 
-@pytest.fixture(scope="session")
-def decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_decoder(tmp_path_factory.mktemp("decoder") / "model")
-
-
 @pytest.fixture
-def prepared(bench: AgentBench, decoder_folder: Path) -> PreprocessingOutput:
+def prepared(bench: AgentBench, tiny_decoder: Path) -> PreprocessingOutput:
     """48 training rows, 6 steps an epoch."""
-    return prepare_answers(bench, decoder_folder, 60)
+    return prepare_answers(bench, tiny_decoder, 60)
 
 
 @pytest.fixture
-def train(bench: AgentBench, prepared: PreprocessingOutput, decoder_folder: Path) -> Callable[..., TrainingOutput]:
+def train(bench: AgentBench, prepared: PreprocessingOutput, tiny_decoder: Path) -> Callable[..., TrainingOutput]:
     """Run the agent on the prepared rows: `train(node="a", epochs=2, context={"attempt": 2})`."""
 
     def run(node: str = "training", context: dict[str, Any] | None = None, **config: Any) -> TrainingOutput:
-        fields = {
-            "checkpoint_prefixes": (f"checkpoints/job_test/{node}",),
-            "sources": bench.sources(decoder_folder),
-            **(context or {}),
-        }
-        settings = TrainingConfig(**{"model": str(decoder_folder), **SMALL, **config})
+        fields = {"checkpoint_prefixes": (f"checkpoints/job_test/{node}",), **(context or {})}
+        settings = TrainingConfig(**{"model": str(tiny_decoder), **SMALL, **config})
         return TrainingAgent().run(settings, bench.context("training", {"preprocessing": prepared}, **fields))
 
     return run
@@ -116,7 +108,7 @@ def test_accumulated_micro_batches_equal_one_batch(bench: AgentBench, train: Cal
 
 
 def test_the_loss_is_the_mean_over_the_answers_tokens_of_a_step(
-    bench: AgentBench, train: Callable[..., TrainingOutput], prepared: PreprocessingOutput, decoder_folder: Path
+    bench: AgentBench, train: Callable[..., TrainingOutput], prepared: PreprocessingOutput, tiny_decoder: Path
 ) -> None:
     import torch
     from transformers import AutoModelForCausalLM
@@ -126,7 +118,7 @@ def test_the_loss_is_the_mean_over_the_answers_tokens_of_a_step(
     dials = {"precision": "fp32", "method": "full", "learning_rate": 1e-6, "length_grouping": False}
     first = losses(bench, train(epochs=1, **dials))[0]
     rows = read_rows(bench.objects, prepared.splits["train"], bench.work_dir, "sft")
-    model = AutoModelForCausalLM.from_pretrained(decoder_folder)
+    model = AutoModelForCausalLM.from_pretrained(tiny_decoder)
     total, count = 0.0, 0
     for row in epoch_order(len(rows), seed=42, epoch=0)[:8]:
         span = slice(rows.starts[row], rows.starts[row + 1])
@@ -139,11 +131,11 @@ def test_the_loss_is_the_mean_over_the_answers_tokens_of_a_step(
 
 
 def test_rows_of_another_task_or_template_are_refused(
-    bench: AgentBench, prepared: PreprocessingOutput, decoder_folder: Path
+    bench: AgentBench, prepared: PreprocessingOutput, tiny_decoder: Path
 ) -> None:
     def run(data: PreprocessingOutput, **config: Any) -> None:
-        context = bench.context("training", {"preprocessing": data}, sources=bench.sources(decoder_folder))
-        TrainingAgent().run(TrainingConfig(model=str(decoder_folder), **config), context)
+        context = bench.context("training", {"preprocessing": data})
+        TrainingAgent().run(TrainingConfig(model=str(tiny_decoder), **config), context)
 
     assert prepared.prompt is not None
     other = prepared.prompt.model_copy(update={"fingerprint": "0" * 64})
@@ -153,12 +145,12 @@ def test_rows_of_another_task_or_template_are_refused(
         run(prepared.model_copy(update={"prompt": other}), task="sft")
 
 
-def test_a_decoder_from_a_gguf_file_can_be_written_and_read_again(tmp_path: Path) -> None:
+def test_a_decoder_from_a_gguf_file_can_be_written_and_read_again(short_smollm2: Path, tmp_path: Path) -> None:
     import torch
 
     from agents.models import load_decoder
 
-    model = load_decoder(SMOLLM2_FILE, "float32", cache_dir=tmp_path)
+    model = load_decoder(short_smollm2, "float32", cache_dir=tmp_path)
     model.save_pretrained(tmp_path / "again")
     again = load_decoder(tmp_path / "again", "float32", cache_dir=tmp_path)
     ids = torch.tensor([[504, 3575, 282]])
@@ -168,7 +160,6 @@ def test_a_decoder_from_a_gguf_file_can_be_written_and_read_again(tmp_path: Path
 
 def test_an_encoder_is_refused(bench: AgentBench, prepared: PreprocessingOutput) -> None:
     from agents.models import load_decoder
-    from tests.prepared import MINILM_FOLDER
 
     with pytest.raises(InvalidModel, match="Name a decoder"):
         load_decoder(MINILM_FOLDER, "float32", cache_dir=bench.work_dir)

@@ -16,6 +16,7 @@ import pytest
 from app.cli.jobs import read_spec
 from app.client import ApiError, Client
 from app.embedded import free_port
+from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 240.0
@@ -35,6 +36,7 @@ class Terminal:
             "TUNELINE_API_URL": f"http://127.0.0.1:{self.api_port}",
             "TUNELINE_SERVING_URL": f"http://127.0.0.1:{self.serving_port}",
             "TUNELINE_LEASE_TTL_S": "3",
+            "TUNELINE_DATA_ROOTS": str(folder),
         }
         self.client = Client(f"http://127.0.0.1:{self.api_port}", f"http://127.0.0.1:{self.serving_port}")
         self.process: subprocess.Popen[str] | None = None
@@ -86,12 +88,19 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     assert found.processes() == []
 
 
-def quick_spam(**training: Any) -> dict[str, Any]:
-    """Return the shipped spec, trained for less long and judged less strictly."""
+def quick_spam(terminal: Terminal, formats: list[str] | None = None, **training: Any) -> dict[str, Any]:
+    """Return the shipped spec on a fifth of its sample, trained for less long and judged less strictly.
+
+    `formats`: to export in place of the shipped ones.
+    """
     spec: dict[str, Any] = read_spec("spam")
-    spec["params"]["epochs"] = training.pop("epochs", 1)
-    spec["nodes"]["training"]["config"] |= {"save_steps": 5, **training}
+    rows = terminal.folder / "rows.jsonl"
+    sample = (REPOSITORY / "pipelines" / "data" / "spam.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    rows.write_text("".join(sample[::5]), encoding="utf-8")
+    spec["params"] |= {"data": str(rows), "epochs": training.pop("epochs", 1)}
+    spec["nodes"]["training"]["config"] |= {"batch_size": 8, "save_steps": 5, **training}
     spec["nodes"]["evaluation"]["config"]["minimum"] = 0.0
+    spec["nodes"]["export"]["config"]["formats"] = formats or spec["nodes"]["export"]["config"]["formats"]
     return spec
 
 
@@ -101,7 +110,7 @@ def followed(client: Client, job_id: str, until: str) -> dict[str, Any]:
 
 
 def test_a_spec_becomes_a_served_model_also_when_its_worker_is_killed(terminal: Terminal) -> None:
-    job = terminal.client.submit(quick_spam())
+    job = terminal.client.submit(quick_spam(terminal))
     followed(terminal.client, job["id"], "checkpoint_saved")
     worker = terminal.client.job(job["id"])["nodes"]["training"]["worker"]
     os.kill(int(worker.rpartition("-")[2]), signal.SIGKILL)
@@ -179,7 +188,7 @@ def test_faults_reach_a_user_without_a_traceback(terminal: Terminal, tmp_path: P
 
 
 def test_the_same_spec_again_hits_the_cache_up_to_the_gate(terminal: Terminal) -> None:
-    job = terminal.client.submit(quick_spam())
+    job = terminal.client.submit(quick_spam(terminal, ["adapter"]))
     list(terminal.client.follow(job["id"]))
     nodes = terminal.client.job(job["id"])["nodes"]
 
@@ -189,7 +198,7 @@ def test_the_same_spec_again_hits_the_cache_up_to_the_gate(terminal: Terminal) -
 
 
 def test_ctrl_c_in_the_middle_loses_nothing_and_the_next_start_goes_on(terminal: Terminal) -> None:
-    job = terminal.client.submit(quick_spam(seed=7, epochs=2))
+    job = terminal.client.submit(quick_spam(terminal, ["adapter"], seed=7, epochs=2))
     followed(terminal.client, job["id"], "checkpoint_saved")
 
     assert terminal.interrupt() == 0

@@ -12,7 +12,7 @@ from app.client import Client
 from benchmarks.promotion import stack
 from tests.decoders import color_rows, write_tiny_decoder
 from tests.flow.test_promotion_under_load import write_rows
-from tests.prepared import small_model
+from tests.prepared import write_small_model
 
 pytestmark = pytest.mark.slow
 LABELS = "training[learning_rate={},lora.r={}]"
@@ -42,7 +42,8 @@ def ended(client: Client, spec: dict[str, Any]) -> dict[str, Any]:
 def labels(client: Client, folder: Path) -> dict[str, Any]:
     """The shipped sweep on a small model; of the rates one is too low to learn anything by."""
     spec = read_spec("sweep")
-    spec["params"] |= {"model": str(small_model(folder / "model")), "data": str(write_rows(folder / "rows.jsonl"))}
+    model, rows = write_small_model(folder / "model"), write_rows(folder / "rows.jsonl")
+    spec["params"] |= {"model": str(model), "data": str(rows)}
     spec["nodes"]["training"]["config"] |= {"batch_size": 8}
     spec["nodes"]["training"]["matrix"]["learning_rate"] = [0.000001, 0.01]
     spec["nodes"]["evaluation"]["config"]["minimum"] = 0.5

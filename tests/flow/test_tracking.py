@@ -1,6 +1,5 @@
 """Training figures in trackers: TensorBoard's files, a real MLflow server, W&B offline; and none of them there."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -12,33 +11,25 @@ import pytest
 
 from agents.outputs import TrainingOutput
 from agents.training import TrainingAgent, TrainingConfig
+from app.embedded import free_port
 from tests.conftest import AgentBench
-from tests.prepared import prepare, small_model, spam_rows
+from tests.prepared import prepare, spam_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 EVERY = {"loss", "learning_rate", "grad_norm", "tokens_per_s", "memory_mib", "eta_s", "validation_loss"}
 
 
 @pytest.fixture
-def train(bench: AgentBench, tmp_path: Path) -> Callable[..., TrainingOutput]:
-    folder = small_model(tmp_path / "small")
-    bench.work_dir.mkdir(parents=True, exist_ok=True)
-    prepared = prepare(bench.objects, bench.work_dir, spam_rows(), str(folder), folder)
+def train(bench: AgentBench, small_model: Path) -> Callable[..., TrainingOutput]:
+    prepared = prepare(bench.objects, bench.work_dir, spam_rows(), str(small_model), small_model)
 
     def run(**config: Any) -> TrainingOutput:
         settings = TrainingConfig(
-            **{"model": str(folder), "epochs": 1, "batch_size": 8, "log_steps": 1, "precision": "fp32", **config}
+            **{"model": str(small_model), "epochs": 1, "batch_size": 8, "log_steps": 1, "precision": "fp32", **config}
         )
-        context = bench.context("training", {"preprocessing": prepared}, sources=bench.sources(folder))
-        return TrainingAgent().run(settings, context)
+        return TrainingAgent().run(settings, bench.context("training", {"preprocessing": prepared}))
 
     return run
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
