@@ -28,8 +28,8 @@ from app.wiring import Parts
 from tests.conftest import AgentBench
 from tests.decoders import smollm2_tokenizer, write_tiny_decoder
 from tests.engine.written import prompt_format
-from tests.models import LABELS, TEXTS, stored, write_adapter, write_tiny_base
-from tests.prepared import MINILM_FOLDER
+from tests.models import LABELS, TEXTS, stored, write_adapter
+from tests.prepared import write_small_model
 
 TOPICS = ["home", "money", "travel"]
 #: Model -> its labels and what its adapter is like.
@@ -44,7 +44,7 @@ ASK = [{"role": "user", "content": "Tell a story about a lamp."}]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with `base`, and an adapter and a merged model for each of MODELS."""
     root = tmp_path_factory.mktemp("adapters")
-    base = write_tiny_base(root / "base", MINILM_FOLDER)
+    base = write_small_model(root / "base")
     for name, (labels, lora) in MODELS.items():
         adapter = write_adapter(root / name, base, labels=labels, **lora)
         write_merged(load_adapter(adapter, base, labels, 32, cache_dir=root), root / f"{name}-merged")
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def decoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with `base`, a decoder, and two adapters for it, `0` and `1`, merged too."""
     root = tmp_path_factory.mktemp("decoders")
-    base = write_tiny_decoder(root / "base")
+    base = write_tiny_decoder(root / "base", whole_vocabulary=True)
     for seed in (0, 1):
         torch.manual_seed(seed)
         plain = load_decoder(base, "float32", cache_dir=root)

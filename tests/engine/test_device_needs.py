@@ -1,5 +1,6 @@
 """What agents that answer ask for of a GPU, by the files of real small models; asked without torch, in the worker."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,17 @@ from agents.evaluation import EvaluationAgent, EvaluationConfig
 from agents.export import ExportAgent, ExportConfig
 from agents.model_memory import WEIGHT_BYTES, Asked, Shape, answering_bytes, reserved_mib
 from agents.outputs import EvaluationOutput, PromptFormat, TrainingOutput
-from tests.conftest import MINILM, AgentBench
+from tests.conftest import AgentBench
 from tests.decoders import SMOLLM2
-from tests.models import preprocessing_output, training_output, write_adapter, write_tiny_base
+from tests.models import preprocessing_output, training_output, write_adapter
 
 PROMPT = PromptFormat(template="chatml", fingerprint="0" * 64, max_new_tokens=40)
 
 
 @pytest.fixture
-def base(bench: AgentBench) -> Path:
-    return write_tiny_base(bench.work_dir / "base", bench.context("x").sources.local(MINILM, "model"))
+def base(bench: AgentBench, small_model: Path) -> Path:
+    """The small model where sources look for it."""
+    return shutil.copytree(small_model, bench.work_dir / "base")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Base models of other architectures: heads of one module or several, a decoder as a classifier, adapters and whole."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from agents.classifier import fetch, load_trained
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training import TrainingAgent, TrainingConfig
 from tests.conftest import AgentBench
-from tests.prepared import MINILM_FOLDER, prepare, small_model, spam_rows
+from tests.prepared import prepare, spam_rows
 
 pytestmark = pytest.mark.slow
 
@@ -32,16 +33,16 @@ HEADS = {
 }
 
 
-def base_of(architecture: str, folder: Path) -> Path:
+def base_of(architecture: str, folder: Path, tokenizer_folder: Path) -> Path:
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(small_model(folder / "minilm"))
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **ARCHITECTURES[architecture])
     torch.manual_seed(7)
     AutoModel.from_config(config).save_pretrained(folder / architecture)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / architecture / name).write_bytes((MINILM_FOLDER / name).read_bytes())
+        shutil.copy(tokenizer_folder / name, folder / architecture)
     return folder / architecture
 
 
@@ -53,9 +54,9 @@ def train(bench: AgentBench, base: Path, data: PreprocessingOutput, **config: An
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_an_adapter_of_any_architecture_learns_and_answers_the_same_when_loaded_again(
-    bench: AgentBench, tmp_path: Path, architecture: str
+    bench: AgentBench, tmp_path: Path, small_model: Path, architecture: str
 ) -> None:
-    base = base_of(architecture, tmp_path)
+    base = base_of(architecture, tmp_path, small_model)
     bench.work_dir.mkdir(parents=True, exist_ok=True)
     rows = spam_rows()
     data = prepare(bench.objects, bench.work_dir, rows, str(base), base)
