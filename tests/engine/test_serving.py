@@ -111,10 +111,12 @@ def test_a_switch_under_load_loses_no_request_and_happens_once(serving: httpx.Cl
 
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask) for _ in range(4)]
-        answered_by_new.wait(30)
-        versions.registry.promote("spam", 2, at=1.0, reason="better")
-        answered_by_new.wait(30)
-        stop.set()
+        try:
+            answered_by_new.wait(30)
+            versions.registry.promote("spam", 2, at=1.0, reason="better")
+            answered_by_new.wait(30)
+        finally:
+            stop.set()
         for future in asking:
             found = future.result()
             assert sum(before != after for before, after in pairwise(found)) == 1
