@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 PAD_MULTIPLE = 8
 #: So are the rows of a piece: a CPU's matrix library compiles a kernel for every new number of tokens.
 ROW_MULTIPLE = 8
-#: Steps whose rows are drawn together and shared out by length.
-STEPS_DRAWN_TOGETHER = 50
 
 
 @dataclass(frozen=True)
@@ -105,22 +103,23 @@ def epoch_order(row_count: int, *, seed: int, epoch: int) -> "np.ndarray":
 
 
 def steps_of_like_length(
-    order: "np.ndarray", lengths: "np.ndarray", rows_per_step: int, *, seed: int, epoch: int
+    order: "np.ndarray", lengths: "np.ndarray", rows_per_step: int, *, together: int, seed: int, epoch: int
 ) -> "np.ndarray":
-    """Return an epoch's rows so that those of a step are of like length, and its steps in random order.
+    """Return an epoch's rows so that those of a step are of like length.
 
-    The rows of fifty steps at a time are sorted by length and cut into steps, as `LengthGroupedSampler` of transformers
-    does. `order`: a random one; a last step that is not full stays last. Pure, like `epoch_order`.
+    The rows of `together` steps at a time are sorted by length, cut into steps and these put in random order; with many
+    together it is what `LengthGroupedSampler` of transformers does. `order`: a random one; a last step that is not full
+    stays last. Pure, like `epoch_order`.
     """
     import numpy as np
 
-    windows = cut(order, STEPS_DRAWN_TOGETHER * rows_per_step)
-    steps = [
-        step for rows in windows for step in cut(rows[np.argsort(lengths[rows], kind="stable")[::-1]], rows_per_step)
-    ]
-    full = sum(len(step) == rows_per_step for step in steps)
-    shuffled = np.random.default_rng([seed, epoch, 1]).permutation(full)
-    return np.concatenate([*(steps[at] for at in shuffled), *steps[full:]])
+    draw = np.random.default_rng([seed, epoch, 1])
+    found = []
+    for rows in cut(order, together * rows_per_step):
+        steps = cut(rows[np.argsort(lengths[rows], kind="stable")[::-1]], rows_per_step)
+        full = sum(len(step) == rows_per_step for step in steps)
+        found += [*(steps[at] for at in draw.permutation(full)), *steps[full:]]
+    return np.concatenate(found)
 
 
 def pieces(indices: "np.ndarray", lengths: "np.ndarray", *, at_most: int, start_cost_tokens: int) -> "list[np.ndarray]":

@@ -40,9 +40,10 @@ class Gradients:
         """Return an epoch's rows in their order."""
         plan, seed = self.plan, self.plan.config.seed
         order = epoch_order(len(plan.train), seed=seed, epoch=epoch)
-        if not plan.steps_by_length:
+        together = plan.steps_drawn_together
+        if together == 1:
             return order
-        return steps_of_like_length(order, self._lengths, plan.rows_per_step, seed=seed, epoch=epoch)
+        return steps_of_like_length(order, self._lengths, plan.rows_per_step, together=together, seed=seed, epoch=epoch)
 
     def token_count(self, step: int) -> int:
         """Return the tokens of a step, of all processes, without padding."""

@@ -16,6 +16,8 @@ from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.objective import Objective, make_objective
 
+#: Steps whose rows are drawn together and shared out by length. Length may tell of the label, see `docs/training.md`.
+STEPS_DRAWN_TOGETHER = {"classification": 1, "sft": 50}
 #: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
 FREE_DIALS = {"save_steps", "log_steps", "report_to", "model"}
 
@@ -67,9 +69,9 @@ class Plan:
         return (self.config.task == "sft" and self.placement.device.type == "cuda") if wanted is None else wanted
 
     @property
-    def steps_by_length(self) -> bool:
-        """Whether a step's rows are of like length: not of labels, which length may tell, nor where rows are packed."""
-        return self.config.task == "sft" and self.config.length_grouping and not self.packing
+    def steps_drawn_together(self) -> int:
+        """Of how many steps the rows are drawn at random and then shared out by length."""
+        return STEPS_DRAWN_TOGETHER[self.config.task] if self.config.length_grouping and not self.packing else 1
 
     @property
     def processes(self) -> int:

@@ -32,7 +32,9 @@ def test_an_epochs_order_depends_on_seed_and_epoch_alone() -> None:
 def test_steps_of_like_length_hold_every_row_once_and_differ_by_epoch(lengths: list[int], rows: int, seed: int) -> None:
     array = np.array(lengths)
     first, again, second = (
-        steps_of_like_length(epoch_order(len(array), seed=seed, epoch=epoch), array, rows, seed=seed, epoch=epoch)
+        steps_of_like_length(
+            epoch_order(len(array), seed=seed, epoch=epoch), array, rows, together=50, seed=seed, epoch=epoch
+        )
         for epoch in (0, 0, 1)
     )
     assert sorted(first) == sorted(second) == list(range(len(array)))
@@ -43,7 +45,7 @@ def test_steps_of_like_length_hold_every_row_once_and_differ_by_epoch(lengths: l
 def test_steps_of_like_length_are_those_of_sorted_rows_in_another_order() -> None:
     lengths = np.random.default_rng(1).permutation(np.arange(1, 84))
     order = epoch_order(len(lengths), seed=1, epoch=0)
-    steps = cut(steps_of_like_length(order, lengths, 8, seed=1, epoch=0), 8)
+    steps = cut(steps_of_like_length(order, lengths, 8, together=50, seed=1, epoch=0), 8)
     spans = [(int(lengths[step].min()), int(lengths[step].max())) for step in steps]
     assert spans != sorted(spans)
     assert sorted(spans) == [(1, 3), *((low, low + 7) for low in range(4, 84, 8))]
