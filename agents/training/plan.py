@@ -138,7 +138,7 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
         tokens=int(plan.train.lengths.max()),
         bytes_per_value=2 if plan.placement.autocast else 4,
         predicts_tokens=plan.config.task == "sft",
-        checkpoints_here=plan.placement.device.type == "cpu",
+        on_cpu=plan.placement.device.type == "cpu",
     )
     free = free_bytes(plan.placement.device)
     if plan.placement.device.type == "cpu":

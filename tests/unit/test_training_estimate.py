@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import InvalidModel, InvalidSpec
-from agents.model_memory import Shape
+from agents.model_memory import USABLE_SHARE, Shape
 from agents.training.config import LoraSettings, TrainingConfig
 from agents.training.estimate import Load, Need, choose_micro_batch, estimate, trained_parameters
 from tests.prepared import MINILM_FOLDER
@@ -44,11 +44,22 @@ def test_methods_need_less_in_their_order() -> None:
     )
 
 
+def test_weights_in_4_bits_save_nothing_on_a_cpu() -> None:
+    on_cpu = replace(LOAD, on_cpu=True)
+    needs = {method: estimate(LLAMA_1B, with_method(method), on_cpu).total for method in ("lora", "qlora")}
+    assert needs["lora"] < needs["qlora"]
+    one_row = estimate(LLAMA_1B, LORA, replace(on_cpu, rows=1)).total
+    with pytest.raises(InvalidSpec) as refused:
+        choose_micro_batch(LLAMA_1B, LORA, on_cpu, int((one_row - 1) / USABLE_SHARE))
+    assert "max_tokens: 256" in str(refused.value.cure)
+    assert "qlora" not in str(refused.value.cure)
+
+
 def test_a_whole_model_on_a_cpu_needs_about_what_was_measured() -> None:
     shape = Shape.read(MINILM_FOLDER)
-    load = Load(rows=32, tokens=76, bytes_per_value=2, predicts_tokens=False, checkpoints_here=True)
+    load = Load(rows=32, tokens=76, bytes_per_value=2, predicts_tokens=False, on_cpu=True)
     on_cpu = estimate(shape, with_method("full"), load)
-    on_gpu = estimate(shape, with_method("full"), replace(load, checkpoints_here=False))
+    on_gpu = estimate(shape, with_method("full"), replace(load, on_cpu=False))
 
     assert on_cpu.as_record()["total_mib"] == pytest.approx(1109, rel=0.15)
     assert on_cpu.optimizer - on_gpu.optimizer == 16 * shape.parameters
