@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from redis import RedisError
 
 from agents.base.errors import TunelineError
-from app.cli import batches, datasets, jobs, models, servers
+from app.cli import batches, datasets, jobs, models, registry, servers
 from app.cli.demo import demo
 from pipelines.engine.process_log import configure_process_log
 
@@ -26,6 +26,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(models.app, name="models")
+app.add_typer(registry.app, name="registry")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(batches.app, name="batches")
 

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from agents.base.errors import InvalidRequest
 from app.cli.common import AsJson, client, console, print_json
-from app.settings import Settings
 
 app = typer.Typer(help="Models: list, show, card, download, push, promote, rollback.", invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="The model's name.")]
@@ -152,19 +151,6 @@ def delete(
     with client() as api:
         api.delete_version(name, version, reason)
     console.print(f"{name}: v{version} is deleted.")
-
-
-@app.command()
-def rebuild() -> None:
-    """Make the index in Redis anew from the manifests in the object store."""
-    from app.wiring import build_parts
-
-    parts = build_parts(Settings())
-    parts.check()
-    found = parts.registry.rebuild()
-    for name, count in found.items():
-        console.print(f"{name}: {count} versions")
-    console.print(f"The index has {len(found)} models.")
 
 
 def predict(

@@ -1,8 +1,10 @@
 """Versions and aliases: one champion, however often things happen."""
 
 import pytest
+from typer.testing import CliRunner
 
 from agents.base.errors import Conflict, NotFound
+from app.cli.commands import app
 from app.wiring import Parts
 from pipelines.engine import keys
 from pipelines.engine.job import Claimed, Completed
@@ -71,6 +73,19 @@ def test_the_index_can_be_rebuilt_from_the_object_store_alone(run_job: RunJob, p
     assert parts.registry.versions("echo") == [2, 1]
     assert (parts.registry.aliases("echo"), parts.registry.history("echo")) == (aliases, history)
     assert parts.registry.reserve("echo", "job_new", "export") == 3
+
+
+def test_the_command_line_rebuilds_the_index(
+    run_job: RunJob, parts: Parts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_job(version("one"), name="echo")
+    parts.connection.flushall()
+    monkeypatch.setattr("app.wiring.build_parts", lambda _: parts)
+    said = CliRunner().invoke(app, ["registry", "rebuild"])
+
+    assert said.exit_code == 0, said.exception
+    assert parts.registry.versions("echo") == [1]
+    assert "echo: 1 versions" in capsys.readouterr().out + said.output
 
 
 def test_a_version_without_a_manifest_does_not_exist(run_job: RunJob, parts: Parts) -> None:
