@@ -120,7 +120,7 @@ class GoldenTexts(Golden[LoadedClassifier]):
     ) -> Parity:
         """See `Golden`; measured at each of the batch sizes, of which the worst counts."""
         asked = [model.predict(self.texts, size) for size in batch_sizes]
-        return _within_bounds(self, form, [_compare(form, found, expected) for found in asked], asked[-1], expected)
+        return _within_bounds(self, form, [_compare(form, found, expected) for found in asked], asked, expected)
 
 
 class GoldenPrompts(Golden[LoadedGenerator]):
@@ -172,7 +172,7 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         got = model.answer(self.prompts[: len(expected)])
         agreement = sum(one == other for one, other in zip(expected, got, strict=True)) / len(got)
         found = Parity(texts=len(got), agreement=agreement, bound=BOUNDS[form], largest_difference=0.0)
-        return _within_bounds(self, form, [found], got, expected)
+        return _within_bounds(self, form, [found], [got], expected)
 
 
 def golden_prompts(context: Context) -> tuple[list[list[dict[str, str]]], list[str]]:
@@ -207,9 +207,9 @@ def golden_texts(context: Context) -> tuple[list[str], list[int]]:
 
 
 def _within_bounds(
-    golden: Golden[Any], form: str, measured: Sequence[Parity], got: Sequence[Any], expected: Sequence[Any]
+    golden: Golden[Any], form: str, measured: Sequence[Parity], asked: Sequence[Sequence[Any]], expected: Sequence[Any]
 ) -> Parity:
-    """Return the worst of what was measured, with the judged metric of the answers and of those expected.
+    """Return the worst of what was measured, and the judged metric: of `asked` the worst, and of what is expected.
 
     Raises:
         InvalidModel: it is under its bound.
@@ -220,7 +220,7 @@ def _within_bounds(
         bound=BOUNDS[form],
         largest_difference=max(one.largest_difference for one in measured),
         metric=golden.judged.metric,
-        value=golden.value(got),
+        value=min((value for got in asked if (value := golden.value(got)) is not None), default=None),
         trained_value=golden.value(expected),
     )
     golden.context.log("parity", format=form, **parity.model_dump())
