@@ -40,6 +40,8 @@ class Judged:
 
     is_empty: bool
     pii: list[Found]
+    text: str
+    """Of a conversation all turns."""
     masked: str
 
 
@@ -64,7 +66,7 @@ class Findings:
             # What is said in an answer is learned as well: it is looked at together with its prompt.
             text = "\n".join(message["content"] for message in row["messages"])
         pii = self._find(text)
-        judged = Judged(not text.strip(), pii, mask_pii(text, pii))
+        judged = Judged(not text.strip(), pii, text, mask_pii(text, pii))
         self.rows += 1
         if "messages" not in row:
             self._spellings[label.strip().casefold()][label] += 1

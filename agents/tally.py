@@ -29,14 +29,17 @@ class Tally:
 
     def statistics(self) -> dict[str, Any]:
         """Return rows, characters (mean, median, 95th percentile by nearest rank, longest), labels and damage."""
-        ordered = sorted(self._characters)
-        count = len(ordered)
-        return {
-            "rows": count,
-            "mean_characters": round(sum(ordered) / count, 1) if count else 0.0,
-            "median_characters": ordered[(count - 1) // 2] if count else 0,
-            "p95_characters": ordered[-(-count * 95 // 100) - 1] if count else 0,
-            "max_characters": ordered[-1] if count else 0,
-            "labels": len(self.label_counts),
-            "damaged_rows": self.damaged_rows,
-        }
+        spread = {f"{name}_characters": value for name, value in spread_of(self._characters).items()}
+        return {"rows": self.row_count, **spread, "labels": len(self.label_counts), "damaged_rows": self.damaged_rows}
+
+
+def spread_of(values: "array[int]") -> dict[str, int | float]:
+    """Return mean, median, 95th percentile by nearest rank, and the largest; zeros of none."""
+    ordered = sorted(values)
+    count = len(ordered)
+    return {
+        "mean": round(sum(ordered) / count, 1) if count else 0.0,
+        "median": ordered[(count - 1) // 2] if count else 0,
+        "p95": ordered[-(-count * 95 // 100) - 1] if count else 0,
+        "max": ordered[-1] if count else 0,
+    }

@@ -1,17 +1,21 @@
 """ValidationAgent: rows become a report; rows that can't be learnt from stop the job, personal data as configured."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from agents.base.contract import Agent, Config, Context, input_from
 from agents.base.errors import InvalidData
+from agents.base.sources import Sources
 from agents.findings import Findings, Judged, least_share
 from agents.outputs import DatasetOutput, ValidationOutput
 from agents.pii import find_pii, mask_pii
 from agents.pii_names import Finder, name_finder
 from agents.rows import Row, RowsFile, fetch_rows, read_rows
+from agents.sample import Context as ModelContext
+from agents.sample import Sample
 from agents.tally import Tally
 from agents.validation_report import as_markdown, as_report
 
@@ -36,6 +40,10 @@ class ValidationConfig(Config):
         description="Least share of a label of two, in proportion less of more; rarer ones stop the job.",
     )
     maximum_labels: int = Field(200, ge=2, description="More labels stop the job: the column is free text.")
+    model: str | None = Field(None, description="URI of the model to be trained: texts are measured in its tokens.")
+    max_tokens: int | None = Field(
+        None, ge=8, description="Texts of more tokens are reported, with `model`. Unset: more than it takes."
+    )
     maximum_characters: int = Field(20_000, ge=1, description="Longer texts are reported.")
     maximum_damaged_share: float = Field(0.05, ge=0, le=1, description="More rows with U+FFFD stop the job.")
     maximum_conflict_share: float = Field(0.05, ge=0, le=1, description="More rows of conflicting labels stop the job.")
@@ -48,30 +56,37 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
     output_type = ValidationOutput
     consumes = ("dataset",)
 
+    def cache_inputs(self, config: ValidationConfig, sources: Sources) -> Mapping[str, str]:
+        return {"model": sources.fingerprint(config.model, "model")} if config.model else {}
+
     def run(self, config: ValidationConfig, context: Context) -> ValidationOutput:
         """Write the rows that passed and the report.
 
         Raises:
             InvalidData: with every problem; the report is stored and named in the log all the same.
-            InvalidModel: names are wanted, and what finds them is not installed.
+            InvalidModel: names are wanted, and what finds them is not installed; or `model` has no tokenizer.
         """
         dataset = input_from(context, "dataset", DatasetOutput)
         source = fetch_rows(context.objects, dataset.rows, context.work_dir / "source.jsonl")
         find = name_finder(config.names_model) if config.names else find_pii
         findings, tally, removed = Findings(config.maximum_characters, find), Tally(), Counter[str]()
+        sample = Sample(dataset.row_count, _model_context(config, context))
         findings.note_counts({reason: dataset.dropped[reason] for reason in MISSING if reason in dataset.dropped})
         with RowsFile(context.work_dir / "rows.jsonl") as file:
-            for row in read_rows(source):
-                kept = _kept(row, findings.judge(row), config.pii, find, removed)
+            for place, row in enumerate(read_rows(source)):
+                judged = findings.judge(row)
+                sample.look(place, int(row["row"]), judged.text, judged.masked, findings)
+                kept = _kept(row, judged, config.pii, find, removed)
                 if kept:
                     file.add(kept)
                     tally.add(kept["text"], None if "messages" in kept else kept["label"])
                 if findings.rows % 1000 == 0:
                     context.progress(findings.rows, dataset.row_count)
             rows = file.store(context.objects)
+        sample.note_languages(findings)
         findings.note_labels(dict(tally.label_counts), config.minimum_label_share)
         problems = _problems(config, findings, tally, labelled=dataset.shape == "text_label")
-        report = as_report(findings, tally, dict(removed), problems)
+        report = as_report(findings, tally, sample.figures(), dict(removed), problems)
         output = ValidationOutput(
             rows=rows,
             row_count=file.row_count,
@@ -89,6 +104,12 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
             )
         context.progress(findings.rows, findings.rows)
         return output
+
+
+def _model_context(config: ValidationConfig, context: Context) -> ModelContext | None:
+    if config.model is None:
+        return None
+    return ModelContext.of(context.sources.local(config.model, "model"), config.max_tokens)
 
 
 def _kept(row: Row, judged: Judged, pii: str, find: Finder, removed: Counter[str]) -> Row | None:

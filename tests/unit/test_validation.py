@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
+from agents.findings import Findings
 from agents.outputs import DatasetOutput, ValidationOutput
 from agents.pii import find_pii, is_card, is_iban, mask_pii
 from agents.rows import Row
+from agents.sample import SAMPLE_ROWS, Sample
 from agents.validation import ValidationAgent, ValidationConfig
 from tests.conftest import AgentBench
 
@@ -159,3 +161,35 @@ def test_one_checksum_digit_and_no_other_makes_a_card(number: int) -> None:
 def test_an_iban_with_two_characters_swapped_is_none() -> None:
     assert is_iban("DE89 3704 0044 0532 0130 00")
     assert not is_iban("DE89 3704 0044 0523 0130 00")
+
+
+OTHERS = [
+    ("Bitte rufen Sie mich morgen an, wenn Sie Zeit haben.", "ham"),
+    ("Vous avez gagn\u00e9 un voyage, r\u00e9pondez avant demain soir.", "spam"),
+]
+
+
+def test_languages_are_counted_and_rows_in_another_than_most_are_shown_masked(
+    validate: Validate, bench: AgentBench
+) -> None:
+    english = [(f"I will come home at {n} and bring some bread with me, if that is fine", "ham") for n in range(30)]
+    output, _ = validate(
+        [*english, *[(f"{text} +49 170 1234567", label) for text, label in OTHERS], ("lol k", "spam")],
+        minimum_label_rows=1,
+    )
+    sample = bench.objects.get_json(output.report)["sample"]
+    assert sample == {"rows": 33, "languages": {"en": 30, "de": 1, "fr": 1, "und": 1}}
+    found = finding(bench, output, "other_language")
+    assert found["rows"] == [31, 32]
+    assert found["examples"][0]["text"].startswith("de: Bitte rufen Sie mich")
+    assert "[PHONE]" in found["examples"][1]["text"]
+    assert output.findings["other_language"] == 2
+    readable = bench.objects.get_artifact(output.report_markdown).decode()
+    assert "Languages of 33 rows: en 90.9%, de 3.0%, fr 3.0%, not told 3.0%." in readable
+
+
+def test_the_sample_is_spread_evenly_over_many_rows() -> None:
+    findings, sample = Findings(1000), Sample(10 * SAMPLE_ROWS)
+    for place in range(95):
+        sample.look(place, place + 1, "this is plain English text for sure", "", findings)
+    assert sample.figures()["rows"] == 10
