@@ -1,5 +1,6 @@
 """What this host, or the container around the process, has to spare."""
 
+import ctypes
 from pathlib import Path
 
 import psutil
@@ -7,6 +8,8 @@ import psutil
 #: Where Linux says what a container may use and uses (control groups, version 2).
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CONTAINER_USED = Path("/sys/fs/cgroup/memory.current")
+#: Parameters of mallopt(3), by glibc's malloc.h, and the value that switches trimming off.
+TRIM_THRESHOLD, MMAP_THRESHOLD, NEVER = -1, -3, -1
 
 
 def free_memory_bytes() -> int:
@@ -14,3 +17,18 @@ def free_memory_bytes() -> int:
     free = int(psutil.virtual_memory().available)
     limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
     return free if limit == "max" else min(free, int(limit) - int(CONTAINER_USED.read_text()))
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep what it frees, for its next arrays, until its end. On Linux with glibc; else nothing.
+
+    By default glibc maps every large array anew and gives it back at once, so the kernel clears all of its pages each
+    time: with rows of 512 tokens that took three quarters of an attention's time on a CPU.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    # Versions before 2.35 take no more than 32 MiB.
+    if not mallopt(MMAP_THRESHOLD, 1 << 30):
+        mallopt(MMAP_THRESHOLD, 32 << 20)
+    mallopt(TRIM_THRESHOLD, NEVER)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.host import keep_freed_memory
 from agents.training.data import Rows, collate, length_batches
 
 
@@ -35,6 +36,7 @@ def train(model: Any, rows: Rows, steps: int, recipe: dict[str, Any], seed: int)
     import torch
     from transformers import get_scheduler
 
+    keep_freed_memory()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"], fused=True

@@ -39,6 +39,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             OutOfMemory: try again with a smaller micro-batch.
             StopRequested: after a cancel or a pause; a checkpoint was saved.
         """
+        from agents.host import keep_freed_memory
         from agents.prompts import matching_renderer
         from agents.training.checkpoint import Checkpoints
         from agents.training.model import build_model, parameter_counts, save_files
@@ -55,6 +56,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             matching_renderer(tokenizer, data.prompt)
         plan = fitted(make_plan(config, data, context), path, context)
 
+        keep_freed_memory()
         seed_all(config.seed)
         model = build_model(
             config,
@@ -65,7 +67,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             pad_token_id=tokenizer.pad_token_id,
         )
         trained, total = parameter_counts(model, config.method)
-        resolved = describe(plan)
+        resolved = describe(plan, model)
         context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
 
         leader = Leader(plan, follower_task(plan, data, path, tokenizer.pad_token_id, context), context.work_dir)
@@ -75,7 +77,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
         curve = context.objects.put_json(course.curve)
         context.log("training_finished", steps=course.step, metrics=course.metrics())
-        made = Made(files, curve, events, base_fingerprint=fingerprint, trained=trained, total=total)
+        made = Made(files, curve, events, resolved, base_fingerprint=fingerprint, trained=trained, total=total)
         return output_of(plan, data, course, made)
 
     def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
@@ -114,7 +116,7 @@ def _fit(
     from agents.training.plan import describe
     from agents.training.tracking import Trackers
 
-    trackers = Trackers(plan.config.report_to, context, describe(plan))
+    trackers = Trackers(plan.config.report_to, context, describe(plan, model))
     try:
         with leader:
             course = Fit(model, plan, context, checkpoints, trackers, leader).run()

@@ -90,8 +90,6 @@ class TrainingConfig(Config):
             raise ValueError(f"{names}: with task: sft there are no labels; metric is loss or exact_match")
         if self.task == "classification" and self.metric == "exact_match":
             raise ValueError("metric: exact_match is of answers, for task: sft")
-        if self.task == "classification" and self.packing:
-            raise ValueError("packing: true is for task: sft; a classifier's rows need a sequence each")
         return self
 
     @property

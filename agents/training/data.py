@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 #: Lengths are rounded up to this: matrix kernels are fastest on full vectors.
 PAD_MULTIPLE = 8
-#: So are the rows of a piece: a CPU's matrix library compiles a kernel for every new number of tokens.
-ROW_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -120,35 +118,6 @@ def steps_of_like_length(
         full = sum(len(step) == rows_per_step for step in steps)
         found += [*(steps[at] for at in draw.permutation(full)), *steps[full:]]
     return np.concatenate(found)
-
-
-def pieces(indices: "np.ndarray", lengths: "np.ndarray", *, at_most: int, start_cost_tokens: int) -> "list[np.ndarray]":
-    """Cut the rows of one step into pieces of like length, at the least cost.
-
-    The cost of a piece is its padded tokens plus `start_cost_tokens`, what a pass through the model costs before its
-    first token. `lengths` are those of all rows; `at_most` rows go into a piece. The step's gradient is the sum over
-    its pieces, so that cutting changes nothing about what is learned; batches drawn by length would: where length
-    tells of the label (spam is long) such batches hold one label only.
-    """
-    import numpy as np
-
-    order = indices[np.argsort(lengths[indices], kind="stable")]
-    widths = padded(lengths[order])
-    grain = min(ROW_MULTIPLE, at_most)
-    ends = [*range(grain, len(order), grain), len(order)]
-    # best[i]: least cost of the first i rows, and where the last piece of that cut begins.
-    best: dict[int, tuple[int, int]] = {0: (0, 0)}
-    for end in ends:
-        begins = [begin for begin in (0, *ends) if max(0, end - at_most) <= begin < end]
-        costs = [best[begin][0] + start_cost_tokens + (end - begin) * int(widths[end - 1]) for begin in begins]
-        cheapest = int(np.argmin(costs))
-        best[end] = (costs[cheapest], begins[cheapest])
-    cuts, end = [], len(order)
-    while end:
-        begin = best[end][1]
-        cuts.append(order[begin:end])
-        end = begin
-    return cuts[::-1]
 
 
 def padded(lengths: "np.ndarray") -> "np.ndarray":

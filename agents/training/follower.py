@@ -25,6 +25,7 @@ def follow(task: dict[str, Any]) -> None:
     import torch
     import torch.distributed as dist
 
+    from agents.host import keep_freed_memory
     from agents.training.gradients import Gradients
     from agents.training.memory import memory_faults
     from agents.training.model import build_model
@@ -38,6 +39,7 @@ def follow(task: dict[str, Any]) -> None:
     device = plan.placement.device
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    keep_freed_memory()
     seed_all(config.seed)
     with memory_faults(plan.micro_batch):
         model = build_model(

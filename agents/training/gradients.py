@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from agents.training.data import collate, cut, epoch_order, pieces, steps_of_like_length
+from agents.training.data import collate, cut, epoch_order, steps_of_like_length
+from agents.training.encoder_packing import packs_rows
 from agents.training.packing import collate_packed
+from agents.training.passes import PassCost, pieces
 from agents.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ class Gradients:
         self.model, self.plan, self.rank = model, plan, rank
         self._order: tuple[int, np.ndarray] = (-1, plan.train.starts)
         self._lengths = plan.train.lengths
+        packs = packs_rows(model, plan.config, plan.placement.device)
+        self._cost = PassCost(plan.placement.start_cost_tokens, padded=not packs)
 
     def add(self, step: int) -> "torch.Tensor":
         """Add the gradients of this process's rows; return their part of the step's loss."""
@@ -61,7 +65,7 @@ class Gradients:
             return []
         if plan.packing or not plan.config.length_grouping:
             return cut(rows, plan.micro_batch)
-        return pieces(rows, self._lengths, at_most=plan.micro_batch, start_cost_tokens=plan.placement.start_cost_tokens)
+        return pieces(rows, self._lengths, at_most=plan.micro_batch, cost=self._cost)
 
     def _backward(self, indices: "np.ndarray", divisor: float) -> "torch.Tensor":
         """Add the gradients of some rows; return their part of the step's loss. Nothing here waits for a GPU."""

@@ -12,6 +12,7 @@ from agents.base.objects import ObjectStore
 from agents.models import load_classifier_and_new_modules, load_decoder
 from agents.quiet import quiet_libraries
 from agents.training.config import TrainingConfig
+from agents.training.encoder_packing import pack_rows, packs_rows
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +87,8 @@ def build_model(
         model, new_modules = load_classifier_and_new_modules(
             path, labels, "float32", cache_dir=cache_dir, pad_token_id=pad_token_id, seed=config.seed, **options
         )
+        if packs_rows(model, config, placement.device):
+            pack_rows(model)
     if config.method != "full":
         model = _with_adapter(model, config, new_modules)
         if placement.autocast:

@@ -1,11 +1,12 @@
 """What a training hands on: its output, put together from what it was to do, what it saw and what it made."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from agents.base.contract import Artifact
 from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.training.objective import positive_label
-from agents.training.plan import Course, Plan, describe
+from agents.training.plan import Course, Plan
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Made:
     curve: Artifact
     events: dict[str, Artifact]
     """TensorBoard's files by name, where it was asked for."""
+    resolved: dict[str, Any]
+    """Every dial as used."""
     base_fingerprint: str
     trained: int
     """Parameters that were trained, of `total`."""
@@ -42,6 +45,6 @@ def output_of(plan: Plan, data: PreprocessingOutput, course: Course, made: Made)
         steps=course.step,
         metrics=course.metrics(),
         curve=made.curve,
-        resolved=describe(plan),
+        resolved=made.resolved,
         events=made.events,
     )

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def packed(indices: "np.ndarray", lengths: "np.ndarray") -> "list[list[int]]":
-    """Return rows in as few sequences as first-fit-decreasing finds, none longer than the longest row.
+def packed(indices: "np.ndarray", lengths: "np.ndarray", capacity: int) -> "list[list[int]]":
+    """Return rows in as few sequences of up to `capacity` tokens as first-fit-decreasing finds.
 
-    `lengths` are those of all rows. A pure function of its arguments, so that resuming needs no more.
+    `lengths` are those of all rows, none longer than `capacity`. A pure function of its arguments, so that resuming
+    needs no more.
     """
     import numpy as np
 
     order = indices[np.argsort(-lengths[indices], kind="stable")]
-    capacity = int(padded(lengths[order[:1]])[0])
     sequences: list[list[int]] = []
     room: list[int] = []
     for row in order.tolist():
@@ -47,8 +47,9 @@ def collate_packed(rows: Rows, indices: "np.ndarray", pad_token_id: int, device:
     import torch
 
     lengths = rows.lengths
-    sequences = packed(indices, lengths)
-    shape = (len(sequences), int(padded(lengths[indices]).max()))
+    longest = int(padded(lengths[indices]).max())
+    sequences = packed(indices, lengths, longest)
+    shape = (len(sequences), longest)
     tokens, targets = np.full(shape, pad_token_id, np.int64), np.full(shape, NOT_LEARNED, np.int64)
     positions = np.zeros(shape, np.int64)
     for at, sequence in enumerate(sequences):

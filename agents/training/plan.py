@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.base.contract import Context
 from agents.model_memory import Shape
@@ -11,10 +11,14 @@ from agents.models import model_folder
 from agents.outputs import PreprocessingOutput
 from agents.training.config import TrainingConfig
 from agents.training.data import Rows, read_rows
+from agents.training.encoder_packing import packs_rows
 from agents.training.estimate import Load, choose_micro_batch
 from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.objective import Objective, make_objective
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 #: Steps whose rows are drawn together and shared out by length. Length may tell of the label, see `docs/training.md`.
 STEPS_DRAWN_TOGETHER = {"classification": 1, "sft": 50}
@@ -64,9 +68,10 @@ class Plan:
 
     @property
     def packing(self) -> bool:
-        """Whether rows share sequences. On a CPU pieces of like length are faster, see `docs/training.md`."""
-        wanted = self.config.packing
-        return (self.config.task == "sft" and self.placement.device.type == "cuda") if wanted is None else wanted
+        """Whether a decoder's rows share sequences; on CPUs pieces of like length are faster: `docs/training.md`."""
+        if self.config.task != "sft":
+            return False
+        return self.placement.device.type == "cuda" if self.config.packing is None else self.config.packing
 
     @property
     def steps_drawn_together(self) -> int:
@@ -90,13 +95,13 @@ class Plan:
         return math.ceil(self.config.epochs * self.steps_per_epoch)
 
 
-def describe(plan: Plan) -> dict[str, Any]:
+def describe(plan: Plan, model: "PreTrainedModel") -> dict[str, Any]:
     """Return every dial as used."""
     return {
         **plan.config.model_dump(mode="json"),
         **plan.placement.as_record(),
         "base_dropout": plan.config.keeps_base_dropout,
-        "packing": plan.packing,
+        "packing": plan.packing or packs_rows(model, plan.config, plan.placement.device),
         "micro_batch": plan.micro_batch,
         "gradient_accumulation": math.ceil(plan.rows_per_step / plan.processes / plan.micro_batch),
         "rows_per_step": plan.rows_per_step,

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.training.data import Rows, collate, cut, epoch_order, length_batches, pieces, steps_of_like_length
+from agents.training.data import Rows, collate, cut, epoch_order, length_batches, steps_of_like_length
+from agents.training.passes import PassCost, pieces
 
 LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=40)
 
@@ -54,7 +55,7 @@ def test_steps_of_like_length_are_those_of_sorted_rows_in_another_order() -> Non
 
 @given(lengths=LENGTHS, at_most=st.integers(1, 20), start=st.integers(0, 500))
 def test_pieces_hold_every_row_once_and_never_more_than_fit(lengths: list[int], at_most: int, start: int) -> None:
-    parts = pieces(np.arange(len(lengths)), np.array(lengths), at_most=at_most, start_cost_tokens=start)
+    parts = pieces(np.arange(len(lengths)), np.array(lengths), at_most=at_most, cost=PassCost(start))
     assert sorted(np.concatenate(parts)) == list(range(len(lengths)))
     assert all(0 < len(part) <= at_most for part in parts)
 
@@ -64,21 +65,21 @@ def test_pieces_never_cost_more_than_equal_cuts_of_the_sorted_rows(
     lengths: list[int], at_most: int, start: int
 ) -> None:
     array = np.array(lengths)
-    parts = pieces(np.arange(len(lengths)), array, at_most=at_most, start_cost_tokens=start)
+    parts = pieces(np.arange(len(lengths)), array, at_most=at_most, cost=PassCost(start))
     by_length = np.argsort(array, kind="stable")
     assert cost(parts, array, start) <= cost(cut(by_length, at_most), array, start)
 
 
 def test_pieces_stay_whole_where_starting_a_pass_costs_more_than_padding() -> None:
     lengths = np.array([4, 100] * 8)
-    assert len(pieces(np.arange(16), lengths, at_most=16, start_cost_tokens=10_000)) == 1
-    short, long = pieces(np.arange(16), lengths, at_most=16, start_cost_tokens=20)
+    assert len(pieces(np.arange(16), lengths, at_most=16, cost=PassCost(10_000))) == 1
+    short, long = pieces(np.arange(16), lengths, at_most=16, cost=PassCost(20))
     assert (set(lengths[short]), set(lengths[long])) == ({4}, {100})
 
 
 @given(lengths=LENGTHS, start=st.integers(0, 500))
 def test_pieces_but_the_last_have_whole_multiples_of_eight_rows(lengths: list[int], start: int) -> None:
-    parts = pieces(np.arange(len(lengths)), np.array(lengths), at_most=16, start_cost_tokens=start)
+    parts = pieces(np.arange(len(lengths)), np.array(lengths), at_most=16, cost=PassCost(start))
     assert all(len(part) % 8 == 0 for part in parts[:-1])
 
 

@@ -23,12 +23,12 @@ def rows() -> Rows:
 
 def test_every_row_is_packed_once_and_no_sequence_is_longer_than_the_longest_row(rows: Rows) -> None:
     indices = np.random.default_rng(1).permutation(20)[:15]
-    sequences = packed(indices, rows.lengths)
-    assert sorted(row for sequence in sequences for row in sequence) == sorted(indices.tolist())
     longest = -(-int(rows.lengths[indices].max()) // 8) * 8
+    sequences = packed(indices, rows.lengths, longest)
+    assert sorted(row for sequence in sequences for row in sequence) == sorted(indices.tolist())
     assert all(sum(rows.lengths[sequence]) <= longest for sequence in sequences)
     assert len(sequences) < 15
-    assert packed(indices, rows.lengths) == sequences
+    assert packed(indices, rows.lengths, longest) == sequences
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -51,7 +51,7 @@ def test_packed_tokens_have_the_losses_they_have_in_rows_of_their_own(
         found = cross_entropy(logits, batch.targets[batch.targets != NOT_LEARNED], reduction="none")
         counts = [int((rows.targets[rows.starts[row] : rows.starts[row + 1]] != NOT_LEARNED).sum()) for row in indices]
         order = (
-            [row for sequence in packed(indices, rows.lengths) for row in sequence]
+            [row for sequence in packed(indices, rows.lengths, batch.input_ids.shape[1]) for row in sequence]
             if batch_of is collate_packed
             else indices.tolist()
         )

@@ -70,5 +70,3 @@ def test_answers_are_validated_by_loss_unless_told_otherwise_and_never_by_labels
             TrainingConfig.model_validate({"task": "sft", "model": "m", **dial})
     with pytest.raises(ValidationError, match="exact_match is of answers"):
         TrainingConfig(model="m", metric="exact_match")
-    with pytest.raises(ValidationError, match="packing: true is for task: sft"):
-        TrainingConfig(model="m", packing=True)
