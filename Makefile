@@ -53,7 +53,7 @@ compose: $(INSTALLED) ## Dockerfiles by hadolint, compose files by the compose s
 check: lint types layers compose test ## all of the above, as the CI does
 
 # One after another: two at once would measure each other.
-bench: $(INSTALLED) ## every benchmark, small
+bench: $(INSTALLED) ## the benchmarks, small
 	@set -e; for program in $(BENCHMARKS); do \
 		echo "== $$program"; $(BIN)/python -m benchmarks.$$program --small; done
 

@@ -74,7 +74,8 @@ class Settings(BaseSettings):
     )
 
     workers: Annotated[dict[str, int], NoDecode] = Field(
-        DEFAULT_WORKERS, description="Workers that `tuneline up` starts, by queue; of Tuneline's four, one that is not named has one."
+        DEFAULT_WORKERS,
+        description="Workers that `tuneline up` starts, by queue; of Tuneline's four, one that is not named has one.",
     )
     agents: Annotated[dict[str, str], NoDecode] = Field(
         {}, description="Agents of your own: `name=module:Class@queue`, separated by commas."

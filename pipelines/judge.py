@@ -129,7 +129,9 @@ class _Judge:
                 elif found.removeprefix("params.") not in params:
                     self.report(f"nodes.{name}.{key}", f"${{{found}}}: {_suggestion(found[7:], params)}")
         for found in sorted(references(node.when.model_dump() if node.when else None)):
-            self.report(f"nodes.{name}.when", f"${{{found}}}: nothing is substituted in a condition; name it as `param`")
+            self.report(
+                f"nodes.{name}.when", f"${{{found}}}: nothing is substituted in a condition; name it as `param`"
+            )
         try:
             return node.model_copy(update={key: substitute(value, params) for key, value in written.items()})
         except KeyError:
