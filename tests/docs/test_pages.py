@@ -1,6 +1,7 @@
 """The pages against the code: every route, command, error, key and dial is named, with the default that it has."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ TABLES: list[tuple[str, int, type[BaseModel]]] = [
     ("specs", 0, Spec),
     ("specs", 1, Node),
 ]
+PAGES = [*sorted(REPOSITORY.glob("docs/*.md")), *sorted(REPOSITORY.glob("*.md"))]
 #: Dials that stand in sentences.
 PROSE: list[type[BaseModel]] = [ValidationConfig, GenerateConfig, LanguageModel, Grammar]
 
@@ -55,9 +57,7 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "path", [*sorted(REPOSITORY.glob("docs/*.md")), *sorted(REPOSITORY.glob("*.md"))], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_files_and_links_that_a_page_names_are_there(path: Path) -> None:
     text = path.read_text()
     named = set(re.findall(r"`((?:agents|app|benchmarks|deploy|docs|pipelines|tests)/[\w./-]*\w)`", text))
@@ -109,6 +109,24 @@ def test_every_command_is_named() -> None:
     text = page("api")
     missing = [name for name in commands(get_command(command_line), "tuneline") if not re.search(rf"`{name}[ `]", text)]
     assert missing == []
+
+
+def commands_shown() -> list[list[str]]:
+    """Every `$ tuneline ...` that a page shows."""
+    shown = [line for path in PAGES for block in blocks(path.read_text(), "console") for line in block.splitlines()]
+    lines = [part.strip() for line in shown for part in line.removeprefix("$ ").split("&&")]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("tuneline ")]
+
+
+@pytest.mark.parametrize("arguments", commands_shown(), ids=" ".join)
+def test_a_command_that_a_page_shows_is_taken(arguments: list[str]) -> None:
+    command = get_command(command_line)
+    while isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+
+    assert command.name != "tuneline"
+    # Parses, and refuses what it doesn't know, without running anything.
+    command.make_context(str(command.name), arguments)
 
 
 def errors(kind: type[TunelineError]) -> Iterator[type[TunelineError]]:
