@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,gguf,tracking,embedded,dev
 MINUTES ?= 15
 SEED ?= 1
-BENCHMARKS := orchestration recovery training recipe serving answers adapters convert promotion task data
+BENCHMARKS := orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -53,7 +53,7 @@ compose: $(INSTALLED) ## Dockerfiles by hadolint, compose files by the compose s
 check: lint types layers compose test ## all of the above, as the CI does
 
 # One after another: two at once would measure each other.
-bench: $(INSTALLED) ## the benchmarks, small
+bench: $(INSTALLED) ## every benchmark, small
 	@set -e; for program in $(BENCHMARKS); do \
 		echo "== $$program"; $(BIN)/python -m benchmarks.$$program --small; done
 
