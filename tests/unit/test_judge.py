@@ -142,6 +142,22 @@ def test_an_empty_matrix_is_a_fault() -> None:
     assert faults({"a": echo(matrix={"level": []})}) == {"nodes.a.matrix.level": "needs at least one value"}
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [{"equals": "x"}, {"equals": None}, {"not_equals": 1}, {"at_least": 0.5}, {"at_most": 2}, {"one_of": ["x", None]}],
+    ids=str,
+)
+def test_a_plan_is_the_same_after_it_was_stored(condition: dict[str, Any]) -> None:
+    plan = judged(
+        {"a": echo(matrix={"level": [1, 2]}), "b": echo("a"), "c": echo("b", when={"output": "b.said", **condition})}
+    )
+    stored = Plan.model_validate_json(plan.model_dump_json())
+
+    assert stored == plan
+    assert stored.nodes["c"].when is not None
+    assert stored.nodes["c"].when.operator == next(iter(condition))
+
+
 def test_a_condition_must_name_an_output_field_of_a_node_before_it() -> None:
     late = {"output": "b.said", "equals": "x"}
     assert "runs before" in faults({"a": echo(when=late), "b": echo("a")})["nodes.a.when.output"]
