@@ -124,21 +124,25 @@ def _labelled(row: Row, tokenizer: "PreTrainedTokenizerFast", limit: int) -> dic
 
 
 def _answered(row: Row, renderer: "Renderer", limit: int) -> dict[str, Any]:
-    from agents.prompts.learnable import CURES, render
+    from agents.prompts.learnable import CURES, learnable
 
     messages: list[Message] = row.get("messages") or of_text_and_label(row["text"], row["label"])
     messages = [{**message, "content": clean_content(message["content"])} for message in messages]
-    rendered, reason = render(messages, renderer, limit)
-    if rendered is None:
-        assert reason is not None
-        return {"row": row["row"], "left_out": reason.kind, "why": f"{reason.detail}. {CURES[reason.kind]}"}
-    tokenizer = renderer.tokenizer
+    found = learnable(messages, renderer, limit)
+    if found.reason:
+        return {
+            "row": row["row"],
+            "left_out": found.reason.kind,
+            "why": f"{found.reason.detail}. {CURES[found.reason.kind]}",
+        }
+    rendered, tokenizer = found.parts[0].rendered, renderer.tokenizer
     learned = [number for number, learned in zip(rendered.input_ids, rendered.loss_mask, strict=True) if learned]
     return {
         "row": row["row"],
         "tokens": _texts(tokenizer, rendered.input_ids),
         "carries_loss": rendered.loss_mask,
         "token_count": len(rendered.input_ids),
+        "cut_answers": found.answers_left_out,
         "loss_tokens": len(learned),
         "rendered": tokenizer.decode(rendered.input_ids),
         "learned": tokenizer.decode(learned),

@@ -64,11 +64,12 @@ class PreprocessingAgent(Agent[PreprocessingConfig, PreprocessingOutput]):
         source = _read(config, context, dropped)
         with WorkRows(context.work_dir / "work.jsonl", config.seed, named_labels=renderer is None) as rows:
             if renderer:
-                _add(rows, render_rows(source, renderer, max_tokens, dropped, context))
+                in_parts = config.long_texts == "parts"
+                _add(rows, render_rows(source, renderer, max_tokens, dropped, context, in_parts=in_parts))
             elif config.long_texts == "parts":
                 _add_parts(rows, source, Parter(tokenizer, max_tokens, config.overlap_tokens), context)
             else:
-                _add(rows, source)
+                _add(rows, enumerate(source))
             if not len(rows):
                 raise InvalidData("No row with text is left.", cure="Check the rows of the dataset node.")
             context.log("rows_cleaned", rows=len(rows))
@@ -139,9 +140,9 @@ def _read(config: PreprocessingConfig, context: Context, dropped: Counter[str]) 
     return cleaned()
 
 
-def _add(rows: WorkRows, source: Iterable[Row]) -> None:
-    for number, row in enumerate(source):
-        rows.add(row, number)
+def _add(rows: WorkRows, source: Iterable[tuple[int, Row]]) -> None:
+    for document, row in source:
+        rows.add(row, document)
 
 
 def _add_parts(rows: WorkRows, source: Iterable[Row], parter: Parter, context: Context) -> None:

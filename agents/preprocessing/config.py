@@ -37,15 +37,15 @@ class PreprocessingConfig(Config):
         None, description="How conversations are written (sft); unset: the tokenizer's own, else alpaca."
     )
     max_tokens: int | None = Field(
-        None, ge=8, description="Longer texts are cut, longer conversations left out. Unset: 128, for sft 1024."
+        None, ge=8, description="Longer texts are cut, conversations after a whole answer. Unset: 128, for sft 1024."
     )
     keep: Literal["start", "end"] = Field(
         "start", description="Which part of a text of more than max_tokens is kept; reviews conclude at their end."
     )
     long_texts: Literal["cut", "parts"] = Field(
-        "cut", description="Longer texts with labels: cut, or made parts at ends of sentences, each with the label."
+        "cut", description="Longer ones: cut, or made parts: texts at ends of sentences, conversations at questions."
     )
-    overlap_tokens: int = Field(32, ge=0, description="Tokens that a part has in common with the one before it.")
+    overlap_tokens: int = Field(32, ge=0, description="Tokens that parts of a text have in common.")
     clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
     dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
     near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
@@ -57,14 +57,13 @@ class PreprocessingConfig(Config):
         if self.template and self.task != "sft":
             raise ValueError("template is for task: sft; texts with labels have none")
         if self.keep == "end" and self.task == "sft":
-            raise ValueError("keep is for task: classification; a conversation is never cut")
+            raise ValueError("keep is for task: classification; of a conversation the first turns are kept")
         return self
 
     @model_validator(mode="after")
     def _parts_have_room(self) -> "PreprocessingConfig":
-        if self.long_texts == "parts" and self.task == "sft":
-            raise ValueError("long_texts: parts is for texts with labels; half a conversation teaches never to stop")
-        if self.long_texts == "parts" and 2 * self.overlap_tokens > self.token_limit:
+        overlaps = self.long_texts == "parts" and self.task == "classification"
+        if overlaps and 2 * self.overlap_tokens > self.token_limit:
             raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.token_limit})")
         return self
 

@@ -3,20 +3,30 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agents.base.contract import Context
 from agents.base.errors import InvalidData
+from agents.conversations import prompt_text
 from agents.prompts import Renderer
-from agents.prompts.learnable import CURES, render
+from agents.prompts.learnable import CURES, Learnable, learnable
 from agents.rows import Row
 
 
 def render_rows(
-    rows: Iterable[Row], renderer: Renderer, max_tokens: int, dropped: Counter[str], context: Context
-) -> Iterator[Row]:
-    """Yield the rows with `input_ids` and `loss_mask`; count in `dropped` why others are left out.
+    rows: Iterable[Row],
+    renderer: Renderer,
+    max_tokens: int,
+    dropped: Counter[str],
+    context: Context,
+    *,
+    in_parts: bool = False,
+) -> Iterator[tuple[int, Row]]:
+    """Yield the rows with `input_ids` and `loss_mask`, each with the number of the conversation that it is of; count in
+    `dropped` why others are left out.
 
-    A row that is longer than `max_tokens` is left out whole: an answer that is cut off teaches never to stop.
+    Of a conversation longer than `max_tokens` there are the turns up to an answer that fits, and `in_parts` one row
+    more for each part of what follows.
 
     Raises:
         InvalidData: after the last one: none was left; names the first row and what to do.
@@ -24,14 +34,20 @@ def render_rows(
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
     kept = 0
-    for row in rows:
-        rendered, reason = render(row["messages"], renderer, max_tokens)
-        if rendered is not None:
-            kept += 1
-            yield {**row, "input_ids": rendered.input_ids, "loss_mask": list(map(int, rendered.loss_mask))}
-        elif reason:
-            left_out[reason.kind] += 1
-            first.setdefault(reason.kind, f"row {row['row']}: {reason.detail}")
+    long = Counter[str]()
+    for number, row in enumerate(rows):
+        found = learnable(row["messages"], renderer, max_tokens, in_parts=in_parts)
+        kept += len(found.parts)
+        for part in found.parts:
+            yield number, _rendered(row, part)
+        if found.reason:
+            left_out[found.reason.kind] += 1
+            first.setdefault(found.reason.kind, f"row {row['row']}: {found.reason.detail}")
+        elif len(found.parts) > 1 or found.answers_left_out:
+            long.update(rows=1, parts=len(found.parts), answers_left_out=found.answers_left_out)
+    if long:
+        counts: dict[str, Any] = dict(long)
+        context.log("long_conversations_cut", max_tokens=max_tokens, **counts)
     if left_out:
         context.log(
             "rows_dropped",
@@ -45,6 +61,18 @@ def render_rows(
     if left_out and not kept:
         commonest = left_out.most_common(1)[0][0]
         raise InvalidData(f"No row has an answer to learn: {commonest}, {first[commonest]}.", cure=CURES[commonest])
+
+
+def _rendered(row: Row, part: Learnable) -> Row:
+    """Return a row of a part's turns: what it is compared by, and its answer, are those of the part."""
+    return {
+        **row,
+        "text": prompt_text(part.messages),
+        "label": part.messages[-1]["content"],
+        "messages": part.messages,
+        "input_ids": part.rendered.input_ids,
+        "loss_mask": list(map(int, part.rendered.loss_mask)),
+    }
 
 
 @dataclass

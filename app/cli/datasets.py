@@ -90,7 +90,8 @@ def _tokens(row: dict[str, Any]) -> Text:
     """Return a row's tokens, one mark between them; underlined those that carry loss."""
     if "left_out" in row:
         return Text(f"row {row['row']} is left out: {row['left_out']}, {row['why']}", style="yellow")
-    line = Text(f"row {row['row']}, {row['token_count']} tokens: ", style="dim")
+    cut = f", {row['cut_answers']} answers cut" if row.get("cut_answers") else ""
+    line = Text(f"row {row['row']}, {row['token_count']} tokens{cut}: ", style="dim")
     learned = row.get("carries_loss") or [False] * len(row["tokens"])
     for token, carries_loss in zip(row["tokens"], learned, strict=True):
         line.append(token.replace("\n", "\u23ce"), style="bold green underline" if carries_loss else "default")

@@ -16,7 +16,10 @@ from agents.dataset import DatasetAgent, DatasetConfig
 from agents.outputs import DatasetOutput, PreprocessingOutput, Split, ValidationOutput
 from agents.preprocessing import PreprocessingAgent
 from agents.preprocessing.config import PreprocessingConfig
+from agents.prompts import make_renderer
+from agents.prompts.learnable import learnable
 from agents.rows import Row
+from agents.tokenizers import load_tokenizer
 from agents.validation import ValidationAgent, ValidationConfig
 from tests.conftest import AgentBench
 from tests.decoders import color_rows
@@ -217,6 +220,89 @@ def test_answers_that_are_cut_off_are_counted_shown_and_refused_where_nothing_is
         InvalidData, match=r"answer_cut_off, row 1: \d+ tokens, `max_tokens` is 8. Raise preprocessing's"
     ):
         prepare(bench, read(rows)[0], tiny_decoder, max_tokens=8, dedup="none")
+
+
+def exchanges(count: int, words: int = 6) -> list[dict[str, Any]]:
+    """A conversation of so many questions, each answered twice over a tool."""
+    turns = [
+        [
+            turn("user", f"question {n}?"),
+            turn("assistant", f"look {n}"),
+            RESULT,
+            turn("assistant", f"so {n}" + " word" * words),
+        ]
+        for n in range(count)
+    ]
+    return [SYSTEM, *(message for four in turns for message in four)]
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+@pytest.mark.parametrize("max_tokens", [24, 60, 100, 150, 10_000])
+def test_a_long_conversation_is_cut_after_a_whole_answer(tiny_decoder: Path, max_tokens: int, in_parts: bool) -> None:
+    renderer, messages = make_renderer("chatml", load_tokenizer(tiny_decoder)), exchanges(8)
+    found = learnable(messages, renderer, max_tokens, in_parts=in_parts)
+    assert all(part.rendered == renderer.render(part.messages) for part in found.parts)
+    assert all(len(part.rendered.input_ids) <= max_tokens for part in found.parts)
+    assert all(part.messages[:2] == [SYSTEM, turn("user", part.messages[1]["content"])] for part in found.parts)
+    assert all(part.messages[-1]["role"] == "assistant" for part in found.parts)
+    turns = [message for part in found.parts for message in part.messages[1:]]
+    kept = sum(message["role"] == "assistant" for message in turns)
+    if found.reason:
+        assert (found.reason.kind, found.parts) == ("answer_cut_off", [])
+    else:
+        assert kept + found.answers_left_out == 16
+        assert turns == messages[1 : len(turns) + 1] or in_parts
+    if in_parts and max_tokens >= 100:
+        assert len(found.parts) > 1 or max_tokens == 10_000
+        assert {f"question {n}?" for n in range(8)} == {one["content"] for one in turns if one["role"] == "user"}
+
+
+def test_an_exchange_that_does_not_fit_is_passed_over_in_parts(tiny_decoder: Path) -> None:
+    renderer = make_renderer("chatml", load_tokenizer(tiny_decoder))
+    messages = [
+        ASKED,
+        SAID,
+        turn("user", "tell"),
+        turn("assistant", "word " * 90),
+        ASKED,
+        SAID,
+        turn("user", "?"),
+        SAID,
+    ]
+    found = learnable(messages, renderer, 60, in_parts=True)
+    assert [part.messages for part in found.parts] == [[ASKED, SAID], [ASKED, SAID, turn("user", "?"), SAID]]
+    assert found.answers_left_out == 1
+    first = learnable([messages[2], messages[3], ASKED, SAID], renderer, 60)
+    assert first.reason
+    assert first.reason.kind == "answer_cut_off"
+
+
+@pytest.mark.parametrize(("long_texts", "parts_at_least"), [("cut", 1), ("parts", 2)])
+def test_long_conversations_are_counted_and_their_parts_share_a_split(
+    bench: AgentBench, read: Read, tiny_decoder: Path, long_texts: str, parts_at_least: int
+) -> None:
+    rows = [
+        {"messages": [turn("system", f"You are number {n}."), *exchanges(8 if n < 6 else 1)[1:]]} for n in range(30)
+    ]
+    output = prepare(bench, read(rows)[0], tiny_decoder, max_tokens=110, dedup="none", long_texts=long_texts)
+    found: dict[int, list[tuple[str, dict[str, Any]]]] = {}
+    for side, split in output.splits.items():
+        for row in cells(bench, split):
+            found.setdefault(row["row"], []).append((side, row))
+    assert sorted(found) == list(range(1, 31))
+    assert all(len({side for side, _ in parts}) == 1 for parts in found.values())
+    assert all(len(found[n]) >= parts_at_least for n in range(1, 7))
+    assert all(len(found[n]) == 1 for n in range(7, 31))
+    for parts in found.values():
+        for _, row in parts:
+            messages = json.loads(row["messages"])
+            assert messages[0]["role"] == "system"
+            assert row["text"].startswith("question")
+            assert len(row["input_ids"]) <= 110
+    told = next(record["fields"] for record in bench.records if record.get("event") == "long_conversations_cut")
+    assert told["rows"] == 6
+    assert told["parts"] == sum(len(found[n]) for n in range(1, 7))
+    assert "answer_cut_off" not in output.dropped
 
 
 def test_turns_with_the_models_own_markup_or_without_a_form_are_left_out(

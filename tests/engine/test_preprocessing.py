@@ -234,7 +234,7 @@ def test_parts_fit_follow_each_other_and_lose_nothing(words: list[str], overlap_
         {"template": "chatml"},
         {"dedup": "fuzzy"},
         {"near_threshold": 0.3},
-        {"task": "sft", "long_texts": "parts"},
+        {"task": "sft", "keep": "end"},
         {"long_texts": "parts", "max_tokens": 32, "overlap_tokens": 17},
     ],
 )
