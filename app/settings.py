@@ -16,7 +16,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TUNELINE_", env_file=".env", extra="ignore", frozen=True)
 
-    state_dir: Path = Field(Path(".tuneline"), description="Where `tuneline up` keeps its servers' data.")
+    state_dir: Path = Field(
+        Path(".tuneline"), description="Where a host keeps its caches and work, and `tuneline up` its servers' data."
+    )
 
     redis_url: str | None = Field(None, description="Redis 7/8 or Valkey; unset: the embedded one.")
     redis_timeout_s: float = Field(5.0, description="How long a Redis command may take.")
@@ -72,7 +74,8 @@ class Settings(BaseSettings):
     )
 
     workers: Annotated[dict[str, int], NoDecode] = Field(
-        DEFAULT_WORKERS, description="Workers that `tuneline up` starts: `default=1,training=1,evaluation=1,serving=1`."
+        DEFAULT_WORKERS,
+        description="Workers that `tuneline up` starts, by queue; of Tuneline's four, one that is not named has one.",
     )
     agents: Annotated[dict[str, str], NoDecode] = Field(
         {}, description="Agents of your own: `name=module:Class@queue`, separated by commas."
@@ -100,7 +103,9 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_workers(cls, value: object) -> object:
         if isinstance(value, str):
-            return {name.strip(): int(count) for name, _, count in (part.partition("=") for part in value.split(","))}
+            pairs = (part.partition("=") for part in value.split(","))
+            # A queue that is left out keeps its worker: without one, its nodes would wait for ever.
+            return {**DEFAULT_WORKERS, **{name.strip(): int(count) for name, _, count in pairs}}
         return value
 
     @field_validator("agents", mode="before")

@@ -121,13 +121,19 @@ class _Judge:
         return params
 
     def _substituted(self, name: str, node: Node, params: Mapping[str, Any]) -> Node:
-        for found in sorted(references(node.config)):
-            if not found.startswith("params."):
-                self.report(f"nodes.{name}.config", f"${{{found}}}: only ${{params.<name>}} can be substituted")
-            elif found.removeprefix("params.") not in params:
-                self.report(f"nodes.{name}.config", f"${{{found}}}: {_suggestion(found[7:], params)}")
+        written = {"config": node.config, "matrix": node.matrix}
+        for key, value in written.items():
+            for found in sorted(references(value)):
+                if not found.startswith("params."):
+                    self.report(f"nodes.{name}.{key}", f"${{{found}}}: only ${{params.<name>}} can be substituted")
+                elif found.removeprefix("params.") not in params:
+                    self.report(f"nodes.{name}.{key}", f"${{{found}}}: {_suggestion(found[7:], params)}")
+        for found in sorted(references(node.when.model_dump() if node.when else None)):
+            self.report(
+                f"nodes.{name}.when", f"${{{found}}}: nothing is substituted in a condition; name it as `param`"
+            )
         try:
-            return node.model_copy(update={"config": substitute(node.config, params)})
+            return node.model_copy(update={key: substitute(value, params) for key, value in written.items()})
         except KeyError:
             return node
 

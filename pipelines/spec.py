@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from agents.base.contract import Record
 
@@ -48,6 +48,11 @@ class When(Record):
         if len(self.model_fields_set & set(OPERATORS)) != 1:
             raise ValueError(f"name just one of {', '.join(OPERATORS)}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Which operator is meant shows in what was written: one that is None, as in `equals: null`, may be it.
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
 
     @property
     def operator(self) -> Operator:

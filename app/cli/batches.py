@@ -23,7 +23,11 @@ Lines = Annotated[bool, typer.Option("--json", help="Print the answers instead, 
 
 
 @app.callback()
-def list_batches(context: typer.Context, limit: int = 20, as_json: AsJson = False) -> None:
+def list_batches(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
     """List the newest batches."""
     if context.invoked_subcommand is not None:
         return

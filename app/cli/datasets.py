@@ -32,7 +32,7 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def upload(file: Path, as_json: AsJson = False) -> None:
+def upload(file: Annotated[Path, typer.Argument(help="A file of rows.")], as_json: AsJson = False) -> None:
     """Upload a file of rows; a spec names it by the URI that is printed."""
     with client() as api:
         dataset = api.upload(existing_file(file))
@@ -50,10 +50,10 @@ def preview(
     template: Annotated[
         str | None, typer.Option(help="Template of conversations; the tokenizer's own by default.")
     ] = None,
-    max_tokens: int | None = None,
-    shape: str | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens of a row at most; default: the task's.")] = None,
+    shape: Annotated[str | None, typer.Option(help="What a row is, where it is not found out.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text or prompt.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the label or answer.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how rows are read and, with a model, which tokens they become; those that carry loss are marked."""

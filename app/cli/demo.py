@@ -4,6 +4,7 @@ import os
 import tempfile
 import threading
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import typer
@@ -31,7 +32,8 @@ def demo() -> None:
     from app.stack import Stack
 
     started_at = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="tuneline-demo-") as folder:
+    # In a folder without a `.env`, which all the processes of the demo would read.
+    with tempfile.TemporaryDirectory(prefix="tuneline-demo-") as folder, chdir(folder):
         settings = _settings(Path(folder))
         stop, ready = stop_on_signals(), threading.Event()
         tour = _Tour(settings, ready, stop)
@@ -79,7 +81,7 @@ class _Tour(threading.Thread):
 
 
 def _settings(folder: Path) -> Settings:
-    """Return settings of a stack of its own, apart from any other on this machine."""
+    """Return settings of a stack of its own, with nothing of any other on this machine or of this environment."""
     api_port, serving_port = free_port(), free_port()
     values = {
         "TUNELINE_STATE_DIR": str(folder),
@@ -88,11 +90,11 @@ def _settings(folder: Path) -> Settings:
         "TUNELINE_API_URL": f"http://127.0.0.1:{api_port}",
         "TUNELINE_SERVING_URL": f"http://127.0.0.1:{serving_port}",
     }
-    for name in ("TUNELINE_REDIS_URL", "TUNELINE_S3_ENDPOINT_URL", "TUNELINE_API_KEY"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("TUNELINE_")]:
+        del os.environ[name]
     # The API, serving and the workers are processes of their own: they read the same environment.
     os.environ.update(values)
-    return Settings(_env_file=None)
+    return Settings()
 
 
 def _ask(client: Client) -> None:

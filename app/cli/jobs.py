@@ -24,7 +24,7 @@ JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
 def run(
-    spec: Annotated[str, typer.Argument(help="A spec's file, or the name of a shipped one: spam.")],
+    spec: Annotated[str, typer.Argument(help=f"A spec's file, or a shipped one: {', '.join(shipped_specs())}.")],
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="name=value, in place of the spec's.")
     ] = None,
@@ -106,7 +106,7 @@ def _print_choice(output: dict[str, Any]) -> None:
 
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="Show this job, whole.")] = None,
-    limit: int = 20,
+    limit: Annotated[int, typer.Option(help="The newest so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, or show one."""

@@ -12,7 +12,9 @@ from rich.table import Table
 from agents.base.errors import InvalidRequest
 from app.cli.common import AsJson, client, console, print_json
 
-app = typer.Typer(help="Models: list, show, card, download, push, promote, rollback.", invoke_without_command=True)
+app = typer.Typer(
+    help="Models: list, show, card, download, push, promote, rollback, delete.", invoke_without_command=True
+)
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Option(help="A version's number, or champion or previous.")]
 

@@ -43,10 +43,12 @@ def api() -> None:
 
 
 def worker(
-    queue: Annotated[list[str] | None, typer.Option(help="A queue to work on; may be given more than once.")] = None,
+    queue: Annotated[
+        list[str] | None, typer.Option(help="A queue to work on; may be given more than once. Default: all.")
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="Worker processes for each queue.")] = 1,
 ) -> None:
-    """Start workers on this machine. SIGTERM lets light nodes end and hands trainings back."""
+    """Start workers on this machine. SIGTERM lets light nodes end and hands heavy ones back."""
     from app.fleet import run_fleet
     from app.wiring import build_parts
 

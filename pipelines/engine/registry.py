@@ -185,7 +185,7 @@ class Registry:
     def rebuild(self) -> dict[str, int]:
         """Make the index anew from the manifests; return how many versions each model has.
 
-        Versions whose manifest can't be read are left out: they don't exist.
+        Versions without a manifest are left out: they don't exist.
         """
         found: dict[str, list[int]] = {}
         for key in self._objects.keys("models/"):

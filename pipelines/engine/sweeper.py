@@ -54,6 +54,9 @@ class Sweeper:
                 self.sweep()
             except (RedisError, TunelineError) as fault:
                 log.warning("sweep_failed", message=str(fault))
+            except Exception as fault:
+                # One record that nobody foresaw must not end the sweeping of all the others' leases.
+                log.error("sweep_failed", message=str(fault), exc_info=fault)
 
     def _leases(self, now: float) -> int:
         expired = self._connection.zrangebyscore(keys.LEASES, 0, now, start=0, num=PAGE)

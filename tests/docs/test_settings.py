@@ -43,5 +43,5 @@ def test_values_in_the_form_that_the_page_gives_are_understood(monkeypatch: pyte
     monkeypatch.setenv("TUNELINE_WORKERS", "default=2, training=0")
     monkeypatch.setenv("TUNELINE_DATA_ROOTS", "/srv/rows:/srv/models")
     settings = Settings()
-    assert settings.workers == {"default": 2, "training": 0}
+    assert settings.workers == {"default": 2, "training": 0, "evaluation": 1, "serving": 1}
     assert settings.data_roots == (Path("/srv/rows"), Path("/srv/models"))

@@ -1,5 +1,6 @@
 """Jobs from submit to end, on a real Valkey and a real S3 server."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -30,6 +31,23 @@ def test_a_diamond_runs_to_its_end_and_hands_outputs_on(run_job: RunJob, parts: 
     assert job.outputs["d"]["heard"] == ["two", "three"]
     assert events(parts, job.id)[0] == "job_submitted"
     assert events(parts, job.id)[-1] == "job_completed"
+
+
+def test_conditions_choose_what_runs(run_job: RunJob) -> None:
+    job = run_job(
+        {
+            "a": echo(config={"level": 2}),
+            "yes": echo("a", when={"output": "a.level", "at_least": 2}),
+            "no": echo("a", when={"param": "quick", "not_equals": True}),
+            "after": echo("no"),
+            "unset": echo("a", config={"say": "so"}, when={"output": "a.champion_version", "equals": None}),
+        },
+        params={"quick": True},
+    )
+
+    found = {name: state.status for name, state in job.nodes.items()}
+    assert job.head.status == "completed"
+    assert found == {"a": "completed", "yes": "completed", "no": "skipped", "after": "skipped", "unset": "completed"}
 
 
 def test_nothing_is_left_in_redis_but_the_job_itself(run_job: RunJob, parts: Parts) -> None:
@@ -100,8 +118,7 @@ def test_an_unforeseen_error_names_its_place_without_a_traceback(run_job: RunJob
 def test_a_late_writer_changes_nothing(parts: Parts, drain: Callable[[], None]) -> None:
     job_id = parts.orchestrator.submit(spec({"a": echo()}), {})
     parts.orchestrator.claim(job_id, "a", 1, "zombie")
-    parts.connection.zadd(keys.LEASES, {f"{job_id}|a|1": 0})
-    parts.sweeper.sweep()
+    parts.orchestrator.lease_lost(job_id, "a", 1)
     drain()
     before = parts.connection.hgetall(keys.state(job_id))
 
@@ -111,6 +128,25 @@ def test_a_late_writer_changes_nothing(parts: Parts, drain: Callable[[], None]) 
         parts.logs.append(job_id, "a", 1, 1, {"kind": "log", "level": "info", "event": "late", "fields": {}})
     assert parts.connection.hgetall(keys.state(job_id)) == before
     assert parts.state.job(job_id).nodes["a"].attempt == 2
+
+
+class TwoLooks(threading.Event):
+    """A stop that comes after two looks, at once."""
+
+    left = 2
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_sweeper_outlives_what_it_did_not_foresee(parts: Parts) -> None:
+    parts.connection.set(keys.plan("job_odd"), "{}")
+    parts.connection.zadd(keys.SENT, {"job_odd|a|1": 0})
+    stop = TwoLooks()
+    parts.sweeper.run(stop, 0.0)
+
+    assert stop.left < 0
 
 
 def test_a_message_lost_between_queue_and_claim_is_sent_again(parts: Parts, drain: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """Faults of the command line that no server is needed for: one sentence with place and cure."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 from agents.base.errors import TunelineError
 from app.cli.commands import app
 from app.embedded import free_port
+from app.settings import Settings
+from app.stack import Stack
 
 FILE = "texts.txt"
 
@@ -49,3 +52,24 @@ def test_a_download_that_never_began_leaves_no_folder(nowhere: Path) -> None:
     CliRunner().invoke(app, ["models", "download", "spam"])
 
     assert [path.name for path in nowhere.iterdir()] == [FILE]
+
+
+def test_the_demo_takes_nothing_from_the_environment_or_the_folder(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (nowhere / ".env").write_text("TUNELINE_API_KEY=of-another-stack\nTUNELINE_REDIS_URL=redis://another:6379\n")
+    for name in ("STATE_DIR", "API_PORT", "SERVING_PORT", "HISTORY_URL"):
+        monkeypatch.setenv(f"TUNELINE_{name}", "1")
+    seen: list[Settings] = []
+
+    def note(stack: Stack, stop: threading.Event, ready: threading.Event) -> None:
+        # What its processes read is what it reads itself.
+        seen.extend((stack.settings, Settings()))
+
+    monkeypatch.setattr("app.cli.demo.stop_on_signals", threading.Event)
+    monkeypatch.setattr(Stack, "run", note)
+    CliRunner().invoke(app, ["demo"])
+
+    assert seen[0] == seen[1]
+    assert (seen[0].api_key, seen[0].redis_url, seen[0].history_url) == (None, None, None)
+    assert Path.cwd() == nowhere

@@ -123,8 +123,39 @@ def test_a_matrix_fans_out_and_what_needs_it_joins() -> None:
     assert plan.nodes["a[level=2,say=y]"].sources == {"say": "matrix", "level": "matrix"}
 
 
+def test_params_are_substituted_in_a_matrix() -> None:
+    plan = judged({"a": echo(matrix={"level": ["${params.low}", 9]})}, params={"low": 1})
+
+    assert [node.config["level"] for node in plan.nodes.values()] == [1, 9]
+
+    found = faults({"a": echo(matrix={"level": ["${params.lo}"]})}, params={"low": 1})
+    assert "did you mean 'low'?" in found["nodes.a.matrix"]
+
+
+def test_a_parameter_written_into_a_condition_is_a_fault() -> None:
+    late = {"output": "a.said", "equals": "${params.word}"}
+
+    assert "as `param`" in faults({"a": echo(), "b": echo("a", when=late)}, params={"word": "x"})["nodes.b.when"]
+
+
 def test_an_empty_matrix_is_a_fault() -> None:
     assert faults({"a": echo(matrix={"level": []})}) == {"nodes.a.matrix.level": "needs at least one value"}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [{"equals": "x"}, {"equals": None}, {"not_equals": 1}, {"at_least": 0.5}, {"at_most": 2}, {"one_of": ["x", None]}],
+    ids=str,
+)
+def test_a_plan_is_the_same_after_it_was_stored(condition: dict[str, Any]) -> None:
+    plan = judged(
+        {"a": echo(matrix={"level": [1, 2]}), "b": echo("a"), "c": echo("b", when={"output": "b.said", **condition})}
+    )
+    stored = Plan.model_validate_json(plan.model_dump_json())
+
+    assert stored == plan
+    assert stored.nodes["c"].when is not None
+    assert stored.nodes["c"].when.operator == next(iter(condition))
 
 
 def test_a_condition_must_name_an_output_field_of_a_node_before_it() -> None:
