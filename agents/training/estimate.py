@@ -7,10 +7,12 @@ decoders keep more than the GPT of that paper: a stream and norms in float32 und
 gated inner layer.
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from agents.base.errors import InvalidSpec
+from agents.base.errors import InvalidSpec, NoSpace
 from agents.model_memory import USABLE_SHARE, Shape, reserved_mib
 from agents.training.config import TrainingConfig
 
@@ -20,6 +22,8 @@ ENCODER_BYTES = (34, 5)
 DECODER_BYTES = (80, 6)
 #: NF4 with double quantisation (Dettmers et al. 2023): 4 bits a weight and 0.127 for its constants.
 QLORA_BYTES = 4.127 / 8
+#: Tokenizers and rows.
+OTHER_FILES_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,27 @@ def trained_parameters(shape: Shape, config: TrainingConfig) -> int:
         return shape.parameters
     sides = 4 * 2 * shape.width + 3 * (shape.width + shape.inner_width)
     return config.lora.r * shape.layers * sides
+
+
+def disk_bytes(shape: Shape, config: TrainingConfig) -> int:
+    """Return what a training writes to its work folder: the trained weights in float32, tokenizer and rows. Checkpoints
+    go straight to the object store."""
+    return trained_parameters(shape, config) * 4 + OTHER_FILES_BYTES
+
+
+def check_disk(shape: Shape, config: TrainingConfig, folder: Path) -> None:
+    """Say no before a training whose model could not be written at its end.
+
+    Raises:
+        NoSpace: too little disk, with what is needed and what is free.
+    """
+    needed, free = disk_bytes(shape, config), shutil.disk_usage(folder).free
+    if needed > free:
+        smaller = ", or train an adapter (method: lora)" if config.method == "full" else ""
+        raise NoSpace(
+            f"The training writes about {needed >> 20} MiB to {folder}, and {free >> 20} MiB are free.",
+            cure=f"Free some space, set TUNELINE_STATE_DIR to a larger disk{smaller}.",
+        )
 
 
 def device_mib(shape: Shape, config: TrainingConfig, max_tokens: int) -> int:

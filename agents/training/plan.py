@@ -12,7 +12,7 @@ from agents.outputs import PreprocessingOutput
 from agents.training.config import TrainingConfig
 from agents.training.data import Rows, read_rows
 from agents.training.encoder_packing import packs_rows
-from agents.training.estimate import Load, choose_micro_batch
+from agents.training.estimate import Load, check_disk, choose_micro_batch, disk_bytes
 from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.objective import Objective, make_objective
@@ -135,9 +135,11 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
 
     Raises:
         InvalidSpec: not even one row fits; settings that would are named. Or there are fewer GPUs than processes.
+        NoSpace: the model could not be written at the end.
     """
     check_processes(plan.processes, plan.placement)
     shape = Shape.read(model_folder(model, context.sources.cache_dir))
+    check_disk(shape, plan.config, context.work_dir)
     load = Load(
         rows=plan.micro_batch,
         tokens=int(plan.train.lengths.max()),
@@ -153,7 +155,8 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
         free = min(free, context.device_mib << 20)
     rows, need = choose_micro_batch(shape, plan.config, load, free)
     level = "info" if rows == plan.micro_batch else "warning"
-    context.log("memory_estimate", level=level, micro_batch=rows, free_mib=free >> 20, **need.as_record())
+    written = {"disk_mib": disk_bytes(shape, plan.config) >> 20}
+    context.log("memory_estimate", level=level, micro_batch=rows, free_mib=free >> 20, **need.as_record(), **written)
     return replace(plan, micro_batch=rows)
 
 

@@ -1,14 +1,23 @@
 """Whether a training fits: worked out from a model's files, without loading it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agents.base.errors import InvalidModel, InvalidSpec
+from agents.base.errors import InvalidModel, InvalidSpec, NoSpace
 from agents.model_memory import USABLE_SHARE, Shape
 from agents.training.config import LoraSettings, TrainingConfig
-from agents.training.estimate import Load, Need, choose_micro_batch, estimate, trained_parameters
+from agents.training.estimate import (
+    Load,
+    Need,
+    check_disk,
+    choose_micro_batch,
+    disk_bytes,
+    estimate,
+    trained_parameters,
+)
 from tests.prepared import MINILM_FOLDER
 
 LLAMA_1B = Shape(parameters=1_100_000_000, layers=22, width=2048, heads=32, inner_width=5632, vocabulary=32_000)
@@ -97,3 +106,17 @@ def test_what_does_not_fit_names_settings_that_would() -> None:
     assert "method: lora (" in refused.value.cure
     with pytest.raises(InvalidSpec, match="smaller base model or a larger machine"):
         choose_micro_batch(LLAMA_1B, with_method("qlora"), LOAD, 100 << 20)
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    check_disk(LLAMA_1B, LORA, tmp_path)
+    full = with_method("full")
+    assert disk_bytes(LLAMA_1B, full) - disk_bytes(LLAMA_1B, LORA) > 4 << 30
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=disk_bytes(LLAMA_1B, full) - 1))
+    check_disk(LLAMA_1B, LORA, tmp_path)
+    with pytest.raises(NoSpace, match=r"writes about 4260 MiB to .*, and 4260 MiB are free") as refused:
+        check_disk(LLAMA_1B, full, tmp_path)
+    assert "method: lora" in refused.value.cure
