@@ -84,7 +84,7 @@ class _Sides:
 
     def __init__(self, evaluation: EvaluationOutput, data: PreprocessingOutput, test: LabelledRows) -> None:
         self._names, self._test = data.labels, test
-        self._positive = data.labels.index(evaluation.positive_label) if evaluation.positive_label else 0
+        self._positive = data.labels.index(evaluation.positive_label) if evaluation.positive_label else None
 
     def scored(self, scores: "np.ndarray") -> Side:
         predicted = scores.argmax(axis=1)

@@ -38,7 +38,7 @@ class EvaluationConfig(Config):
     model_name: str | None = None
     """Whose champion to compare with; unset: the model that the export after this node writes."""
     positive_label: str | None = None
-    """The label that F1, precision and recall are about; unset: the training's, else the rarest."""
+    """The label that F1, precision and recall are about; unset: the training's, of three labels and more the mean."""
     batch_size: int = Field(64, ge=1)
 
 

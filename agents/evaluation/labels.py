@@ -47,8 +47,8 @@ class LabelMeasure(Measure[LoadedClassifier]):
         return len(self.test.texts)
 
     @property
-    def positive_label(self) -> str:
-        return self.data.labels[self.positive]
+    def positive_label(self) -> str | None:
+        return None if self.positive is None else self.data.labels[self.positive]
 
     def load(self, folder: Path, base_model: str, facts: Mapping[str, Any]) -> LoadedClassifier:
         labels, max_tokens = facts["labels"], facts["max_tokens"]
@@ -87,6 +87,7 @@ class LabelMeasure(Measure[LoadedClassifier]):
         validation = read_labelled(self.context, self.data, "validation")
         if len(model.labels) != 2 or len(set(validation.labels.tolist())) != 2 or measured.scores is None:
             return measured
+        assert self.positive is not None, "one of two labels is"
         rows = np.unique(np.linspace(0, len(validation.texts) - 1, THRESHOLD_ROWS).round().astype(int))
         predictions = model.predict([validation.texts[row] for row in rows], self.batch_size)
         found = find_threshold(
@@ -111,14 +112,18 @@ class LabelMeasure(Measure[LoadedClassifier]):
         ]
 
 
-def positive_index(positive_label: str | None, training: TrainingOutput, data: PreprocessingOutput) -> int:
-    """Return the index of the label that F1 is about: as configured, else the training's, else the rarest.
+def positive_index(positive_label: str | None, training: TrainingOutput, data: PreprocessingOutput) -> int | None:
+    """Return the index of the label that F1 is about: as configured, else the training's; of two labels else the rarer.
+    Of more it is about none: then F1 is the mean over labels, as in training.
 
     Raises:
         InvalidData: the rows have no such label.
     """
-    counts = data.splits["train"].label_counts
-    label = positive_label or training.positive_label or min(data.labels, key=lambda name: counts.get(name, 0))
+    label = positive_label or training.positive_label
+    if label is None:
+        counts = data.splits["train"].label_counts
+        rarest = min(range(len(data.labels)), key=lambda index: counts.get(data.labels[index], 0))
+        return rarest if len(data.labels) == 2 else None
     if label not in data.labels:
         raise InvalidData(
             f"positive_label is '{label}', but the rows have {', '.join(data.labels)}.", cure="Name one of these."

@@ -112,7 +112,7 @@ class GoldenTexts(Golden[LoadedClassifier]):
         if not true:
             return None
         said = np.array([names.index(answer.label) for answer in answers], dtype=np.int64)
-        positive = names.index(self.judged.positive_label or names[0])
+        positive = names.index(self.judged.positive_label) if self.judged.positive_label else None
         return metric_value(confusion(np.array(true), said, len(names)), self.judged.metric, positive)
 
     def prove(

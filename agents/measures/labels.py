@@ -24,8 +24,11 @@ def confusion(labels: "np.ndarray", predicted: "np.ndarray", count: int) -> "np.
     return np.bincount(labels * count + predicted, minlength=count * count).reshape(count, count)
 
 
-def metric_value(matrix: "np.ndarray", metric: str, positive: int) -> float:
-    """Return a metric of a confusion matrix; of nothing found or nothing there it is 0."""
+def metric_value(matrix: "np.ndarray", metric: str, positive: int | None) -> float:
+    """Return a metric of a confusion matrix; of nothing found or nothing there it is 0.
+
+    Recall, precision and F1 are those of the `positive` label, without one the means over labels.
+    """
     import numpy as np
 
     hits, present, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
@@ -35,15 +38,15 @@ def metric_value(matrix: "np.ndarray", metric: str, positive: int) -> float:
     f1 = 2 * hits / np.maximum(1, present + named)
     if metric == "macro_f1":
         return float(f1.mean())
-    return float({"recall": recall, "precision": precision, "f1": f1}[metric][positive])
+    return _of({"recall": recall, "precision": precision, "f1": f1}[metric], positive)
 
 
 def label_metrics(
-    labels: "np.ndarray", predicted: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int
+    labels: "np.ndarray", predicted: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None
 ) -> dict[str, float]:
-    """Return accuracy; precision, recall and F1 of the positive label, of each label, and their means over labels
-    (`macro_`) and over rows (`micro_f1`); and, of the probabilities, `roc_auc`, `ece` and `brier`, and where labels are
-    numbers those of `number_metrics`.
+    """Return accuracy; precision, recall and F1 of the positive label (without one the means over labels),
+    of each label, and their means over labels (`macro_`) and over rows (`micro_f1`); of the probabilities `roc_auc`,
+    `ece` and `brier`; and where labels are numbers those of `number_metrics`.
 
     `brier` of two labels lies between 0 and 1, of more between 0 and 2 (Brier 1950).
     """
@@ -53,9 +56,9 @@ def label_metrics(
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, average=None, **options)
     found = {
         "accuracy": float((labels == predicted).mean()),
-        "precision": float(precision[positive]),
-        "recall": float(recall[positive]),
-        "f1": float(f1[positive]),
+        "precision": _of(precision, positive),
+        "recall": _of(recall, positive),
+        "f1": _of(f1, positive),
         "macro_precision": float(precision.mean()),
         "macro_recall": float(recall.mean()),
         "macro_f1": float(f1.mean()),
@@ -74,13 +77,13 @@ def label_metrics(
     return found
 
 
-def roc_auc(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int) -> dict[str, float]:
+def roc_auc(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None) -> dict[str, float]:
     """Return the area under the ROC curve: of two labels that of the positive one; of more the mean of each label
     against the rest, and each by itself. A label that no test row has, or all of them have, has none.
     """
     from sklearn.metrics import roc_auc_score
 
-    asked = [positive] if len(names) == 2 else range(len(names))
+    asked = [positive] if len(names) == 2 and positive is not None else range(len(names))
     found = {
         names[index]: float(roc_auc_score(labels == index, scores[:, index]))
         for index in asked
@@ -92,13 +95,17 @@ def roc_auc(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positi
     return {"roc_auc": sum(found.values()) / len(found), **each}
 
 
-def roc_curves(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int) -> dict[str, Any]:
+def roc_curves(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None) -> dict[str, Any]:
     """Return label -> `{"false_positive_rate", "true_positive_rate"}`, of two labels only the positive one's."""
     import numpy as np
     from sklearn.metrics import roc_curve
 
     counts = np.bincount(labels, minlength=len(names))
-    asked = [positive] if len(names) == 2 else np.argsort(-counts, kind="stable")[:CURVES_MOST].tolist()
+    asked = (
+        [positive]
+        if len(names) == 2 and positive is not None
+        else np.argsort(-counts, kind="stable")[:CURVES_MOST].tolist()
+    )
     curves = {}
     for index in asked:
         if 0 < counts[index] < len(labels):
@@ -109,6 +116,10 @@ def roc_curves(labels: "np.ndarray", scores: "np.ndarray", names: list[str], pos
                 "true_positive_rate": true_rate[kept].round(6).tolist(),
             }
     return curves
+
+
+def _of(values: "np.ndarray", positive: int | None) -> float:
+    return float(values.mean() if positive is None else values[positive])
 
 
 def _summing_to_one(scores: "np.ndarray") -> "np.ndarray":

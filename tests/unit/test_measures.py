@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from agents.evaluation.threshold import ScoredRows, best_threshold, find_threshold
 from agents.measures.answers import answer_metrics, score_answers
 from agents.measures.calibration import calibration_bins, calibration_error
-from agents.measures.labels import label_metrics, roc_auc, roc_curves
+from agents.measures.labels import confusion, label_metrics, metric_value, roc_auc, roc_curves
 from agents.measures.numbers import label_values, number_metrics
 
 
@@ -129,3 +129,15 @@ def test_labels_that_are_numbers_are_measured_by_how_far_off_they_are() -> None:
 def test_labels_that_are_no_numbers_have_no_such_figures(names: list[str]) -> None:
     assert label_values(names) is None
     assert number_metrics(np.array([0]), np.full((1, len(names)), 1 / len(names)), names) == {}
+
+
+def test_without_a_positive_label_precision_recall_and_f1_are_means_over_labels() -> None:
+    draw = np.random.default_rng(5)
+    labels, scores = draw.integers(0, 3, 200), draw.dirichlet(np.ones(3), 200)
+    predicted = scores.argmax(axis=1)
+    found = label_metrics(labels, predicted, scores, list("abc"), None)
+    for metric in ("precision", "recall", "f1"):
+        each = [found[f"{metric}.{name}"] for name in "abc"]
+        assert found[metric] == found[f"macro_{metric}"] == pytest.approx(sum(each) / 3)
+        assert metric_value(confusion(labels, predicted, 3), metric, None) == pytest.approx(found[metric])
+        assert metric_value(confusion(labels, predicted, 3), metric, 2) == pytest.approx(found[f"{metric}.c"])
