@@ -21,6 +21,8 @@ class PromptFormat(Record):
     """sha256 over the template's text, the special tokens and the token that ends an answer."""
     max_new_tokens: int
     """Where an answer is cut off at the latest: twice the longest answer in training."""
+    clean: bool = True
+    """Whether turns were cleaned (`clean_content`)."""
 
 
 class DatasetOutput(Output):

@@ -80,7 +80,7 @@ class PreprocessingAgent(Agent[PreprocessingConfig, PreprocessingOutput]):
                 splits=_write(context, rows, placed, cells, max_tokens),
                 labels=labels,
                 task=config.task,
-                prompt=_prompt_format(renderer, rows.read(placed["train"]), context) if renderer else None,
+                prompt=_prompt_format(renderer, rows.read(placed["train"]), config, context) if renderer else None,
                 model=config.model,
                 tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
                 max_tokens=max_tokens,
@@ -99,11 +99,13 @@ def _max_tokens(config: PreprocessingConfig, context: Context, path: Path, token
     return max_tokens
 
 
-def _prompt_format(renderer: Renderer, train: Iterable[Row], context: Context) -> PromptFormat:
+def _prompt_format(
+    renderer: Renderer, train: Iterable[Row], config: PreprocessingConfig, context: Context
+) -> PromptFormat:
     learned = Learned()
     for row in train:
         learned.add(row["loss_mask"])
-    found = renderer.format(max_new_tokens=2 * learned.longest_answer_tokens)
+    found = renderer.format(max_new_tokens=2 * learned.longest_answer_tokens, clean=config.clean)
     context.log(
         "prompts_rendered",
         template=found.template,

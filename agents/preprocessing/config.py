@@ -61,6 +61,12 @@ class PreprocessingConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _classifiers_are_asked_as_they_were_trained(self) -> "PreprocessingConfig":
+        if not self.clean and self.task == "classification":
+            raise ValueError("clean: false is for task: sft; what classifiers are asked is always cleaned")
+        return self
+
+    @model_validator(mode="after")
     def _parts_have_room(self) -> "PreprocessingConfig":
         overlaps = self.long_texts == "parts" and self.task == "classification"
         if overlaps and 2 * self.overlap_tokens > self.token_limit:

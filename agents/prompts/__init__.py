@@ -71,8 +71,10 @@ class Renderer:
         """Say whether a turn holds the text of a special token: it would end its turn, or begin another's."""
         return any(special in message["content"] for message in messages for special in self.special_texts)
 
-    def format(self, max_new_tokens: int) -> PromptFormat:
-        return PromptFormat(template=self.template.name, fingerprint=self.fingerprint, max_new_tokens=max_new_tokens)
+    def format(self, max_new_tokens: int, *, clean: bool = True) -> PromptFormat:
+        return PromptFormat(
+            template=self.template.name, fingerprint=self.fingerprint, max_new_tokens=max_new_tokens, clean=clean
+        )
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -49,7 +49,8 @@ def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> Non
                 cure="Ask it by POST /v1/chat/completions.",
             )
         started = time.perf_counter()
-        prompt = conversation([{"role": "user", "content": clean_content(body.text)}])
+        text = clean_content(body.text) if served.clean else body.text
+        prompt = conversation([{"role": "user", "content": text}])
         found = await while_awaited(request, answers.whole(served, body.text, prompt, _wish(served)))
         data = _object(found.text)
         facts = {"model": served.name, "version": served.version, "latency_ms": _milliseconds(started)}

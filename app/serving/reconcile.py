@@ -55,6 +55,8 @@ class Served:
     loaded_at: datetime
     answer_schema: str | None = None
     """Of a decoder: the JSON schema of its answers; None where they are no JSON objects."""
+    clean: bool = True
+    """Whether the prompts it learned were cleaned."""
 
     @property
     def is_decoder(self) -> bool:
@@ -214,4 +216,5 @@ class Reconciler:
 
     def _loaded_decoder(self, name: str, version: int, manifest: dict[str, Any]) -> Served:
         form, model = load_decoder_version(manifest, self.objects, self.cache_dir, self.decoder_formats, self.bases)
-        return Served(name, version, form, model, datetime.now(UTC), answer_schema_of(manifest))
+        clean = manifest["prompt"].get("clean", True)
+        return Served(name, version, form, model, datetime.now(UTC), answer_schema_of(manifest), clean)

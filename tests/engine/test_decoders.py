@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,10 +16,11 @@ from pydantic import SecretStr
 from agents.base.errors import InvalidModel
 from agents.generation import Generated, Wish
 from agents.llama import LlamaGenerator, load_exported_llama
+from agents.prompts import make_renderer
 from app.serving.main import create_app
 from app.serving.reconcile import Served
 from app.wiring import Parts
-from tests.engine.written import gguf_folder, listening, merged_folder, prompt_format, put_decoder
+from tests.engine.written import gguf_folder, listening, merged_folder, prompt_format, put_decoder, smollm2_tokenizer
 
 ASK = [{"role": "user", "content": "Tell a story about a lamp."}]
 
@@ -226,6 +228,29 @@ class Gate:
             return going_on
 
         return self.inner.generate(prompt_ids, wish, counted)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("clean", "asked"), [(True, "two lamps"), (False, "two\u200b lamps")])
+def test_convert_cleans_what_it_is_asked_just_where_training_did(parts: Parts, clean: bool, asked: str) -> None:
+    put_decoder(parts, 1, "merged", prompt={**prompt_format().model_dump(), "clean": clean})
+    app = served_app(parts)
+    follow(app)
+    served = app.state.serving.reconciler.served["task"]
+    seen: list[list[int]] = []
+
+    class Listening:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(served.model, name)
+
+        def generate(self, prompt_ids: list[int], wish: Wish, on_text: Any) -> Generated:
+            seen.append(prompt_ids)
+            return served.model.generate(prompt_ids, wish, lambda _: False)  # type: ignore[no-any-return]
+
+    app.state.serving.reconciler.served["task"] = replace(served, model=Listening())
+    with listening(app) as url:
+        httpx.post(f"{url}/convert", json={"text": "two\u200b lamps"}, timeout=60)
+    renderer = make_renderer(None, smollm2_tokenizer())
+    assert seen == [renderer.prompt_ids([{"role": "user", "content": asked}])]
 
 
 @pytest.fixture

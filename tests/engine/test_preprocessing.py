@@ -235,6 +235,7 @@ def test_parts_fit_follow_each_other_and_lose_nothing(words: list[str], overlap_
         {"dedup": "fuzzy"},
         {"near_threshold": 0.3},
         {"task": "sft", "keep": "end"},
+        {"clean": False},
         {"long_texts": "parts", "max_tokens": 32, "overlap_tokens": 17},
     ],
 )
