@@ -22,6 +22,9 @@ ENCODER_BYTES = (34, 5)
 DECODER_BYTES = (80, 6)
 #: NF4 with double quantisation (Dettmers et al. 2023): 4 bits a weight and 0.127 for its constants.
 QLORA_BYTES = 4.127 / 8
+#: What a CPU's matrix library compiles for every shape and keeps, and holes in memory that a process keeps: trainings
+#: took 167 to 483 MiB more than weights, optimizer and activations (`benchmarks/training_memory.py`, and on 3,223 SMS).
+CPU_BYTES = 256 << 20
 #: Tokenizers and rows.
 OTHER_FILES_BYTES = 64 << 20
 
@@ -49,14 +52,17 @@ class Need:
     optimizer: int
     """Gradients, moments, and copies of the trained weights; on a CPU also what a checkpoint is written from."""
     activations: int
+    kernels: int = 0
+    """Compiled for every shape, on a CPU."""
 
     @property
     def total(self) -> int:
-        return self.weights + self.optimizer + self.activations
+        return self.weights + self.optimizer + self.activations + self.kernels
 
     def as_record(self) -> dict[str, int]:
         """JSON, in whole MiB."""
         parts = {"weights": self.weights, "optimizer": self.optimizer, "activations": self.activations}
+        parts["kernels"] = self.kernels
         return {f"{name}_mib": size >> 20 for name, size in {**parts, "total": self.total}.items()}
 
 
@@ -75,6 +81,7 @@ def estimate(shape: Shape, config: TrainingConfig, load: Load) -> Need:
         weights=int(frozen * per_frozen),
         optimizer=trained * 4 * copies,
         activations=_activations(shape, load),
+        kernels=CPU_BYTES if load.on_cpu else 0,
     )
 
 
@@ -136,7 +143,7 @@ def choose_micro_batch(shape: Shape, config: TrainingConfig, load: Load, free_by
     raise InvalidSpec(
         f"The training needs about {need.total / 1e9:.1f} GB for a single row of {load.tokens} tokens"
         f" (weights {need.weights / 1e9:.1f}, optimizer {need.optimizer / 1e9:.1f}, activations"
-        f" {need.activations / 1e9:.1f}), and {free_bytes / 1e9:.1f} GB are free here.",
+        f" {(need.activations + need.kernels) / 1e9:.1f}), and {free_bytes / 1e9:.1f} GB are free here.",
         cure=f"These would fit: {'; '.join(fitting)}." if fitting else "Take a smaller base model or a larger machine.",
     )
 

@@ -70,7 +70,7 @@ def test_a_whole_model_on_a_cpu_needs_about_what_was_measured() -> None:
     on_cpu = estimate(shape, with_method("full"), load)
     on_gpu = estimate(shape, with_method("full"), replace(load, on_cpu=False))
 
-    assert on_cpu.as_record()["total_mib"] == pytest.approx(1109, rel=0.15)
+    assert on_cpu.as_record()["total_mib"] == pytest.approx(1235, rel=0.1)
     assert on_cpu.optimizer - on_gpu.optimizer == 16 * shape.parameters
 
 
