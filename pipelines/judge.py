@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,11 +12,11 @@ from agents.base.contract import Agent, Config
 from agents.base.errors import InvalidSpec
 from pipelines.graph import Graph
 from pipelines.params import combinations, references, substitute, value_sources, variant_name, with_values
+from pipelines.plain import Report, plain
 from pipelines.plan import Plan, PlannedNode
 from pipelines.spec import Node, Spec
 
 AgentType = type[Agent[Any, Any]]
-Report = Callable[[str, str], None]
 
 
 def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry]) -> Plan:
@@ -26,11 +26,14 @@ def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEnt
         InvalidSpec: with every fault found, each `{"path", "message"}`.
     """
     faults: list[dict[str, str]] = []
+    refused: set[str] = set()
 
     def report(path: str, message: str) -> None:
-        if {"path": path, "message": message} not in faults:
+        if path not in refused and {"path": path, "message": message} not in faults:
             faults.append({"path": path, "message": message})
 
+    spec, overrides = plain(spec, report), plain(overrides, report, "params")
+    refused.update(fault["path"] for fault in faults)
     plan = _Judge(agents, report).plan(spec, overrides)
     if faults or plan is None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
