@@ -197,12 +197,23 @@ class _Judge:
         if node.agent not in self.agents:
             self.report(f"nodes.{name}.agent", f"no agent '{node.agent}'; {_suggestion(node.agent, self.agents)}")
             return None
-        return load_agent(self.agents[node.agent].path)
+        try:
+            return load_agent(self.agents[node.agent].path)
+        except InvalidSpec as fault:
+            self.report(f"nodes.{name}.agent", str(fault))
+            return None
 
     def _kinds(self, node: Node) -> set[str]:
         """Return the agent of a node, and the one that it stands for."""
-        entry = self.agents.get(node.agent)
-        return {node.agent, load_agent(entry.path).stands_for or node.agent} if entry else {node.agent}
+        agent = self._known(node)
+        return {node.agent, agent.stands_for or node.agent} if agent else {node.agent}
+
+    def _known(self, node: Node) -> AgentType | None:
+        """Return a node's agent; None where `_agent` had to report it."""
+        try:
+            return load_agent(self.agents[node.agent].path)
+        except (KeyError, InvalidSpec):
+            return None
 
     def _upstream(
         self, nodes: Mapping[str, Node], configs: Mapping[str, Config], graph: Graph, order: list[str]
@@ -221,6 +232,7 @@ class _Judge:
 
     def _only_ones(self, name: str, agent: AgentType, before: list[str], nodes: Mapping[str, Node]) -> None:
         """Report several nodes before one that would use the last of them and say nothing of the others."""
+        agent_name = nodes[name].agent
         for kind in agent.consumes_one:
             found = [other for other in before if kind in self._kinds(nodes[other])]
             if len(found) > 1 and (kind, *found) not in self.several:
@@ -233,7 +245,7 @@ class _Judge:
                 )
                 self.report(
                     f"nodes.{name}.needs",
-                    f"agent '{nodes[name].agent}' takes one '{kind}' node, {len(found)} are before it: {listed}; {cure}",
+                    f"agent '{agent_name}' takes one '{kind}' node, {len(found)} are before it: {listed}; {cure}",
                 )
 
     def _conditions(self, nodes: Mapping[str, Node], params: Mapping[str, Any], graph: Graph) -> None:
@@ -246,8 +258,8 @@ class _Judge:
                 other, _, field = node.when.output.rpartition(".")
                 if not field or other not in graph.ancestors(name):
                     self.report(f"nodes.{name}.when.output", "names node.field of a node that runs before this one")
-                elif (found := self.agents.get(nodes[other].agent)) is not None:
-                    fields = load_agent(found.path).output_type.model_fields
+                elif (found := self._known(nodes[other])) is not None:
+                    fields = found.output_type.model_fields
                     if field not in fields:
                         self.report(f"nodes.{name}.when.output", f"'{field}': {_suggestion(field, fields)}")
 

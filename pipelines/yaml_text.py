@@ -38,4 +38,4 @@ def read_yaml(text: str | bytes) -> Any:
     Raises:
         yaml.YAMLError: it is no YAML, or has a key twice. UnicodeDecodeError: it is not UTF-8.
     """
-    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    return yaml.load(text, _Loader)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agents import AGENTS
+from agents import AGENTS, AgentEntry
 from agents.base.errors import InvalidSpec
 from pipelines import shipped_specs
 from pipelines.judge import judge
@@ -254,3 +254,22 @@ def test_branches_of_their_own_may_stand_side_by_side() -> None:
     both = {"d": SOURCE, "p": branch("d"), "q": branch("d"), "v": branch("d", agent="validation"), "r": branch("v")}
 
     assert len(judge(spec(both), {}, AGENTS).nodes) == 5
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("nowhere_at_all:Agent", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("tests.agents:NoAgent", "has no attribute 'NoAgent'"),
+        ("json:JSONDecoder", "'json:JSONDecoder' is no class of agents"),
+    ],
+)
+def test_an_agent_that_can_not_be_loaded_is_a_fault_of_its_nodes(place: str, words: str) -> None:
+    nodes = {"a": {"agent": "own"}, "b": branch("a", agent="own", when={"output": "a.words", "equals": 1})}
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec(nodes), {}, {**AGENTS, "own": AgentEntry(place, "default")})
+
+    found = {detail["path"]: detail["message"] for detail in caught.value.details}
+    assert list(found) == ["nodes.a.agent", "nodes.b.agent"]
+    assert words in found["nodes.a.agent"]
+    assert "TUNELINE_AGENTS" in found["nodes.a.agent"]
