@@ -113,10 +113,12 @@ def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
 def _parsed(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return read_yaml(text)
+    except RecursionError as fault:
+        raise InvalidRequest("The spec is nested too deep.") from fault
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         mark = getattr(fault, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -47,6 +47,7 @@ def test_a_key_twice_is_a_fault_with_its_line(written: str) -> None:
         ({"say": nan}, "params.say", "nan is no number"),
         ({"say": date(2024, 1, 1)}, "params.say", "a date is no value of a spec"),
         ({"say": [b"x"]}, "params.say[0]", "a bytes is no value of a spec"),
+        ({"say": "\ud800"}, "params.say", "half of a character"),
         ({"say": {True: "x"}}, "params.say", "YAML reads one of the keys as True"),
     ],
 )
@@ -76,3 +77,22 @@ def test_a_plan_is_the_same_after_it_was_stored() -> None:
 
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
     assert json.loads(plan.model_dump_json())["params"] == params | {"text": "null"}
+
+
+def ever_more() -> list[Any]:
+    value: list[Any] = ["x"] * 9
+    for _ in range(9):
+        value = [value] * 9
+    return value
+
+
+def inside_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize("value", [ever_more(), inside_itself()], ids=["ever more", "inside itself"])
+def test_references_that_never_end_are_refused(value: list[Any]) -> None:
+    with pytest.raises(InvalidSpec, match="at most 100,000 values, nested 50 deep"):
+        judge(spec({"a": echo(config={"say": "${params.say}"})}, params={"say": value}), {}, TEST_AGENTS)
