@@ -147,15 +147,13 @@ class _Judge:
         """Replace each node with a matrix by its variants; who needs it needs all of them."""
         variants: dict[str, dict[str, Node]] = {}
         for name, node in nodes.items():
-            for key, values in (node.matrix or {}).items():
-                if not values:
-                    self.report(f"nodes.{name}.matrix.{key}", "needs at least one value")
+            matrix = self._matrix(name, node)
             variants[name] = (
                 {
                     variant_name(name, values): node.model_copy(update={"config": with_values(node.config, values)})
-                    for values in combinations(node.matrix)
+                    for values in combinations(matrix)
                 }
-                if node.matrix
+                if matrix
                 else {name: node}
             )
         return {
@@ -165,6 +163,19 @@ class _Judge:
             for found in variants.values()
             for variant, node in found.items()
         }
+
+    def _matrix(self, name: str, node: Node) -> dict[str, list[Any]]:
+        """Return a node's matrix as it can be fanned out; the rest is reported."""
+        found = {}
+        for key, values in (node.matrix or {}).items():
+            if not isinstance(values, list) or not values:
+                self.report(f"nodes.{name}.matrix.{key}", f"needs a list of at least one value, got {_shown(values)}")
+            elif wrong := [value for value in values if isinstance(value, list | dict)]:
+                message = f"a value is text, a number, true, false or null, got {_shown(wrong[0])}"
+                self.report(f"nodes.{name}.matrix.{key}", message)
+            else:
+                found[key] = values
+        return found
 
     def _graph(self, nodes: Mapping[str, Node], known: set[str]) -> Graph | None:
         whole = True

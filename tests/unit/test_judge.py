@@ -139,7 +139,9 @@ def test_a_parameter_written_into_a_condition_is_a_fault() -> None:
 
 
 def test_an_empty_matrix_is_a_fault() -> None:
-    assert faults({"a": echo(matrix={"level": []})}) == {"nodes.a.matrix.level": "needs at least one value"}
+    assert faults({"a": echo(matrix={"level": []})}) == {
+        "nodes.a.matrix.level": "needs a list of at least one value, got []"
+    }
 
 
 @pytest.mark.parametrize(
@@ -273,3 +275,24 @@ def test_an_agent_that_can_not_be_loaded_is_a_fault_of_its_nodes(place: str, wor
     assert list(found) == ["nodes.a.agent", "nodes.b.agent"]
     assert words in found["nodes.a.agent"]
     assert "TUNELINE_AGENTS" in found["nodes.a.agent"]
+
+
+def test_a_matrix_takes_its_list_from_a_parameter() -> None:
+    swept = {"a": echo(matrix={"level": "${params.levels}"})}
+    plan = judged(swept, {"levels": [3, 4, 5]}, params={"levels": [1, 2]})
+
+    assert [node.config["level"] for node in plan.nodes.values()] == [3, 4, 5]
+    assert {node.sources["level"] for node in plan.nodes.values()} == {"matrix"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("${params.levels}", "needs a list of at least one value, got 3"),
+        ([[1], [2]], "a value is text, a number, true, false or null, got [1]"),
+    ],
+)
+def test_what_no_matrix_can_be_made_of_is_one_fault(values: Any, message: str) -> None:
+    found = faults({"a": echo(config={"say": "${params.levels}"}, matrix={"level": values})}, params={"levels": 3})
+
+    assert found["nodes.a.matrix.level"] == message
