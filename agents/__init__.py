@@ -4,6 +4,7 @@ import importlib
 from typing import Any, NamedTuple
 
 from agents.base.contract import Agent, Config, Output
+from agents.base.errors import InvalidSpec
 
 
 class AgentEntry(NamedTuple):
@@ -28,9 +29,21 @@ QUEUES = ("default", "training", "evaluation", "serving")
 
 
 def load_agent(path: str) -> type[Agent[Any, Any]]:
-    """Import an agent's class. Cheap: agents import heavy libraries inside the functions that use them."""
+    """Import an agent's class. Cheap: agents import heavy libraries inside the functions that use them.
+
+    Raises:
+        InvalidSpec: there is no such class here.
+    """
     module, _, name = path.partition(":")
-    agent: type[Agent[Any, Any]] = getattr(importlib.import_module(module), name)
+    try:
+        agent: type[Agent[Any, Any]] = getattr(importlib.import_module(module), name)
+    except Exception as fault:
+        raise InvalidSpec(
+            f"The agent '{path}' can't be loaded ({type(fault).__name__}: {fault}).",
+            cure="Check TUNELINE_AGENTS, and that its module is installed or on PYTHONPATH, here and for the workers.",
+        ) from fault
+    if not (isinstance(agent, type) and issubclass(agent, Agent)):
+        raise InvalidSpec(f"'{path}' is no class of agents.", cure="Check TUNELINE_AGENTS.")
     return agent
 
 

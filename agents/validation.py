@@ -55,6 +55,7 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
     config_type = ValidationConfig
     output_type = ValidationOutput
     consumes = ("dataset",)
+    consumes_one = ("dataset",)
 
     def cache_inputs(self, config: ValidationConfig, sources: Sources) -> Mapping[str, str]:
         return {"model": sources.fingerprint(config.model, "model")} if config.model else {}

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
+URL_SCHEMES = {
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "s3_endpoint_url": ("http://", "https://"),
+}
 ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged", "adapter"]
 DecoderFormat = Literal["auto", "gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged", "adapter"]
 
@@ -14,7 +18,10 @@ DecoderFormat = Literal["auto", "gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged"
 class Settings(BaseSettings):
     """Values come from the environment, then `.env`, then the defaults below."""
 
-    model_config = SettingsConfigDict(env_prefix="TUNELINE_", env_file=".env", extra="ignore", frozen=True)
+    # One that is empty, as compose files pass what is not set, is not set: an empty key would open to everybody.
+    model_config = SettingsConfigDict(
+        env_prefix="TUNELINE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     state_dir: Path = Field(
         Path(".tuneline"), description="Where a host keeps its caches and work, and `tuneline up` its servers' data."
@@ -103,7 +110,9 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_workers(cls, value: object) -> object:
         if isinstance(value, str):
-            pairs = (part.partition("=") for part in value.split(","))
+            pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+            if wrong := [name for name, _, count in pairs if not count.strip().isdecimal()]:
+                raise ValueError(f"'{wrong[0]}' has no number; write queue=workers, such as training=2")
             # A queue that is left out keeps its worker: without one, its nodes would wait for ever.
             return {**DEFAULT_WORKERS, **{name.strip(): int(count) for name, _, count in pairs}}
         return value
@@ -119,4 +128,24 @@ class Settings(BaseSettings):
     @field_validator("data_roots", mode="before")
     @classmethod
     def _parse_data_roots(cls, value: object) -> object:
-        return tuple(Path(part) for part in value.split(":")) if isinstance(value, str) else value
+        return tuple(Path(part).expanduser() for part in value.split(":")) if isinstance(value, str) else value
+
+    @field_validator("state_dir")
+    @classmethod
+    def _expand_home(cls, value: Path) -> Path:
+        # A shell does so, but not with what stands in `.env`.
+        return value.expanduser()
+
+    @field_validator("redis_url", "s3_endpoint_url")
+    @classmethod
+    def _has_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
+        schemes = URL_SCHEMES[str(info.field_name)]
+        if value is not None and not value.startswith(schemes):
+            raise ValueError(f"begins with {' or '.join(schemes)}")
+        return value
+
+    @model_validator(mode="after")
+    def _leases_are_renewed_in_time(self) -> "Settings":
+        if not 0 < 2 * self.lease_renew_s <= self.lease_ttl_s:
+            raise ValueError("TUNELINE_LEASE_RENEW_S must be at most half of TUNELINE_LEASE_TTL_S")
+        return self

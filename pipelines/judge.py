@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,11 +12,11 @@ from agents.base.contract import Agent, Config
 from agents.base.errors import InvalidSpec
 from pipelines.graph import Graph
 from pipelines.params import combinations, references, substitute, value_sources, variant_name, with_values
+from pipelines.plain import Report, plain
 from pipelines.plan import Plan, PlannedNode
 from pipelines.spec import Node, Spec
 
 AgentType = type[Agent[Any, Any]]
-Report = Callable[[str, str], None]
 
 
 def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry]) -> Plan:
@@ -26,11 +26,14 @@ def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEnt
         InvalidSpec: with every fault found, each `{"path", "message"}`.
     """
     faults: list[dict[str, str]] = []
+    refused: set[str] = set()
 
     def report(path: str, message: str) -> None:
-        if {"path": path, "message": message} not in faults:
+        if path not in refused and {"path": path, "message": message} not in faults:
             faults.append({"path": path, "message": message})
 
+    spec, overrides = plain(spec, report), plain(overrides, report, "params")
+    refused.update(fault["path"] for fault in faults)
     plan = _Judge(agents, report).plan(spec, overrides)
     if faults or plan is None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -43,6 +46,7 @@ class _Judge:
     def __init__(self, agents: Mapping[str, AgentEntry], report: Report) -> None:
         self.agents = agents
         self.report = report
+        self.several: set[tuple[str, ...]] = set()
 
     def plan(self, spec: Any, overrides: Mapping[str, Any]) -> Plan | None:
         head, nodes = self._shape(spec)
@@ -143,15 +147,13 @@ class _Judge:
         """Replace each node with a matrix by its variants; who needs it needs all of them."""
         variants: dict[str, dict[str, Node]] = {}
         for name, node in nodes.items():
-            for key, values in (node.matrix or {}).items():
-                if not values:
-                    self.report(f"nodes.{name}.matrix.{key}", "needs at least one value")
+            matrix = self._matrix(name, node)
             variants[name] = (
                 {
                     variant_name(name, values): node.model_copy(update={"config": with_values(node.config, values)})
-                    for values in combinations(node.matrix)
+                    for values in combinations(matrix)
                 }
-                if node.matrix
+                if matrix
                 else {name: node}
             )
         return {
@@ -161,6 +163,19 @@ class _Judge:
             for found in variants.values()
             for variant, node in found.items()
         }
+
+    def _matrix(self, name: str, node: Node) -> dict[str, list[Any]]:
+        """Return a node's matrix as it can be fanned out; the rest is reported."""
+        found = {}
+        for key, values in (node.matrix or {}).items():
+            if not isinstance(values, list) or not values:
+                self.report(f"nodes.{name}.matrix.{key}", f"needs a list of at least one value, got {_shown(values)}")
+            elif wrong := [value for value in values if isinstance(value, list | dict)]:
+                message = f"a value is text, a number, true, false or null, got {_shown(wrong[0])}"
+                self.report(f"nodes.{name}.matrix.{key}", message)
+            else:
+                found[key] = values
+        return found
 
     def _graph(self, nodes: Mapping[str, Node], known: set[str]) -> Graph | None:
         whole = True
@@ -193,12 +208,23 @@ class _Judge:
         if node.agent not in self.agents:
             self.report(f"nodes.{name}.agent", f"no agent '{node.agent}'; {_suggestion(node.agent, self.agents)}")
             return None
-        return load_agent(self.agents[node.agent].path)
+        try:
+            return load_agent(self.agents[node.agent].path)
+        except InvalidSpec as fault:
+            self.report(f"nodes.{name}.agent", str(fault))
+            return None
 
     def _kinds(self, node: Node) -> set[str]:
         """Return the agent of a node, and the one that it stands for."""
-        entry = self.agents.get(node.agent)
-        return {node.agent, load_agent(entry.path).stands_for or node.agent} if entry else {node.agent}
+        agent = self._known(node)
+        return {node.agent, agent.stands_for or node.agent} if agent else {node.agent}
+
+    def _known(self, node: Node) -> AgentType | None:
+        """Return a node's agent; None where `_agent` had to report it."""
+        try:
+            return load_agent(self.agents[node.agent].path)
+        except (KeyError, InvalidSpec):
+            return None
 
     def _upstream(
         self, nodes: Mapping[str, Node], configs: Mapping[str, Config], graph: Graph, order: list[str]
@@ -210,9 +236,28 @@ class _Judge:
             for wanted in agent.consumes:
                 if wanted not in present:
                     self.report(f"nodes.{name}.needs", f"agent '{nodes[name].agent}' needs a '{wanted}' node before it")
+            self._only_ones(name, agent, [other for other in order if other in before], nodes)
             upstream = {other: configs[other] for other in order if other in before and other in configs}
             for message in agent.check(configs[name], upstream):
                 self.report(f"nodes.{name}.config", message)
+
+    def _only_ones(self, name: str, agent: AgentType, before: list[str], nodes: Mapping[str, Node]) -> None:
+        """Report several nodes before one that would use the last of them and say nothing of the others."""
+        agent_name = nodes[name].agent
+        for kind in agent.consumes_one:
+            found = [other for other in before if kind in self._kinds(nodes[other])]
+            if len(found) > 1 and (kind, *found) not in self.several:
+                self.several.add((kind, *found))
+                listed = ", ".join(f"'{other}'" for other in found[:4]) + (" ..." if len(found) > 4 else "")
+                cure = (
+                    "for rows of several files name their folder"
+                    if kind == "dataset"
+                    else "write what follows for each"
+                )
+                self.report(
+                    f"nodes.{name}.needs",
+                    f"agent '{agent_name}' takes one '{kind}' node, {len(found)} are before it: {listed}; {cure}",
+                )
 
     def _conditions(self, nodes: Mapping[str, Node], params: Mapping[str, Any], graph: Graph) -> None:
         for name, node in nodes.items():
@@ -224,8 +269,8 @@ class _Judge:
                 other, _, field = node.when.output.rpartition(".")
                 if not field or other not in graph.ancestors(name):
                     self.report(f"nodes.{name}.when.output", "names node.field of a node that runs before this one")
-                elif (found := self.agents.get(nodes[other].agent)) is not None:
-                    fields = load_agent(found.path).output_type.model_fields
+                elif (found := self._known(nodes[other])) is not None:
+                    fields = found.output_type.model_fields
                     if field not in fields:
                         self.report(f"nodes.{name}.when.output", f"'{field}': {_suggestion(field, fields)}")
 

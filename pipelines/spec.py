@@ -71,8 +71,8 @@ class Node(Record):
     timeout: Duration = 86400.0
     """Seconds one attempt may take."""
     when: When | None = None
-    matrix: dict[str, list[Scalar]] | None = None
-    """Dotted config keys -> values; every combination becomes a node of its own."""
+    matrix: dict[str, Any] | None = None
+    """Dotted config keys -> lists of values, or `${params.x}` for such a list; every combination becomes a node."""
     cache: bool = True
 
 

@@ -115,6 +115,8 @@ class Agent(ABC, Generic[ConfigT, OutputT]):
     """Agents of which a node must stand before this one; their outputs become `context.inputs`."""
     consumes_if_present: ClassVar[tuple[str, ...]] = ()
     """Agents whose outputs are handed over where such a node stands before this one."""
+    consumes_one: ClassVar[tuple[str, ...]] = ()
+    """Of these, the agents of which just one node may stand before this one: it could use no second one's output."""
     stands_for: ClassVar[str | None] = None
     """Agent whose place this one takes: its outputs are of the same type, and go where the other's would."""
     heavy: ClassVar[bool] = False

@@ -34,6 +34,7 @@ class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
     config_type = ComparisonConfig
     output_type = ComparisonOutput
     consumes: ClassVar[tuple[str, ...]] = ("preprocessing", "evaluation")
+    consumes_one: ClassVar[tuple[str, ...]] = ("preprocessing", "evaluation")
     heavy = True
 
     def run(self, config: ComparisonConfig, context: Context) -> ComparisonOutput:

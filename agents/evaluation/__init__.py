@@ -48,6 +48,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
     config_type = EvaluationConfig
     output_type = EvaluationOutput
     consumes: ClassVar[tuple[str, ...]] = ("preprocessing", "training")
+    consumes_one: ClassVar[tuple[str, ...]] = ("preprocessing",)
     heavy = True
     reads_champion = True
 

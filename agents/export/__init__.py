@@ -31,6 +31,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
     output_type = ExportOutput
     consumes: ClassVar[tuple[str, ...]] = ("evaluation",)
     consumes_if_present: ClassVar[tuple[str, ...]] = ("dataset", "validation", "preprocessing", "comparison")
+    consumes_one: ClassVar[tuple[str, ...]] = ("evaluation", "preprocessing")
     heavy = True
     makes_version = True
 

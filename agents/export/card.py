@@ -89,8 +89,7 @@ def _results(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
         known = champion.get(name) if champion else None
         other = f" {'-' if known is None else f'{known:.4f}'} |" if champion else ""
         lines.append(f"| {name} | {manifest['metrics'][name]:.4f} |{other}")
-    lines += _by_label(manifest)
-    lines += _matrix(manifest["labels"], manifest["confusion"])
+    lines += label_tables(manifest)
     lines += _sureness(manifest)
     about = (
         f" Precision, recall and F1 are those of `{manifest['positive_label']}`." if manifest["positive_label"] else ""
@@ -98,16 +97,21 @@ def _results(manifest: dict[str, Any], evaluation: EvaluationOutput) -> str:
     return f"{evaluation.test_rows} rows, sha256 `{evaluation.test_sha256}`.{about}\n\n" + "\n".join(lines)
 
 
+def label_tables(manifest: dict[str, Any]) -> list[str]:
+    """Return the lines of all tables by label: their figures, and which was taken for which."""
+    return [*_by_label(manifest), *_matrix(manifest["labels"], manifest["confusion"])]
+
+
 def _by_label(manifest: dict[str, Any]) -> list[str]:
     """Return figures of each label, or of each key of the answers."""
     metrics = manifest["metrics"]
     if keys := [name.partition(".")[2] for name in metrics if name.startswith("slot_f1.")]:
-        rows = [f"| {key} | {metrics[f'slot_f1.{key}']:.4f} |" for key in keys]
+        rows = [f"| {_cell(key)} | {metrics[f'slot_f1.{key}']:.4f} |" for key in keys]
         return ["", "| key of the answer | slot F1 |", "| --- | ---: |", *rows]
     if not manifest["labels"]:
         return []
     rows = [
-        f"| {label} | "
+        f"| {_cell(label)} | "
         + " | ".join(f"{metrics[f'{name}.{label}']:.4f}" for name in ("precision", "recall", "f1"))
         + " |"
         for label in manifest["labels"]
@@ -159,6 +163,7 @@ def _comparison(manifest: dict[str, Any]) -> list[str]:
 def _matrix(labels: list[str], confusion: list[list[int]]) -> list[str]:
     if not labels:
         return []
+    labels = [_cell(label) for label in labels]
     rows = zip(labels, confusion, strict=True)
     return [
         "",
@@ -166,6 +171,11 @@ def _matrix(labels: list[str], confusion: list[list[int]]) -> list[str]:
         f"| --- |{' ---: |' * len(labels)}",
         *(f"| {label} | {' | '.join(str(count) for count in row)} |" for label, row in rows),
     ]
+
+
+def _cell(text: str) -> str:
+    """Return a label as one cell of a table, whatever it is made of."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _data(data: dict[str, Any]) -> str:

@@ -44,6 +44,7 @@ class PreprocessingAgent(Agent[PreprocessingConfig, PreprocessingOutput]):
     output_type = PreprocessingOutput
     consumes = ("dataset",)
     consumes_if_present = ("validation",)
+    consumes_one = ("dataset", "validation")
 
     def cache_inputs(self, config: PreprocessingConfig, sources: Sources) -> Mapping[str, str]:
         return {"model": sources.fingerprint(config.model, "model")}

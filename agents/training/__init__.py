@@ -27,6 +27,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
     config_type = TrainingConfig
     output_type = TrainingOutput
     consumes: ClassVar[tuple[str, ...]] = ("preprocessing",)
+    consumes_one: ClassVar[tuple[str, ...]] = ("preprocessing",)
     heavy = True
 
     def run(self, config: TrainingConfig, context: Context) -> TrainingOutput:

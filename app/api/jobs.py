@@ -14,6 +14,7 @@ from app.views import job_summary, job_view
 from app.wiring import Parts
 from pipelines.engine import keys
 from pipelines.engine.job import JobStatus
+from pipelines.yaml_text import read_yaml
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 #: A spec is written by a person; more than this is a mistake or an attack.
@@ -112,14 +113,17 @@ def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
 def _parsed(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
-        return yaml.safe_load(text)
+        return read_yaml(text)
+    except RecursionError as fault:
+        raise InvalidRequest("The spec is nested too deep.") from fault
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         mark = getattr(fault, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InvalidRequest(f"The spec is neither JSON nor YAML{place}.") from fault
+        why = f" ({fault.problem})" if isinstance(fault, yaml.MarkedYAMLError) else ""
+        raise InvalidRequest(f"The spec is neither JSON nor YAML{place}{why}.") from fault
 
 
 def _view(parts: Parts, job_id: str) -> JobView:

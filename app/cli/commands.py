@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import ValidationError
@@ -11,6 +12,9 @@ from agents.base.errors import TunelineError
 from app.cli import batches, datasets, jobs, models, registry, servers
 from app.cli.demo import demo
 from pipelines.engine.process_log import configure_process_log
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 app = typer.Typer(
     help="Fine-tuning as a pipeline: submit a spec, watch it live, get a gated, promoted, served model.",
@@ -39,14 +43,18 @@ def run() -> None:
     except TunelineError as fault:
         _end(str(fault), fault.details)
     except ValidationError as fault:
-        listed = "; ".join(f"TUNELINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in fault.errors() if e["loc"])
-        _end(f"The settings have faults: {listed or fault}")
+        _end(f"The settings have faults: {'; '.join(map(_setting_fault, fault.errors()))}.")
     except OSError as fault:
         if fault.filename is None:
             raise
         _end(f"'{fault.filename}': {fault.strerror}.")
     except RedisError as fault:
         _end(f"Redis doesn't answer ({type(fault).__name__}). Start it, or check TUNELINE_REDIS_URL.")
+
+
+def _setting_fault(found: "ErrorDetails") -> str:
+    message = found["msg"].removeprefix("Value error, ")
+    return f"TUNELINE_{str(found['loc'][0]).upper()}: {message}" if found["loc"] else message
 
 
 def _end(message: str, details: list[dict[str, object]] | None = None) -> None:

@@ -15,6 +15,7 @@ from app.cli.common import AsJson, ago, client, console, print_json
 from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
 from pipelines import shipped_specs
+from pipelines.yaml_text import read_yaml
 
 HEADLINE = {
     *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
@@ -232,7 +233,7 @@ def read_spec(spec: str) -> Any:
     shipped = shipped_specs()
     path = shipped.get(spec) or Path(spec)
     try:
-        return yaml.safe_load(path.read_text())
+        return read_yaml(path.read_text())
     except OSError as fault:
         raise InvalidRequest(
             f"There is no spec '{spec}' ({fault.strerror}).", cure=f"Name a file, or one of: {', '.join(shipped)}."
@@ -250,7 +251,12 @@ def parse_param(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InvalidRequest(f"'{text}' is not name=value.")
-    return name, yaml.safe_load(value)
+    try:
+        return name, read_yaml(value)
+    except yaml.YAMLError as fault:
+        raise InvalidRequest(
+            f"The value of '{text}' is not YAML.", cure=f"For text write quotes around it: {name}='\"...\"'."
+        ) from fault
 
 
 def _is_headline(metric: str) -> bool:

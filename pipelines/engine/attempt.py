@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import structlog
 from redis import RedisError
 
-from agents import load_agent
+from agents import AgentEntry, load_agent
 from agents.base.contract import Input
-from agents.base.errors import AgentFailed, Fenced, NotFound, StopRequested, TimedOut, TunelineError
+from agents.base.errors import AgentFailed, Fenced, InvalidSpec, NotFound, StopRequested, TimedOut, TunelineError
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from pipelines.engine.cache import CacheKey, StepCache, cache_key
@@ -30,12 +30,13 @@ from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.queue import Message
 from pipelines.engine.registry import Registry
 from pipelines.engine.run_state import Claim
-from pipelines.engine.work import Outcome, device_need, run_agent
+from pipelines.engine.work import Outcome, device_need, run_agent, unforeseen
 
 log = structlog.get_logger()
 T = TypeVar("T")
 #: How long a finished attempt waits for a Redis that is away before it gives its work up.
 REPORT_PATIENCE_S = 300.0
+UNKNOWN_AGENT = AgentEntry("", "")
 
 
 @dataclass(frozen=True)
@@ -133,14 +134,21 @@ class _Attempt:
         self.message = message = claim.message
         self.plan = runner.state.plan(message.job)
         self.node = node = self.plan.nodes[message.node]
-        self.entry = runner.orchestrator.agents[node.agent]
-        self.heavy = load_agent(self.entry.path).heavy
+        self.entry = runner.orchestrator.agents.get(node.agent, UNKNOWN_AGENT)
+        self.heavy = self._is_heavy()
         self.work_path = runner.limits.work_root / f"{message.job}-{node.number}-{message.attempt}"
         self.key: CacheKey | None = None
         self.process: AgentProcess | None = None
         self.loan: Loan | None = None
         self._said = 0
         self.lease = Lease(message.job, message.lease, timeout_s=node.timeout_s, on_stop=self._on_stop)
+
+    def _is_heavy(self) -> bool:
+        try:
+            return load_agent(self.entry.path).heavy
+        except InvalidSpec:
+            # `work` says so, under the attempt's lease.
+            return False
 
     def work(self) -> tuple[NodeEvent, list[tuple[str, ...]]]:
         """Return how the attempt ended and what else is to be written with it.
@@ -151,11 +159,18 @@ class _Attempt:
         cached: dict[str, Any] | None = None
         note: dict[str, Any] | None = None
         try:
+            self._check_known()
             context = self._context()
             cached, note = self._from_cache(context)
             outcome = Outcome(output=cached) if cached is not None else self._run(context)
         except TunelineError as fault:
             outcome = Outcome(error=fault.as_record(), retryable=fault.retryable)
+        except RedisError:
+            raise
+        except Exception as fault:
+            # Unreported, the node would look like one that kills its workers, and be tried again and again.
+            log.exception("attempt_failed", job=self.message.job, node=self.node.name)
+            outcome = Outcome(error=unforeseen(fault, self.node.name, self.work_path).as_record())
         finally:
             if self.work_path.exists():
                 shutil.rmtree(self.work_path, ignore_errors=True)
@@ -164,6 +179,13 @@ class _Attempt:
         return self._event(outcome, note, cached is not None), self._extra(outcome)
 
     # -- before ------------------------------------------------------------------------------
+
+    def _check_known(self) -> None:
+        if self.entry is UNKNOWN_AGENT:
+            raise InvalidSpec(
+                f"The worker '{self.runner.worker}' knows no agent '{self.node.agent}'.",
+                cure="Set TUNELINE_AGENTS for the workers as for the API.",
+            )
 
     def _context(self) -> AttemptContext:
         runner, message, node = self.runner, self.message, self.node

@@ -4,6 +4,7 @@ import errno
 import json
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -52,10 +53,10 @@ def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) 
     except TunelineError as fault:
         return failure(fault, context)
     except (MemoryError, ImportError) as fault:
-        return failure(_named(fault, context), context)
+        return failure(unforeseen(fault, context.node, context.work_path), context)
     except Exception as fault:
         log.exception("agent_failed", job=context.job_id, node=context.node)
-        return failure(_named(fault, context), context)
+        return failure(unforeseen(fault, context.node, context.work_path), context)
 
 
 def device_need(agent_path: str, config: dict[str, Any], context: AttemptContext) -> DeviceNeed:
@@ -76,23 +77,23 @@ def failure(fault: TunelineError, context: AttemptContext) -> Outcome:
     return Outcome(error=fault.as_record(), retryable=fault.retryable, notes=notes)
 
 
-def _named(fault: Exception, context: AttemptContext) -> TunelineError:
+def unforeseen(fault: Exception, node: str, work_path: Path) -> TunelineError:
     """Turn what an agent had not foreseen into one of our errors, with the place but without the trace."""
     if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
-        return OutOfMemory(f"'{context.node}' ran out of memory: {fault}")
+        return OutOfMemory(f"'{node}' ran out of memory: {fault}")
     if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT}:
         return NoSpace(
-            f"'{context.node}' found no room on this worker's disk at {context.work_path}.",
+            f"'{node}' found no room on this worker's disk at {work_path}.",
             cure="Make room there, or set TUNELINE_STATE_DIR to a larger disk, then retry the job.",
         )
     if isinstance(fault, ImportError):
         return AgentFailed(
-            f"'{context.node}' needs the Python module '{fault.name}', which this worker lacks.",
+            f"'{node}' needs the Python module '{fault.name}', which this worker lacks.",
             cure="Install the extra: pip install 'tuneline[train]'.",
         )
     frame = traceback.extract_tb(fault.__traceback__)[-1]
     place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
     return AgentFailed(
-        f"'{context.node}' failed unexpectedly in {place}: {type(fault).__name__}: {fault}.",
+        f"'{node}' failed unexpectedly in {place}: {type(fault).__name__}: {fault}.",
         cure="The worker's own log has the whole trace.",
     )

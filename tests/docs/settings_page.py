@@ -16,11 +16,11 @@ HEAD = """\
 
 Made from `app/settings.py` by `make settings`; a test holds the two together.
 
-Every setting is an environment variable. One that is not set is looked for in a file `.env` in the folder where the
-command runs, and has the default below otherwise. `app/settings.py` is the only reader of the environment, but for
-the key and address that `generate` asks a language model with ([data.md](data.md)), `CUDA_VISIBLE_DEVICES`, and what
-libraries read themselves (`HF_TOKEN`, `MLFLOW_TRACKING_URI` ...). A value of the wrong type stops the program at its
-start, with the variable's name.
+Every setting is an environment variable. One that is not set, or is empty, is looked for in a file `.env` in the
+folder where the command runs, and has the default below otherwise. `app/settings.py` is the only reader of the
+environment, but for the key and address that `generate` asks a language model with ([data.md](data.md)),
+`CUDA_VISIBLE_DEVICES`, and what libraries read themselves (`HF_TOKEN`, `MLFLOW_TRACKING_URI` ...). A value of the
+wrong type stops the program at its start, with the variable's name.
 
 | Variable | Kind | Default | What it is |
 | --- | --- | --- | --- |

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.commands import run
 from app.settings import Settings
 from tests.conftest import REPOSITORY
 from tests.docs.settings_page import page
@@ -45,3 +46,43 @@ def test_values_in_the_form_that_the_page_gives_are_understood(monkeypatch: pyte
     settings = Settings()
     assert settings.workers == {"default": 2, "training": 0, "evaluation": 1, "serving": 1}
     assert settings.data_roots == (Path("/srv/rows"), Path("/srv/models"))
+
+
+def test_a_setting_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TUNELINE_FORCE_KEY=\nTUNELINE_HISTORY_URL=\n")
+    for name in ("API_KEY", "REDIS_URL", "S3_ENDPOINT_URL", "WORKERS", "AGENTS", "DATA_ROOTS", "LEASE_TTL_S"):
+        monkeypatch.setenv(f"TUNELINE_{name}", "")
+
+    assert Settings(_env_file=tmp_path / ".env") == Settings(_env_file=None)
+    assert Settings().api_key is None
+
+
+def test_paths_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TUNELINE_STATE_DIR", "~/state")
+    monkeypatch.setenv("TUNELINE_DATA_ROOTS", "~/rows:/srv")
+
+    assert Settings().state_dir == tmp_path / "state"
+    assert Settings().data_roots == (tmp_path / "rows", Path("/srv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LEASE_TTL_S", "1.5", "TUNELINE_LEASE_RENEW_S must be at most half of TUNELINE_LEASE_TTL_S."),
+        ("REDIS_URL", "localhost:6379", "TUNELINE_REDIS_URL: begins with redis:// or rediss:// or unix://."),
+        ("S3_ENDPOINT_URL", "localhost:9000", "TUNELINE_S3_ENDPOINT_URL: begins with http:// or https://."),
+        ("WORKERS", "training", "TUNELINE_WORKERS: 'training' has no number; write queue=workers"),
+    ],
+)
+def test_a_value_that_can_not_work_is_one_sentence_at_the_start(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"TUNELINE_{name}", value)
+    monkeypatch.setattr("sys.argv", ["tuneline", "jobs"])
+    # It would keep this test's standard error for all that come after.
+    monkeypatch.setattr("app.cli.commands.configure_process_log", lambda: None)
+
+    with pytest.raises(SystemExit):
+        run()
+    assert capsys.readouterr().err.startswith(f"error: The settings have faults: {words}")

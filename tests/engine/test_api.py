@@ -84,7 +84,12 @@ def test_all_faults_of_a_spec_come_in_one_422(api: Http, parts: Parts) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["{", "a: [", "- x", "", "\x00", '{"spec": {}, "parms": {}}', '{"spec": 3, "params": 3}']
+    "body",
+    [
+        *("{", "a: [", "- x", "", "\x00", '{"spec": {}, "parms": {}}', '{"spec": 3, "params": 3}'),
+        *("[" * 100_000, '{"nodes": {"\\ud800": {}}}', "name: x\nnodes: &all {a: {agent: echo, config: *all}}"),
+        *("name: x\nnodes: {a: {agent: echo, config: {level: .inf}}}", "name: x\nname: y\nnodes: {a: {agent: echo}}"),
+    ],
 )
 def test_bodies_that_are_no_spec_get_one_clear_error(api: Http, body: str) -> None:
     answer = api.post("/jobs", content=body)

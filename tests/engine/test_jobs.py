@@ -215,3 +215,28 @@ def test_node_states_are_stored_without_their_defaults_and_come_back_whole(parts
 
     assert NodeState(**state.as_record()) == state
     assert NodeState(**NodeState().as_record()) == NodeState()
+
+
+def test_a_worker_that_does_not_know_an_agent_says_so_at_once(parts: Parts, drain: Callable[[], None]) -> None:
+    from app import worker
+
+    known = worker._runner().orchestrator.agents
+    job_id = parts.orchestrator.submit(spec({"a": echo(), "b": echo("a")}), {})
+    worker._runner().orchestrator.agents = {}
+    drain()
+    worker._runner().orchestrator.agents = known
+
+    state = parts.state.job(job_id).nodes["a"]
+    assert (state.status, state.attempt) == ("failed", 1)
+    assert "knows no agent 'echo'. Set TUNELINE_AGENTS for the workers" in state.error["message"]
+
+
+def test_a_plan_that_this_worker_can_not_read_fails_its_node_at_once(parts: Parts, drain: Callable[[], None]) -> None:
+    job_id = parts.orchestrator.submit(spec({"a": echo(config={"say": "hello"})}), {})
+    plan = parts.connection.get(keys.plan(job_id)).decode()
+    parts.connection.set(keys.plan(job_id), plan.replace('"say"', '"key_of_another_version"'))
+    drain()
+
+    state = parts.state.job(job_id).nodes["a"]
+    assert (state.status, state.attempt) == ("failed", 1)
+    assert "key_of_another_version" in state.error["message"]

