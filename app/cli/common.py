@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from agents.base.errors import InvalidRequest
 from app.client import Client
 from app.settings import Settings
 
 console = Console()
+WIDEST = 1000
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -38,6 +40,12 @@ def existing_file(path: Path) -> Path:
 def print_json(value: Any) -> None:
     """Print one JSON document, without colours or line breaks of the terminal's."""
     print(json.dumps(value), flush=True)
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as its cells are, also beyond a narrow terminal: an id that is cut can't be given back."""
+    table.width = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+    console.print(table, soft_wrap=True)
 
 
 def ago(seconds: float) -> str:

@@ -27,7 +27,10 @@ def up() -> None:
             console.print(f"API      http://{settings.api_host}:{settings.api_port}  (docs at /docs)")
             console.print(f"Serving  http://{settings.serving_host}:{settings.serving_port}")
             console.print("Workers  " + ", ".join(f"{name} {count}" for name, count in settings.workers.items()))
-            console.print("Next     tuneline run spam     (Ctrl-C here stops everything; jobs go on at the next start)")
+            stops = "Ctrl-C here stops everything; jobs go on at the next start"
+            console.print(f"Next     tuneline run spam     ({stops})", soft_wrap=True)
+            stop.wait()
+            console.print(f"Stopping; a node that runs may take {settings.stop_grace_s:.0f} s to save what it has ...")
 
     threading.Thread(target=announce, daemon=True).start()
     console.print(f"Starting, with state in {settings.state_dir.resolve()} ...", soft_wrap=True)
