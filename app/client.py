@@ -132,6 +132,7 @@ class Client:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_name(f".{path.name}.part")
                 with part.open("wb") as file:
                     for chunk in response.iter_bytes(CHUNK_BYTES):

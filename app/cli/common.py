@@ -45,7 +45,12 @@ def print_json(value: Any) -> None:
 def print_table(table: Table) -> None:
     """Print a table as wide as its cells are, also beyond a narrow terminal: an id that is cut can't be given back."""
     table.width = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
-    console.print(table, soft_wrap=True)
+    if console.is_terminal:
+        console.print(table, soft_wrap=True)
+        return
+    with console.capture() as captured:
+        console.print(table, soft_wrap=True)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def ago(seconds: float) -> str:

@@ -167,7 +167,9 @@ def predict(
         print_json(answers)
         return
     for given, answer in zip(text, answers, strict=True):
-        console.print(f"{answer['label']:<8} {answer['confidence']:.3f}  {given}", markup=False, highlight=False)
+        console.print(
+            f"{answer['label']:<8} {answer['confidence']:.3f}  {given}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def _score(metrics: dict[str, float]) -> str:
