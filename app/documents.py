@@ -23,7 +23,7 @@ class _Loader(yaml.SafeLoader):
         for start, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         mapping: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in mapping.value:

@@ -99,21 +99,39 @@ class Settings(BaseSettings):
     keep_checkpoints_days: float = Field(7.0, description="`tuneline gc` removes older checkpoints of ended jobs.")
     log_max_entries: int = Field(200_000, description="Entries of a job's live log before the oldest are trimmed.")
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("Write it as redis://, rediss:// or unix:// and where it is: redis://127.0.0.1:6379")
+        return value
+
     @field_validator("workers", mode="before")
     @classmethod
     def _parse_workers(cls, value: object) -> object:
         if isinstance(value, str):
-            pairs = (part.partition("=") for part in value.split(","))
+            pairs = {}
+            for part in value.split(","):
+                name, _, count = (word.strip() for word in part.partition("="))
+                if not name or not count.isdecimal():
+                    raise ValueError(f"'{part.strip()}' is not queue=workers: default=2,training=1")
+                pairs[name] = int(count)
             # A queue that is left out keeps its worker: without one, its nodes would wait for ever.
-            return {**DEFAULT_WORKERS, **{name.strip(): int(count) for name, _, count in pairs}}
+            return {**DEFAULT_WORKERS, **pairs}
         return value
 
     @field_validator("agents", mode="before")
     @classmethod
     def _parse_agents(cls, value: object) -> object:
         if isinstance(value, str):
-            pairs = (part.partition("=") for part in value.split(",") if part.strip())
-            return {name.strip(): place.strip() for name, _, place in pairs}
+            entries = {}
+            for part in value.split(","):
+                name, _, place = (word.strip() for word in part.partition("="))
+                if part.strip() and (not name or ":" not in place.partition("@")[0]):
+                    raise ValueError(f"'{part.strip()}' is not name=module:Class@queue")
+                if name:
+                    entries[name] = place
+            return entries
         return value
 
     @field_validator("data_roots", mode="before")

@@ -39,8 +39,12 @@ def run() -> None:
     except TunelineError as fault:
         _end(str(fault), fault.details)
     except ValidationError as fault:
-        listed = "; ".join(f"TUNELINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in fault.errors() if e["loc"])
-        _end(f"The settings have faults: {listed or fault}")
+        listed = [
+            f"TUNELINE_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in fault.errors()
+            if e["loc"]
+        ]
+        _end(f"The settings have faults: {'; '.join(listed) or fault}.")
     except OSError as fault:
         if fault.filename is None:
             raise

@@ -134,7 +134,7 @@ class AsyncBatches:
         version = self._versions.aliases(model).get("champion")
         if version is None:
             names = ", ".join(name for name in self._versions.names() if "champion" in self._versions.aliases(name))
-            raise NotFound(f"No model '{model}' has a champion.", cure=f"Those that have: {names or 'none yet'}.")
+            raise NotFound(f"No model '{model}' has a champion.", cure=f"There are: {names or 'none yet'}.")
         manifest = self._versions.manifest(model, version)
         if (task := manifest.get("task", "classification")) != "classification":
             raise InvalidRequest(f"'{model}' is no classifier (task '{task}'), and only those answer in batches.")

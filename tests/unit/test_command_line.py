@@ -12,7 +12,7 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from agents.base.errors import Conflict, TunelineError
-from app.cli.commands import app
+from app.cli.commands import app, run
 from app.cli.common import print_table
 from app.cli.jobs import watch
 from app.client import ApiError, Client
@@ -175,3 +175,29 @@ def test_ids_are_whole_in_a_narrow_pipe(monkeypatch: pytest.MonkeyPatch, capsys:
     print_table(table)
 
     assert capsys.readouterr().out.splitlines()[1] == " job_" + "X" * 60 + "  spam"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WORKERS", "training=x", "'training=x' is not queue=workers"),
+        ("WORKERS", "training=-3", "'training=-3' is not queue=workers"),
+        ("WORKERS", "training", "'training' is not queue=workers"),
+        ("AGENTS", "count", "'count' is not name=module:Class@queue"),
+        ("REDIS_URL", "127.0.0.1:6379", "redis://127.0.0.1:6379"),
+        ("API_PORT", "x", "valid integer"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_at_the_start(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"TUNELINE_{name}", value)
+    monkeypatch.setattr("sys.argv", ["tuneline", "jobs"])
+    # It would write to this test's captured stream, after the test too.
+    monkeypatch.setattr("app.cli.commands.configure_process_log", lambda: None)
+    with pytest.raises(SystemExit):
+        run()
+    said = capsys.readouterr().err
+
+    assert said.startswith(f"error: The settings have faults: TUNELINE_{name}: ")
+    assert words in said
