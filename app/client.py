@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import httpx_sse
 
-from agents.base.errors import TunelineError, Unavailable
+from agents.base.errors import InvalidRequest, TunelineError, Unavailable
 from app.downloads import CHUNK_BYTES, OnBytes, receive, resume_headers, unpack
 
 #: A follower that lost its server comes back after so long; with its cursor it misses nothing.
@@ -42,8 +42,10 @@ class Client:
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._force = {"X-Tuneline-Force-Key": force_key} if force_key else {}
-        self._api = httpx.Client(base_url=api_url, headers=headers, timeout=timeout_s)
-        self._serving = httpx.Client(base_url=serving_url, headers=headers, timeout=timeout_s)
+        self._api = httpx.Client(base_url=_address(api_url, "TUNELINE_API_URL"), headers=headers, timeout=timeout_s)
+        self._serving = httpx.Client(
+            base_url=_address(serving_url, "TUNELINE_SERVING_URL"), headers=headers, timeout=timeout_s
+        )
 
     def __enter__(self) -> "Client":
         return self
@@ -65,28 +67,28 @@ class Client:
         return self._json(self._api, "POST", "/jobs", json=body, headers=headers)
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return self._json(self._api, "GET", f"/jobs/{job_id}")
+        return self._json(self._api, "GET", f"/jobs/{_segment(job_id)}")
 
     def jobs(self, limit: int = 20, **filters: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._json(self._api, "GET", "/jobs", params={"limit": limit, **filters})["jobs"]
         return found
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        return self._json(self._api, "DELETE", f"/jobs/{job_id}")
+        return self._json(self._api, "DELETE", f"/jobs/{_segment(job_id)}")
 
     def pause(self, job_id: str) -> dict[str, Any]:
-        return self._json(self._api, "POST", f"/jobs/{job_id}/pause")
+        return self._json(self._api, "POST", f"/jobs/{_segment(job_id)}/pause")
 
     def resume(self, job_id: str) -> dict[str, Any]:
-        return self._json(self._api, "POST", f"/jobs/{job_id}/resume")
+        return self._json(self._api, "POST", f"/jobs/{_segment(job_id)}/resume")
 
     def retry(self, job_id: str) -> dict[str, Any]:
-        return self._json(self._api, "POST", f"/jobs/{job_id}/retry")
+        return self._json(self._api, "POST", f"/jobs/{_segment(job_id)}/retry")
 
     def logs(self, job_id: str, after: str = "0-0", **filters: str) -> Iterator[dict[str, Any]]:
         """Yield the records there are after a cursor, oldest first."""
         while True:
-            page = self._json(self._api, "GET", f"/jobs/{job_id}/logs", params={"after": after, **filters})
+            page = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}/logs", params={"after": after, **filters})
             yield from page["records"]
             if page["next"] == after:
                 return
@@ -108,7 +110,7 @@ class Client:
 
     def _events(self, job_id: str, after: str, filters: Mapping[str, str]) -> Iterator[httpx_sse.ServerSentEvent]:
         headers = {"Last-Event-ID": after}
-        url = f"/jobs/{job_id}/logs/stream"
+        url = f"/jobs/{_segment(job_id)}/logs/stream"
         with httpx_sse.connect_sse(self._api, "GET", url, params=dict(filters), headers=headers) as source:
             if source.response.status_code in {502, 503, 504}:
                 return
@@ -119,17 +121,18 @@ class Client:
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """Return what a job's nodes left: node, name, digest, size, media type."""
-        found: list[dict[str, Any]] = self._json(self._api, "GET", f"/jobs/{job_id}/artifacts")["artifacts"]
+        found: list[dict[str, Any]] = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}/artifacts")["artifacts"]
         return found
 
     def artifact(self, job_id: str, node: str, name: str, path: Path) -> Path:
         """Fetch an artifact into a file; return it."""
-        url = f"/jobs/{job_id}/artifacts/{quote(node)}/{quote(name)}"
+        url = f"/jobs/{_segment(job_id)}/artifacts/{_segment(node)}/{quote(name)}"
         try:
             with self._api.stream("GET", url) as response:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_name(f".{path.name}.part")
                 with part.open("wb") as file:
                     for chunk in response.iter_bytes(CHUNK_BYTES):
@@ -154,42 +157,45 @@ class Client:
     def preview_dataset(self, dataset_id: str, **options: Any) -> dict[str, Any]:
         """Return the first rows as read and, with `model`, as tokens; `options` are those of the route."""
         given = {name: value for name, value in options.items() if value is not None}
-        return self._json(self._api, "GET", f"/datasets/{dataset_id}/preview", params=given)
+        return self._json(self._api, "GET", f"/datasets/{_segment(dataset_id)}/preview", params=given)
 
     def models(self) -> list[dict[str, Any]]:
         """Return all models, each with its newest versions."""
         found: list[dict[str, Any]] = []
         while True:
             page = self._json(self._api, "GET", "/models", params={"offset": len(found)})
+            if "total" not in page:
+                # Serving has a route of this name, too.
+                raise self._stranger(self._api)
             found += page["models"]
             if len(found) >= page["total"] or not page["models"]:
                 return found
 
     def model(self, name: str) -> dict[str, Any]:
         """Return a model with all its versions."""
-        found = self._json(self._api, "GET", f"/models/{name}")
+        found = self._json(self._api, "GET", f"/models/{_segment(name)}")
         while len(found["versions"]) < found["versions_total"]:
-            page = self._json(self._api, "GET", f"/models/{name}", params={"offset": len(found["versions"])})
+            page = self._json(self._api, "GET", f"/models/{_segment(name)}", params={"offset": len(found["versions"])})
             if not page["versions"]:
                 break
             found["versions"] += page["versions"]
         return found
 
     def version(self, name: str, version: str = "champion") -> dict[str, Any]:
-        return self._json(self._api, "GET", f"/models/{name}/{version}")
+        return self._json(self._api, "GET", f"/models/{_segment(name)}/{_segment(version)}")
 
     def card(self, name: str, version: str = "champion") -> str:
-        return self._checked(self._api, "GET", f"/models/{name}/{version}/card").text
+        return self._checked(self._api, "GET", f"/models/{_segment(name)}/{_segment(version)}/card").text
 
     def promote(self, name: str, version: str, reason: str, *, force: bool = False) -> dict[str, Any]:
         body = {"version": version, "reason": reason, "force": force}
-        return self._json(self._api, "POST", f"/models/{name}/promote", json=body, headers=self._force)
+        return self._json(self._api, "POST", f"/models/{_segment(name)}/promote", json=body, headers=self._force)
 
     def rollback(self, name: str, reason: str) -> dict[str, Any]:
-        return self._json(self._api, "POST", f"/models/{name}/rollback", json={"reason": reason})
+        return self._json(self._api, "POST", f"/models/{_segment(name)}/rollback", json={"reason": reason})
 
     def delete_version(self, name: str, version: int, reason: str) -> None:
-        self._checked(self._api, "DELETE", f"/models/{name}/{version}", json={"reason": reason})
+        self._checked(self._api, "DELETE", f"/models/{_segment(name)}/{_segment(version)}", json={"reason": reason})
 
     def download(
         self, name: str, version: str, format_: str, folder: Path, on_bytes: OnBytes | None = None
@@ -199,7 +205,7 @@ class Client:
         `on_bytes` is told (received, total) as it goes.
         """
         label = f"{name}-{version}-{format_}"
-        headers, url = resume_headers(folder, label), f"/models/{name}/{version}/download"
+        headers, url = resume_headers(folder, label), f"/models/{_segment(name)}/{_segment(version)}/download"
         try:
             with self._api.stream("GET", url, params={"format": format_}, headers=headers) as response:
                 if response.is_error:
@@ -215,20 +221,21 @@ class Client:
     # -- serving -------------------------------------------------------------------------------
 
     def predict(self, model: str, text: str) -> dict[str, Any]:
-        return self._json(self._serving, "POST", f"/predict/{model}", json={"text": text})
+        return self._json(self._serving, "POST", f"/predict/{_segment(model)}", json={"text": text})
 
     def predict_many(self, model: str, texts: list[str]) -> list[dict[str, Any]]:
-        answer = self._json(self._serving, "POST", f"/predict/{model}/batch", json={"texts": texts})
+        answer = self._json(self._serving, "POST", f"/predict/{_segment(model)}/batch", json={"texts": texts})
         found: list[dict[str, Any]] = answer["predictions"]
         return found
 
     def predict_later(self, model: str, texts: list[str]) -> dict[str, Any]:
         """Queue texts for the present champion; `batch` shows by the id how far they are."""
-        return self._json(self._serving, "POST", f"/predict/{model}/batch/async", json={"texts": texts})
+        return self._json(self._serving, "POST", f"/predict/{_segment(model)}/batch/async", json={"texts": texts})
 
     def batch(self, batch_id: str, limit: int | None = None) -> dict[str, Any]:
         """Return an asynchronous batch; its predictions, or the first `limit`, are there once it is `completed`."""
-        return self._json(self._serving, "GET", f"/predict/batch/{batch_id}", params={"limit": limit} if limit else {})
+        page = {"limit": limit} if limit else {}
+        return self._json(self._serving, "GET", f"/predict/batch/{_segment(batch_id)}", params=page)
 
     def serving_health(self) -> dict[str, Any]:
         return self._json(self._serving, "GET", "/health")
@@ -236,29 +243,65 @@ class Client:
     # -- HTTP ----------------------------------------------------------------------------------
 
     def _json(self, http: httpx.Client, method: str, url: str, **fields: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._checked(http, method, url, **fields).json()
+        response = self._checked(http, method, url, **fields)
+        try:
+            answer: dict[str, Any] = response.json()
+        except ValueError as fault:
+            raise self._stranger(http) from fault
         return answer
 
     def _checked(self, http: httpx.Client, method: str, url: str, **fields: Any) -> httpx.Response:
         try:
             response = http.request(method, url, **fields)
+        except httpx.TimeoutException as fault:
+            cure = "It may be at work still: look before you send it again."
+            raise Unavailable(f"No answer came from {http.base_url} in time.", cure=cure) from fault
         except httpx.TransportError as fault:
             raise self._nobody(http) from fault
         if response.is_error:
             raise _refusal(response)
+        if response.is_redirect:
+            raise self._stranger(http)
         return response
 
     def _nobody(self, http: httpx.Client) -> Unavailable:
-        setting = "TUNELINE_SERVING_URL" if http is self._serving else "TUNELINE_API_URL"
-        return Unavailable(
-            f"Nobody answers at {http.base_url}.", cure=f"Start it with `tuneline up`, or check {setting}."
-        )
+        cure = f"Start it with `tuneline up`, or check {self._setting(http)}."
+        return Unavailable(f"Nobody answers at {http.base_url}.", cure=cure)
+
+    def _stranger(self, http: httpx.Client) -> Unavailable:
+        return Unavailable(f"Something else answers at {http.base_url}.", cure=f"Check {self._setting(http)}.")
+
+    def _setting(self, http: httpx.Client) -> str:
+        return "TUNELINE_SERVING_URL" if http is self._serving else "TUNELINE_API_URL"
+
+
+def _address(url: str, setting: str) -> str:
+    try:
+        found = httpx.URL(url)
+    except httpx.InvalidURL:
+        found = httpx.URL()
+    if found.scheme not in {"http", "https"} or not found.host:
+        raise InvalidRequest(f"'{url}' is no address.", cure=f"Write {setting} as http://127.0.0.1:8000 is written.")
+    return url
+
+
+def _segment(part: str | int) -> str:
+    """Return one part of a path, whatever characters it has.
+
+    Raises:
+        InvalidRequest: it is empty or dots, which would make it another path.
+    """
+    if part in {"", ".", ".."}:
+        raise InvalidRequest(f"'{part}' is no name or id.")
+    return quote(str(part), safe="")
 
 
 def _refusal(response: httpx.Response) -> ApiError:
     try:
         answer = response.json()
     except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
         answer = {"error": "HTTP_ERROR", "message": f"{response.request.url} answered {response.status_code}."}
     return ApiError(response.status_code, answer)
 

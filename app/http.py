@@ -1,23 +1,31 @@
 """What the API and serving share over HTTP: one error shape, the key check, and the server's start."""
 
 import hmac
+import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Annotated, Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
+import uvicorn
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis import RedisError
 from starlette.exceptions import HTTPException
 
-from agents.base.errors import Overloaded, TunelineError, Unavailable
+from agents.base.errors import Conflict, Overloaded, TunelineError, Unavailable
 from app.settings import Settings
 
 log = structlog.get_logger()
 NO_KEY = "Send the key as `Authorization: Bearer <key>`."
 #: Answered without a key, so that probes need none.
 OPEN_PATHS = {"/health", "/api/v1/health"}
+#: Where a page begins. Stores count in 64 bits, and fail beyond.
+Offset = Annotated[int, Query(ge=0, le=1 << 53)]
+#: A body that is no form or JSON at all is the caller's doing, as a wrong field in it is.
+HTTP_FAULTS = {400: (422, "INVALID_REQUEST"), 404: (404, "NOT_FOUND"), 405: (405, "METHOD_NOT_ALLOWED")}
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -48,6 +56,31 @@ def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Reques
         return refuse(request)
 
 
+def serve_http(app: FastAPI, host: str, port: int, settings_prefix: str) -> None:
+    """Serve an application until SIGTERM or SIGINT.
+
+    Raises:
+        Conflict: its address can't be listened on; the message names the settings with this prefix.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as fault:
+        # Python adds the address to the system's own words; a name that is not found has a negative number.
+        number = getattr(fault, "errno", None) or 0
+        reason = os.strerror(number) if number > 0 else getattr(fault, "strerror", None) or "there is no such port"
+        raise Conflict(
+            f"Nothing can listen on {host}, port {port}: {reason}.",
+            cure=f"Stop what uses it, or set {settings_prefix}_PORT and {settings_prefix}_HOST.",
+        ) from fault
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
+    # After a good end it raises the signal anew.
+    with listener, suppress(KeyboardInterrupt):
+        server.run([listener])
+    if not server.started:
+        raise SystemExit(1)
+
+
 def fault_response(
     status: int,
     code: str,
@@ -74,22 +107,40 @@ async def _redis_error(_: Request, fault: Exception) -> Response:
 
 async def _invalid_request(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, RequestValidationError)
-    details = [{"path": ".".join(map(str, found["loc"])), "message": _said(found)} for found in fault.errors()]
+    details = faults_of(fault)
     listed = "; ".join(f"{detail['path']}: {detail['message']}" for detail in details)
     return fault_response(422, "INVALID_REQUEST", f"The request can't be taken: {listed}.", details)
 
 
+def faults_of(fault: RequestValidationError) -> list[dict[str, Any]]:
+    """Return what is wrong with a request, each with its path: `query.limit`, `body.texts.3`."""
+    return [{"path": _path(found), "message": _said(found)} for found in fault.errors()]
+
+
+def _path(found: Mapping[str, Any]) -> str:
+    # A body that can't be parsed has a place in its text, which looks like an index.
+    return "body" if found["type"] == "json_invalid" else ".".join(map(str, found["loc"]))
+
+
 def _said(found: Mapping[str, Any]) -> str:
     """Return what is wrong with a field; of a text that has to have a character pydantic would name the pattern."""
+    if found["type"] == "json_invalid":
+        return f"Not JSON, from character {found['loc'][-1]} on: {found['ctx']['error']}"
+    if found["loc"] == ("body",) and found["type"] == "model_attributes_type":
+        return "Should be a JSON object, sent as Content-Type: application/json"
     blank = found["type"] == "string_pattern_mismatch" and found["ctx"]["pattern"] == r"\S"
     return "should have a character that is not white space" if blank else str(found["msg"])
 
 
 async def _http_error(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
-    message = fault.detail if fault.status_code != 404 else f"There is nothing at {request.method} {request.url.path}."
-    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}.get(fault.status_code, "HTTP_ERROR")
-    return fault_response(fault.status_code, code, message, headers=dict(fault.headers or {}))
+    messages = {
+        404: f"There is nothing at {request.method} {request.url.path}.",
+        405: f"{request.url.path} is there, but not for {request.method}. See /docs.",
+    }
+    message = messages.get(fault.status_code, fault.detail)
+    status, code = HTTP_FAULTS.get(fault.status_code, (fault.status_code, "INTERNAL"))
+    return fault_response(status, code, message, headers=dict(fault.headers or {}))
 
 
 async def _unforeseen(request: Request, fault: Exception) -> Response:

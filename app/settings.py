@@ -110,19 +110,28 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_workers(cls, value: object) -> object:
         if isinstance(value, str):
-            pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-            if wrong := [name for name, _, count in pairs if not count.strip().isdecimal()]:
-                raise ValueError(f"'{wrong[0]}' has no number; write queue=workers, such as training=2")
+            pairs = {}
+            for part in value.split(","):
+                name, _, count = (word.strip() for word in part.partition("="))
+                if not name or not count.isdecimal():
+                    raise ValueError(f"'{part.strip()}' is not queue=workers: default=2,training=1")
+                pairs[name] = int(count)
             # A queue that is left out keeps its worker: without one, its nodes would wait for ever.
-            return {**DEFAULT_WORKERS, **{name.strip(): int(count) for name, _, count in pairs}}
+            return {**DEFAULT_WORKERS, **pairs}
         return value
 
     @field_validator("agents", mode="before")
     @classmethod
     def _parse_agents(cls, value: object) -> object:
         if isinstance(value, str):
-            pairs = (part.partition("=") for part in value.split(",") if part.strip())
-            return {name.strip(): place.strip() for name, _, place in pairs}
+            entries = {}
+            for part in value.split(","):
+                name, _, place = (word.strip() for word in part.partition("="))
+                if part.strip() and (not name or ":" not in place.partition("@")[0]):
+                    raise ValueError(f"'{part.strip()}' is not name=module:Class@queue")
+                if name:
+                    entries[name] = place
+            return entries
         return value
 
     @field_validator("data_roots", mode="before")
@@ -141,7 +150,7 @@ class Settings(BaseSettings):
     def _has_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
         schemes = URL_SCHEMES[str(info.field_name)]
         if value is not None and not value.startswith(schemes):
-            raise ValueError(f"begins with {' or '.join(schemes)}")
+            raise ValueError(f"write it with {' or '.join(schemes)} at its start")
         return value
 
     @model_validator(mode="after")

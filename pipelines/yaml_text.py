@@ -20,7 +20,9 @@ class _Loader(yaml.SafeLoader):
             for key, _ in node.value:
                 name = (key.tag, str(key.value))
                 if name in written:
-                    raise yaml.constructor.ConstructorError(None, None, f"the key '{key.value}' twice", key.start_mark)
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key.value}' is there twice", key.start_mark
+                    )
                 written.add(name)
         return super().construct_mapping(node, deep)
 

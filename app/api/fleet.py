@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis import RedisError
 
 from agents import QUEUES
-from agents.base.errors import TunelineError
+from agents.base.errors import NotFound, TunelineError
 from app.api.parts import PartsDep
 from app.schemas import WorkersBody
 from app.wiring import Parts, redis_unavailable
@@ -28,6 +28,12 @@ def queues(parts: PartsDep) -> dict[str, list[dict[str, Any]]]:
 @router.put("/queues/{name}")
 def scale(name: str, body: WorkersBody, parts: PartsDep) -> dict[str, Any]:
     """Say how many workers a queue shall have; every fleet (`tuneline up`, `tuneline worker`) follows in seconds."""
+    known = [queue["name"] for queue in _queues(parts)]
+    if name not in known:
+        raise NotFound(
+            f"There is no queue '{name}'.",
+            cure=f"There are: {', '.join(known)}. Another begins with `tuneline worker --queue NAME`.",
+        )
     parts.connection.hset(keys.FLEET, name, body.workers)
     return {"name": name, "workers": body.workers}
 
@@ -91,7 +97,7 @@ def _queues(parts: Parts) -> list[dict[str, Any]]:
             "workers": listeners.count(name),
             "workers_wanted": wanted.get(name),
         }
-        for name in dict.fromkeys((*QUEUES, *sorted(lengths), *sorted(wanted)))
+        for name in dict.fromkeys((*QUEUES, *sorted(lengths), *sorted(wanted), *sorted(listeners)))
     ]
 
 

@@ -1,20 +1,19 @@
 """Jobs: submit, list, look, cancel, pause, resume, retry."""
 
-import json
 from typing import Annotated, Any
 
-import yaml
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool as _in_thread
 
 from agents.base.errors import InvalidRequest
 from app.api.parts import PartsDep
+from app.documents import parse_document
+from app.http import Offset
 from app.schemas import JobPage, JobSummary, JobView, SubmitBody
 from app.views import job_summary, job_view
 from app.wiring import Parts
 from pipelines.engine import keys
 from pipelines.engine.job import JobStatus
-from pipelines.yaml_text import read_yaml
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 #: A spec is written by a person; more than this is a mistake or an attack.
@@ -37,7 +36,7 @@ async def submit(
     request: Request, parts: PartsDep, idempotency_key: Annotated[str | None, Header(max_length=200)] = None
 ) -> JobView:
     """Judge a spec and start it. The body is `{"spec", "params"}`, or a spec itself, as JSON or YAML."""
-    spec, params = read_body(await request.body())
+    spec, params = await _in_thread(read_body, await _body(request))
     job_id = await _in_thread(parts.orchestrator.submit, spec, params, idempotency_key)
     return await _in_thread(_view, parts, job_id)
 
@@ -45,7 +44,7 @@ async def submit(
 @router.get("")
 def list_jobs(
     parts: PartsDep,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     status: JobStatus | None = None,
     name: str | None = None,
@@ -90,15 +89,23 @@ def retry(job_id: str, parts: PartsDep) -> JobView:
     return _view(parts, parts.orchestrator.retry(job_id))
 
 
+async def _body(request: Request) -> bytes:
+    """Return a request's body, of which no more is read than a spec may have."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > SPEC_MOST_BYTES:
+            raise InvalidRequest(f"The spec has more than the {SPEC_MOST_BYTES:,} bytes that are allowed.")
+    return body
+
+
 def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
     """Return the spec and the params of a submit.
 
     Raises:
-        InvalidRequest: neither JSON nor YAML, or too large.
+        InvalidRequest: neither JSON nor YAML, or no such body.
     """
-    if len(body) > SPEC_MOST_BYTES:
-        raise InvalidRequest(f"The spec has {len(body):,} bytes; {SPEC_MOST_BYTES:,} are allowed.")
-    value = _parsed(body)
+    value = parse_document(body, "The spec")
     if not isinstance(value, dict) or "spec" not in value:
         return value, {}
     unknown = sorted(set(value) - {"spec", "params"})
@@ -107,23 +114,7 @@ def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
     spec, params = value["spec"], value.get("params") or {}
     if not isinstance(params, dict):
         raise InvalidRequest("`params` is a mapping from parameter to value.")
-    return _parsed(spec.encode()) if isinstance(spec, str) else spec, params
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return read_yaml(text)
-    except RecursionError as fault:
-        raise InvalidRequest("The spec is nested too deep.") from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        mark = getattr(fault, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        why = f" ({fault.problem})" if isinstance(fault, yaml.MarkedYAMLError) else ""
-        raise InvalidRequest(f"The spec is neither JSON nor YAML{place}{why}.") from fault
+    return parse_document(spec, "The spec") if isinstance(spec, str) else spec, params
 
 
 def _view(parts: Parts, job_id: str) -> JobView:

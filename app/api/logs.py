@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import redis.asyncio
 from fastapi import APIRouter, Header, Query
@@ -20,7 +20,7 @@ from pipelines.engine.job import JOB_ENDED
 from pipelines.engine.logs import FIRST, PAGE, as_record, parse_id, selected
 
 router = APIRouter(prefix="/jobs/{job_id}/logs", tags=["logs"])
-Level = Annotated[str | None, Query(pattern="^(debug|info|warning|error)$")]
+Level = Literal["debug", "info", "warning", "error"]
 #: How long one blocking read waits; shorter than the socket's timeout.
 BLOCK_MS = 2000
 PING_S = 10
@@ -32,7 +32,7 @@ def history(
     job_id: str,
     parts: PartsDep,
     after: str = FIRST,
-    level: Level = None,
+    level: Level | None = None,
     node: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = PAGE,
 ) -> LogPage:
@@ -48,7 +48,7 @@ def history(
 async def stream(
     job_id: str,
     parts: PartsDep,
-    level: Level = None,
+    level: Level | None = None,
     node: str | None = None,
     after: str = FIRST,
     last_event_id: Annotated[str | None, Header()] = None,

@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.api import artifacts, datasets, fleet, jobs, logs, models
-from app.http import install_error_handlers, install_key_check
+from app.http import install_error_handlers, install_key_check, serve_http
 from app.settings import Settings
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
@@ -46,15 +45,9 @@ def main(settings: Settings) -> None:
     Raises:
         NotAllowed: it would listen beyond loopback without a key.
         Unavailable: Redis or the object store doesn't answer.
+        Conflict: the port is taken.
     """
     require_key_beyond_loopback(settings.api_host, settings)
     parts = build_parts(settings)
     parts.check()
-    uvicorn.run(
-        create_app(parts),
-        host=settings.api_host,
-        port=settings.api_port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=3,
-    )
+    serve_http(create_app(parts), settings.api_host, settings.api_port, "TUNELINE_API")

@@ -11,15 +11,13 @@ from agents.base.errors import NotAllowed, NotFound
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
 from app.api.artifacts import send_artifact
 from app.api.parts import PartsDep
+from app.http import Offset
 from app.schemas import DeleteBody, FilesView, FileView, ModelPage, ModelView, PromoteBody, RollbackBody
 from app.views import model_view
 from pipelines.engine.cache import digest
 
 router = APIRouter(prefix="/models", tags=["models"])
 URL_EXPIRES_S = 3600
-
-
-Offset = Annotated[int, Query(ge=0)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 

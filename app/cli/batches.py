@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from agents.base.errors import Conflict
-from app.cli.common import AsJson, ago, client, console, existing_file, print_json
+from app.cli.common import AsJson, ago, client, console, existing_file, print_json, print_table
 from app.cli.live import JobDisplay, show
 from app.cli.texts import read_texts
 from app.client import Client
@@ -39,7 +39,7 @@ def list_batches(
     table = Table("batch", "status", "age", box=None, header_style="dim")
     for batch in found:
         table.add_row(batch["id"], batch["status"], ago(time.time() - batch["created_at"]))
-    console.print(table if found else "No batches yet. Send one: tuneline batches send MODEL FILE")
+    print_table(table) if found else console.print("No batches yet. Send one: tuneline batches send MODEL FILE")
 
 
 @app.command()

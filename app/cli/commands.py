@@ -39,7 +39,7 @@ def run() -> None:
     """Run the command line; every fault is one sentence and a cure, without a traceback."""
     configure_process_log()
     try:
-        app()
+        app(prog_name="tuneline")
     except TunelineError as fault:
         _end(str(fault), fault.details)
     except ValidationError as fault:

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from agents.base.errors import InvalidRequest
 from app.client import Client
 from app.settings import Settings
 
 console = Console()
+WIDEST = 1000
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -38,6 +40,17 @@ def existing_file(path: Path) -> Path:
 def print_json(value: Any) -> None:
     """Print one JSON document, without colours or line breaks of the terminal's."""
     print(json.dumps(value), flush=True)
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as its cells are, also beyond a narrow terminal: an id that is cut can't be given back."""
+    table.width = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+    if console.is_terminal:
+        console.print(table, soft_wrap=True)
+        return
+    with console.capture() as captured:
+        console.print(table, soft_wrap=True)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def ago(seconds: float) -> str:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.common import AsJson, client, console, existing_file, print_json
+from app.cli.common import AsJson, client, console, existing_file, print_json, print_table
 
 app = typer.Typer(help="Datasets: list, upload, preview.", invoke_without_command=True)
 DATASET_ID = re.compile("[0-9a-f]{16}")
@@ -27,8 +27,8 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
         return
     table = Table("id", "file", "bytes", box=None, header_style="dim")
     for dataset in found:
-        table.add_row(dataset["id"], dataset["filename"], str(dataset["artifact"]["size_bytes"]))
-    console.print(table if found else "No datasets yet. Upload one: tuneline datasets upload FILE")
+        table.add_row(dataset["id"], Text(dataset["filename"]), str(dataset["artifact"]["size_bytes"]))
+    print_table(table) if found else console.print("No datasets yet. Upload one: tuneline datasets upload FILE")
 
 
 @app.command()

@@ -75,7 +75,7 @@ class _Tour(threading.Thread):
 
     def _go(self) -> None:
         with Client(self._settings.api_url, self._settings.serving_url) as client:
-            if watch(client, client.submit(read_spec("spam")))["status"] == "completed":
+            if watch(client, client.submit(read_spec("spam")), lasting=False)["status"] == "completed":
                 _ask(client)
                 self.arrived = True
 

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.table import Column, Table
 from rich.text import Text
 
 from agents.base.errors import InvalidRequest
-from app.cli.common import AsJson, ago, client, console, print_json
+from app.cli.common import AsJson, ago, client, console, print_json, print_table
 from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
+from app.documents import read_document
 from pipelines import shipped_specs
-from pipelines.yaml_text import read_yaml
 
 HEADLINE = {
     *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
@@ -48,8 +47,8 @@ def run(
         raise typer.Exit(1)
 
 
-def watch(api: Client, job: dict[str, Any], *, as_json: bool = False) -> dict[str, Any]:
-    """Show a job until it has ended; return it as it is then."""
+def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: bool = True) -> dict[str, Any]:
+    """Show a job until it has ended; return it as it is then. `lasting`: its stack stays, and can be asked for more."""
     if as_json:
         for record in api.follow(job["id"]):
             print_json(record)
@@ -60,6 +59,8 @@ def watch(api: Client, job: dict[str, Any], *, as_json: bool = False) -> dict[st
     show(console, JobDisplay(job["nodes"]), api.follow(job["id"]))
     ended = api.job(job["id"])
     print_result(ended)
+    if lasting:
+        _print_next(ended)
     return ended
 
 
@@ -88,7 +89,14 @@ def _print_outcome(job: dict[str, Any]) -> None:
                 console.print(f"  compared  {line}", soft_wrap=True)
         if node["agent"] == "export" and output:
             model, version = output["model_name"], output["version"]
-            console.print(f"  model     {model} v{version}: {', '.join(output['formats'])}")
+            console.print(f"  model     {model} v{version}: {', '.join(output['formats'])}", soft_wrap=True)
+
+
+def _print_next(job: dict[str, Any]) -> None:
+    """Print the commands that go on from here."""
+    for node in job["nodes"].values():
+        if node["agent"] == "export" and node["output"]:
+            model, version = node["output"]["model_name"], node["output"]["version"]
             console.print(f"  download  tuneline models download {model} --version {version}", soft_wrap=True)
     if job["status"] == "failed":
         console.print(f"  Fix the cause, then: tuneline retry {job['id']}", soft_wrap=True)
@@ -125,12 +133,13 @@ def jobs(
         nodes = f"{job['nodes_done']}/{job['nodes_total']}"
         status = f"[{STYLES.get(job['status'], 'default')}]{job['status']}[/]"
         table.add_row(job["id"], job["name"], status, nodes, ago(time.time() - job["created_at"]))
-    console.print(table if found else "No jobs yet. Start one: tuneline run spam")
+    print_table(table) if found else console.print("No jobs yet. Start one: tuneline run spam")
 
 
 def _print_job(job: dict[str, Any]) -> None:
     console.print(f"{job['id']}  {job['name']}  {job['status']}", soft_wrap=True)
-    table = Table("node", "status", "attempt", "seconds", "cache", "why", box=None, header_style="dim")
+    node_column = Column("node", overflow="fold")
+    table = Table(node_column, "status", "attempt", "seconds", "cache", "why", box=None, header_style="dim")
     for name, node in job["nodes"].items():
         why = (node["error"] or {}).get("message") if node["status"] == "failed" else node["waits_for"]
         cache = node["cache"] or {}
@@ -138,8 +147,10 @@ def _print_job(job: dict[str, Any]) -> None:
         reason = f"{'hit' if cache.get('hit') else 'miss'}: {cache['reason']}" if cache else ""
         # Names of sweeps hold brackets, which are no markup.
         table.add_row(Text(name), node["status"], str(node["attempt"]), seconds, Text(reason), Text(why or ""))
-    console.print(table)
+    # On a terminal the reasons are wrapped; elsewhere a node is a line.
+    console.print(table) if console.is_terminal else print_table(table)
     _print_outcome(job)
+    _print_next(job)
 
 
 def logs(
@@ -186,13 +197,12 @@ def artifacts(
     if as_json:
         print_json(listed)
         return
-    # A name that is cut short could not be given back to fetch it.
-    table = Table(Column("artifact", overflow="fold"), "bytes", "media type", box=None, header_style="dim")
+    table = Table("artifact", "bytes", "media type", box=None, header_style="dim")
     for artifact in listed:
         table.add_row(
             Text(f"{artifact['node']}/{artifact['name']}"), f"{artifact['size_bytes']:,}", artifact["media_type"]
         )
-    console.print(table)
+    print_table(table)
 
 
 def cancel(job_id: JobId) -> None:
@@ -228,35 +238,28 @@ def read_spec(spec: str) -> Any:
     """Return a spec from a file or of a shipped name.
 
     Raises:
-        InvalidRequest: there is neither, or it is not YAML.
+        InvalidRequest: there is neither, or it is neither JSON nor YAML.
     """
     shipped = shipped_specs()
     path = shipped.get(spec) or Path(spec)
     try:
-        return read_yaml(path.read_text())
+        return read_document(path.read_bytes(), f"'{spec}'")
     except OSError as fault:
         raise InvalidRequest(
             f"There is no spec '{spec}' ({fault.strerror}).", cure=f"Name a file, or one of: {', '.join(shipped)}."
         ) from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise InvalidRequest(f"'{spec}' is not YAML: {' '.join(str(fault).split())}.") from fault
 
 
 def parse_param(text: str) -> tuple[str, Any]:
     """Return (name, value) of `name=value`; the value is read as YAML, so `3` is a number.
 
     Raises:
-        InvalidRequest: not so written.
+        InvalidRequest: not so written, or no value of JSON's.
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InvalidRequest(f"'{text}' is not name=value.")
-    try:
-        return name, read_yaml(value)
-    except yaml.YAMLError as fault:
-        raise InvalidRequest(
-            f"The value of '{text}' is not YAML.", cure=f"For text write quotes around it: {name}='\"...\"'."
-        ) from fault
+    return name, read_document(value, f"The value of '{name}'")
 
 
 def _is_headline(metric: str) -> bool:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from agents.base.errors import InvalidRequest
-from app.cli.common import AsJson, client, console, print_json
+from app.cli.common import AsJson, client, console, print_json, print_table
 
 app = typer.Typer(
     help="Models: list, show, card, download, push, promote, rollback, delete.", invoke_without_command=True
@@ -40,7 +40,7 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
             str(len(model["versions"])),
             _score(metrics),
         )
-    console.print(table if found else "No models yet. Make one: tuneline run spam")
+    print_table(table) if found else console.print("No models yet. Make one: tuneline run spam")
 
 
 @app.command()
@@ -60,7 +60,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
             ", ".join(version["formats"]),
             ", ".join(version["aliases"]),
         )
-    console.print(table)
+    print_table(table)
 
 
 @app.command()

@@ -22,5 +22,5 @@ def rebuild() -> None:
     parts.check()
     found = parts.registry.rebuild()
     for name, count in found.items():
-        console.print(f"{name}: {count} versions")
-    console.print(f"The index has {len(found)} models.")
+        console.print(f"{name}: {count} version{'s' * (count != 1)}")
+    console.print(f"The index has {len(found)} model{'s' * (len(found) != 1)}.")

@@ -27,9 +27,16 @@ def up() -> None:
             console.print(f"API      http://{settings.api_host}:{settings.api_port}  (docs at /docs)")
             console.print(f"Serving  http://{settings.serving_host}:{settings.serving_port}")
             console.print("Workers  " + ", ".join(f"{name} {count}" for name, count in settings.workers.items()))
-            console.print("Next     tuneline run spam     (Ctrl-C here stops everything; jobs go on at the next start)")
+            stops = "Ctrl-C here stops everything; jobs go on at the next start"
+            console.print(f"Next     tuneline run spam     ({stops})", soft_wrap=True)
 
-    threading.Thread(target=announce, daemon=True).start()
+    def announce_the_end() -> None:
+        stop.wait()
+        saving = f"a node that runs may take {settings.stop_grace_s:.0f} s to save what it has"
+        console.print(f"Stopping; {saving} ...", soft_wrap=True)
+
+    for say in (announce, announce_the_end):
+        threading.Thread(target=say, daemon=True).start()
     console.print(f"Starting, with state in {settings.state_dir.resolve()} ...", soft_wrap=True)
     Stack(settings).run(stop, ready)
     console.print("Stopped.")

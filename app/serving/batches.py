@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents.base.contract import Artifact
 from agents.base.errors import InvalidRequest, NotFound
 from agents.base.objects import ObjectStore
+from app.http import Offset
 from app.serving.adapters import base_of
 from app.serving.files import choose_files
 from app.serving.formats import ADAPTER, batch_formats
@@ -107,7 +108,10 @@ class AsyncBatches:
         Raises:
             NotFound: no such batch.
         """
-        job = self._orchestrator.state.job(batch_id)
+        try:
+            job = self._orchestrator.state.job(batch_id)
+        except NotFound as fault:
+            raise NotFound(f"There is no batch '{batch_id}'.", cure="See `tuneline batches`.") from fault
         node = job.plan.nodes.get(NODE)
         if node is None or node.agent != AGENT or len(job.plan.nodes) > 1:
             raise NotFound(f"'{batch_id}' is a job, but no batch of predictions.", cure=f"See `/jobs/{batch_id}`.")
@@ -167,7 +171,7 @@ def add_batch_routes(app: FastAPI, parts: Parts) -> None:
     @app.get("/predict/batch/{batch_id}", response_model=BatchView)
     def look(
         batch_id: str,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Offset = 0,
         limit: Annotated[int | None, Query(ge=1)] = None,
     ) -> Response:
         """Show how far a batch is, and its predictions once it is done: all of them, or a page."""

@@ -10,7 +10,6 @@ from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-import uvicorn
 from fastapi import FastAPI, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -19,7 +18,7 @@ from agents.base.objects import ObjectStore
 from agents.classifier import load_exported
 from agents.prediction import Prediction
 from agents.shared_base import SharedBases
-from app.http import install_error_handlers, install_key_check
+from app.http import Offset, install_error_handlers, install_key_check, serve_http
 from app.serving.answers import Answers, ClientGone, client_gone
 from app.serving.batcher import Batcher
 from app.serving.batches import add_batch_routes
@@ -206,7 +205,7 @@ def _add_prediction_routes(app: FastAPI, serving: Serving) -> None:
 
     @app.get("/history")
     def history(
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Offset = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         model: str | None = None,
         label: str | None = None,
@@ -245,19 +244,13 @@ def main(settings: Settings) -> None:
     Raises:
         NotAllowed: it would listen beyond loopback without a key.
         Unavailable: Redis or the object store doesn't answer.
+        Conflict: the port is taken.
     """
     configure_process_log()
     require_key_beyond_loopback(settings.serving_host, settings)
     parts = build_parts(settings)
     parts.check()
-    uvicorn.run(
-        create_serving(parts),
-        host=settings.serving_host,
-        port=settings.serving_port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=3,
-    )
+    serve_http(create_serving(parts), settings.serving_host, settings.serving_port, "TUNELINE_SERVING")
 
 
 def _answer(served: Served, prediction: Prediction, seconds: float) -> dict[str, Any]:

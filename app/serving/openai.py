@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from agents.base.errors import InvalidRequest, NotFound, Overloaded, TunelineError, Unavailable
 from agents.generation import Generated, Generator
-from app.http import NO_KEY, no_key
+from app.http import NO_KEY, faults_of, no_key
 from app.serving.answers import Answers, conversation, while_awaited
 from app.serving.openai_schemas import AnswerBody, ChatBody, CompletionBody
 from app.serving.reconcile import Served
@@ -183,8 +183,12 @@ def refuse_without_key(request: Request) -> Response:
 def fault_answer(fault: TunelineError | RequestValidationError) -> Response:
     """Return an error in OpenAI's shape."""
     if isinstance(fault, RequestValidationError):
-        listed = "; ".join(f"{'.'.join(map(str, found['loc'][1:]))}: {found['msg']}" for found in fault.errors())
-        where = ".".join(map(str, fault.errors()[0]["loc"][1:])) or None
+        faults = faults_of(fault)
+        fields = [one["path"].removeprefix("body").removeprefix(".") for one in faults]
+        listed = "; ".join(
+            f"{field or 'the body'}: {one['message']}" for field, one in zip(fields, faults, strict=True)
+        )
+        where = fields[0] or None
         return JSONResponse(_fault_record(400, "invalid_request", listed, where), 400)
     status = 400 if isinstance(fault, InvalidRequest) else fault.status
     headers = {"Retry-After": str(fault.retry_after_s)} if isinstance(fault, Unavailable | Overloaded) else {}

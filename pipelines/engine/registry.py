@@ -56,8 +56,9 @@ class Registry:
         """
         found = sorted((int(version) for version in self.connection.hkeys(keys.versions(model))), reverse=True)
         if not found:
-            known = ", ".join(self.names()) or "none yet"
-            raise NotFound(f"There is no model '{model}'.", cure=f"There are: {known}.")
+            known = ", ".join(self.names())
+            cure = f"There are: {known}." if known else "There are none yet: `tuneline run spam` makes one."
+            raise NotFound(f"There is no model '{model}'.", cure=cure)
         return found
 
     def aliases(self, model: str) -> dict[str, int]:

@@ -70,9 +70,17 @@ def test_paths_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ("name", "value", "words"),
     [
         ("LEASE_TTL_S", "1.5", "TUNELINE_LEASE_RENEW_S must be at most half of TUNELINE_LEASE_TTL_S."),
-        ("REDIS_URL", "localhost:6379", "TUNELINE_REDIS_URL: begins with redis:// or rediss:// or unix://."),
-        ("S3_ENDPOINT_URL", "localhost:9000", "TUNELINE_S3_ENDPOINT_URL: begins with http:// or https://."),
-        ("WORKERS", "training", "TUNELINE_WORKERS: 'training' has no number; write queue=workers"),
+        (
+            "REDIS_URL",
+            "localhost:6379",
+            "TUNELINE_REDIS_URL: write it with redis:// or rediss:// or unix:// at its start.",
+        ),
+        (
+            "S3_ENDPOINT_URL",
+            "localhost:9000",
+            "TUNELINE_S3_ENDPOINT_URL: write it with http:// or https:// at its",
+        ),
+        ("WORKERS", "training", "TUNELINE_WORKERS: 'training' is not queue=workers"),
     ],
 )
 def test_a_value_that_can_not_work_is_one_sentence_at_the_start(

@@ -297,3 +297,49 @@ def test_with_a_key_only_those_who_have_it_are_answered(settings: Settings) -> N
     assert api.get("/jobs", headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert api.get("/jobs", headers={"Authorization": "Bearer secret"}).status_code == 200
     assert api.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        (b'{"a":' + b"[" * 5000, "INVALID_REQUEST", "nested too deep"),
+        (b"name: a\nname: b", "INVALID_REQUEST", "the key 'name' is there twice"),
+        (b"name: .nan", "INVALID_SPEC", "nan is no number"),
+        (b'{"name": "\\ud800"}', "INVALID_SPEC", "half of a character"),
+        (b"x" * ((1 << 20) + 1), "INVALID_REQUEST", "more than the 1,048,576 bytes"),
+    ],
+)
+def test_a_body_that_is_no_spec_is_one_sentence(api: Http, body: bytes, error: str, words: str) -> None:
+    answer = api.post("/jobs", content=body)
+
+    assert (answer.status_code, answer.json()["error"]) == (422, error)
+    assert words in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "words"),
+    [
+        ("GET", f"/jobs?offset={10**26}", None, 422, "query.offset"),
+        ("GET", f"/models?offset={10**26}", None, 422, "query.offset"),
+        ("GET", "/jobs/job_x/logs?level=loud", None, 422, "'debug', 'info', 'warning' or 'error'"),
+        ("PUT", "/jobs", None, 405, "/jobs is there, but not for PUT"),
+        ("POST", "/models/m/promote", b"{", 422, "body: Not JSON, from character 1 on"),
+        ("POST", "/models/m/promote", b'{"a":' + b"[" * 5000, 422, "error parsing the body"),
+        (
+            "PUT",
+            "/queues/trainign",
+            b'{"workers": 1}',
+            404,
+            "There is no queue 'trainign'. There are: default, training",
+        ),
+    ],
+)
+def test_odd_requests_are_refused_in_our_words(
+    api: Http, method: str, path: str, content: bytes | None, status: int, words: str
+) -> None:
+    answer = api.request(method, path, content=content, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "message", "details"}
+    assert answer.json()["error"] in {"INVALID_REQUEST", "METHOD_NOT_ALLOWED", "NOT_FOUND"}
+    assert words in answer.json()["message"]

@@ -1,14 +1,23 @@
 """Faults of the command line that no server is needed for: one sentence with place and cure."""
 
+import socket
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi import FastAPI
+from rich.console import Console
+from rich.table import Table
 from typer.testing import CliRunner
 
-from agents.base.errors import TunelineError
-from app.cli.commands import app
+from agents.base.errors import Conflict, TunelineError
+from app.cli.commands import app, run
+from app.cli.common import print_table
+from app.cli.jobs import watch
+from app.client import ApiError, Client
 from app.embedded import free_port
+from app.http import serve_http
 from app.settings import Settings
 from app.stack import Stack
 
@@ -73,3 +82,122 @@ def test_the_demo_takes_nothing_from_the_environment_or_the_folder(
     assert seen[0] == seen[1]
     assert (seen[0].api_key, seen[0].redis_url, seen[0].history_url) == (None, None, None)
     assert Path.cwd() == nowhere
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cancel", ""], "'' is no name or id"),
+        (["models", "show", ".."], "'..' is no name or id"),
+        (["run", "spam", "-p", "epochs=[1"], "The value of 'epochs' is neither JSON nor YAML"),
+        (["run", "spam", "-p", "epochs=.inf"], "The value of 'epochs': inf is no number"),
+        (["run", "."], "There is no spec '.' (Is a directory)"),
+    ],
+)
+def test_odd_words_are_refused_before_anything_is_sent(arguments: list[str], words: str) -> None:
+    fault = CliRunner().invoke(app, arguments).exception
+
+    assert isinstance(fault, TunelineError)
+    assert words in str(fault)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://here", "http://", "http://[bad:x"])
+def test_an_address_that_is_none_names_its_setting(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNELINE_API_URL", url)
+    fault = CliRunner().invoke(app, ["jobs"]).exception
+
+    assert isinstance(fault, TunelineError)
+    assert "TUNELINE_API_URL" in str(fault)
+
+
+def test_another_server_at_the_address_is_told_from_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302 if request.url.path == "/jobs" else 200, text="<html>")
+
+    with Client() as client:
+        monkeypatch.setattr(client, "_api", httpx.Client(transport=httpx.MockTransport(other), base_url="http://other"))
+        for ask in (client.jobs, client.models, client.datasets):
+            with pytest.raises(TunelineError, match="Something else answers at http://other"):
+                ask()
+
+
+def test_names_of_any_characters_stay_one_part_of_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return httpx.Response(404, json={"error": "NOT_FOUND", "message": "no", "details": []})
+
+    with Client() as client:
+        monkeypatch.setattr(client, "_api", httpx.Client(transport=httpx.MockTransport(note), base_url="http://api"))
+        for name in ("../models", "a/b?c#d", "ü ä"):
+            with pytest.raises(ApiError):
+                client.job(name)
+
+    assert seen == [b"/jobs/..%2Fmodels", b"/jobs/a%2Fb%3Fc%23d", b"/jobs/%C3%BC%20%C3%A4"]
+
+
+def test_a_port_that_is_taken_is_named_with_its_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Conflict) as caught:
+        serve_http(FastAPI(), "127.0.0.1", taken.getsockname()[1], "TUNELINE_API")
+
+    assert "Address already in use. Stop what uses it, or set TUNELINE_API_PORT" in str(caught.value)
+
+
+@pytest.mark.parametrize("port", [99_999, -1])
+def test_a_port_that_cannot_be_is_refused(port: int) -> None:
+    with pytest.raises(Conflict, match=f"port {port}"):
+        serve_http(FastAPI(), "127.0.0.1", port, "TUNELINE_API")
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_a_stack_that_goes_away_is_not_offered_for_downloads(
+    lasting: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = {"model_name": "spam", "version": 1, "formats": {"adapter": []}}
+    node = {"agent": "export", "status": "completed", "output": output}
+    job = {"id": "job_1", "name": "spam", "status": "completed", "nodes": {"export": node}}
+    with Client() as client:
+        monkeypatch.setattr(client, "follow", lambda _: iter(()))
+        monkeypatch.setattr(client, "job", lambda _: job)
+        watch(client, job, lasting=lasting)
+    said = capsys.readouterr().out
+
+    assert "spam v1: adapter" in said
+    assert ("tuneline models download" in said) is lasting
+
+
+def test_ids_are_whole_in_a_narrow_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("app.cli.common.console", Console(width=40, file=None))
+    table = Table("job", "name", box=None)
+    table.add_row("job_" + "X" * 60, "spam")
+    print_table(table)
+
+    assert capsys.readouterr().out.splitlines()[1] == " job_" + "X" * 60 + "  spam"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WORKERS", "training=x", "'training=x' is not queue=workers"),
+        ("WORKERS", "training=-3", "'training=-3' is not queue=workers"),
+        ("WORKERS", "training", "'training' is not queue=workers"),
+        ("AGENTS", "count", "'count' is not name=module:Class@queue"),
+        ("REDIS_URL", "127.0.0.1:6379", "write it with redis://"),
+        ("API_PORT", "x", "valid integer"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_at_the_start(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"TUNELINE_{name}", value)
+    monkeypatch.setattr("sys.argv", ["tuneline", "jobs"])
+    # It would write to this test's captured stream, after the test too.
+    monkeypatch.setattr("app.cli.commands.configure_process_log", lambda: None)
+    with pytest.raises(SystemExit):
+        run()
+    said = capsys.readouterr().err
+
+    assert said.startswith(f"error: The settings have faults: TUNELINE_{name}: ")
+    assert words in said

@@ -36,7 +36,7 @@ def test_a_value_is_what_it_looks_like(written: str, value: Any) -> None:
 
 @pytest.mark.parametrize("written", ["{a: 1, a: 2}", "nodes:\n  a: {agent: echo}\n  a: {agent: echo}\n"])
 def test_a_key_twice_is_a_fault_with_its_line(written: str) -> None:
-    with pytest.raises(yaml.YAMLError, match="the key 'a' twice"):
+    with pytest.raises(yaml.YAMLError, match="the key 'a' is there twice"):
         read_yaml(written)
 
 
