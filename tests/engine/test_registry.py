@@ -85,7 +85,7 @@ def test_the_command_line_rebuilds_the_index(
 
     assert said.exit_code == 0, said.exception
     assert parts.registry.versions("echo") == [1]
-    assert "echo: 1 versions" in capsys.readouterr().out + said.output
+    assert "echo: 1 version" in capsys.readouterr().out + said.output
 
 
 def test_a_version_without_a_manifest_does_not_exist(run_job: RunJob, parts: Parts) -> None:

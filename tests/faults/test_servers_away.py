@@ -27,7 +27,7 @@ HANGS_S = 20.0
 def followed(struck: Farm, port: int, job_id: str) -> Iterator[list[str]]:
     """Follow a job's log beside the test; on leaving, all that the follower saw is there."""
     seen: list[str] = []
-    client = Client(f"http://127.0.0.1:{port}", "")
+    client = Client(f"http://127.0.0.1:{port}")
     thread = threading.Thread(target=lambda: seen.extend(record["id"] for record in client.follow(job_id)), daemon=True)
     thread.start()
     yield seen
