@@ -26,14 +26,14 @@ NO_LANGUAGE = "zxx"
 
 
 @dataclass(frozen=True)
-class Context:
+class ModelContext:
     """Counts tokens as the model to be trained does. `max_tokens`: how many of them fit."""
 
     tokenizer: "PreTrainedTokenizerFast"
     max_tokens: int
 
     @classmethod
-    def of(cls, model: Path, max_tokens: int | None) -> "Context":
+    def of(cls, model: Path, max_tokens: int | None) -> "ModelContext":
         """`model`: a folder or a GGUF file; `max_tokens` unset: what it takes.
 
         Raises:
@@ -56,7 +56,7 @@ class Sample:
     Identification Tool").
     """
 
-    def __init__(self, row_count: int, context: Context | None = None) -> None:
+    def __init__(self, row_count: int, context: ModelContext | None = None) -> None:
         """`row_count`: of all rows. Without a `context` tokens are not counted."""
         self._every = max(1, ceil(row_count / SAMPLE_ROWS))
         self._context = context
@@ -97,7 +97,7 @@ class Sample:
 
 @cache
 def identifier() -> "LanguageIdentifier":
-    """Return what tells languages; kept, since unpacking it takes half a second. It has about 100 MB."""
+    """Return what tells languages; kept, since unpacking it takes 0.8 s. It has about 100 MB."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=SURE)

@@ -14,8 +14,7 @@ from agents.outputs import DatasetOutput, ValidationOutput
 from agents.pii import find_pii, mask_pii
 from agents.pii_names import Finder, name_finder
 from agents.rows import Row, RowsFile, fetch_rows, read_rows
-from agents.sample import Context as ModelContext
-from agents.sample import Sample
+from agents.sample import ModelContext, Sample
 from agents.tally import Tally
 from agents.validation_report import as_markdown, as_report
 

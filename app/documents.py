@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from agents.base.errors import InvalidRequest, InvalidSpec
+from agents.reading.documents import object_once
 from pipelines.plain import plain
 from pipelines.yaml_text import read_yaml
 
@@ -34,8 +35,9 @@ def parse_document(text: bytes | str, what: str) -> Any:
         InvalidRequest: it is neither.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=object_once)
     except (ValueError, RecursionError):
+        # Read as YAML, a key that is there twice has a place.
         pass
     try:
         return read_yaml(text)

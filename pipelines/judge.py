@@ -1,6 +1,5 @@
 """The judge: a whole spec against agents and configs. All faults at once, each with its path."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from pipelines.params import combinations, references, substitute, value_sources
 from pipelines.plain import Report, plain
 from pipelines.plan import Plan, PlannedNode
 from pipelines.spec import Node, Spec
+from pipelines.wording import shown, suggestion
 
 AgentType = type[Agent[Any, Any]]
 
@@ -102,11 +102,11 @@ class _Judge:
             path = ".".join(str(part) for part in (prefix, *fault["loc"]) if part != "")
             message = fault["msg"].removeprefix("Value error, ")
             if fault["type"] == "extra_forbidden":
-                message = f"unknown key; {_suggestion(str(fault['loc'][-1]), keys)}"
+                message = f"unknown key; {suggestion(str(fault['loc'][-1]), keys)}"
             elif fault["type"] == "missing":
                 message = "missing; it has no default"
             else:
-                message = f"{message[:1].lower()}{message[1:]}, got {_shown(fault['input'])}"
+                message = f"{message[:1].lower()}{message[1:]}, got {shown(fault['input'])}"
             self.report(path, message)
 
     # -- parameters ----------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class _Judge:
         declared = dict(head.params) if head else {}
         for name in overrides:
             if head and name not in declared:
-                self.report(f"params.{name}", f"no such parameter; {_suggestion(name, declared)}")
+                self.report(f"params.{name}", f"no such parameter; {suggestion(name, declared)}")
         params = {**declared, **overrides}
         raw = spec.get("nodes", {}) if isinstance(spec, Mapping) else {}
         read = {name.removeprefix("params.") for name in references(raw)} | _params_in_conditions(raw)
@@ -131,7 +131,7 @@ class _Judge:
                 if not found.startswith("params."):
                     self.report(f"nodes.{name}.{key}", f"${{{found}}}: only ${{params.<name>}} can be substituted")
                 elif found.removeprefix("params.") not in params:
-                    self.report(f"nodes.{name}.{key}", f"${{{found}}}: {_suggestion(found[7:], params)}")
+                    self.report(f"nodes.{name}.{key}", f"${{{found}}}: {suggestion(found[7:], params)}")
         for found in sorted(references(node.when.model_dump() if node.when else None)):
             self.report(
                 f"nodes.{name}.when", f"${{{found}}}: nothing is substituted in a condition; name it as `param`"
@@ -169,9 +169,9 @@ class _Judge:
         found = {}
         for key, values in (node.matrix or {}).items():
             if not isinstance(values, list) or not values:
-                self.report(f"nodes.{name}.matrix.{key}", f"needs a list of at least one value, got {_shown(values)}")
+                self.report(f"nodes.{name}.matrix.{key}", f"needs a list of at least one value, got {shown(values)}")
             elif wrong := [value for value in values if isinstance(value, list | dict)]:
-                message = f"a value is text, a number, true, false or null, got {_shown(wrong[0])}"
+                message = f"a value is text, a number, true, false or null, got {shown(wrong[0])}"
                 self.report(f"nodes.{name}.matrix.{key}", message)
             else:
                 found[key] = values
@@ -183,7 +183,7 @@ class _Judge:
             for place, need in enumerate(node.needs):
                 if need not in known:
                     whole = False
-                    self.report(f"nodes.{name}.needs[{place}]", f"no node '{need}'; {_suggestion(need, known)}")
+                    self.report(f"nodes.{name}.needs[{place}]", f"no node '{need}'; {suggestion(need, known)}")
         graph = Graph({name: node.needs for name, node in nodes.items()})
         rings = graph.rings()
         for ring in rings:
@@ -206,7 +206,7 @@ class _Judge:
 
     def _agent(self, name: str, node: Node) -> AgentType | None:
         if node.agent not in self.agents:
-            self.report(f"nodes.{name}.agent", f"no agent '{node.agent}'; {_suggestion(node.agent, self.agents)}")
+            self.report(f"nodes.{name}.agent", f"no agent '{node.agent}'; {suggestion(node.agent, self.agents)}")
             return None
         try:
             return load_agent(self.agents[node.agent].path)
@@ -264,7 +264,7 @@ class _Judge:
             if node.when is None:
                 continue
             if node.when.param is not None and node.when.param not in params:
-                self.report(f"nodes.{name}.when.param", _suggestion(node.when.param, params))
+                self.report(f"nodes.{name}.when.param", suggestion(node.when.param, params))
             if node.when.output is not None:
                 other, _, field = node.when.output.rpartition(".")
                 if not field or other not in graph.ancestors(name):
@@ -272,7 +272,7 @@ class _Judge:
                 elif (found := self._known(nodes[other])) is not None:
                     fields = found.output_type.model_fields
                     if field not in fields:
-                        self.report(f"nodes.{name}.when.output", f"'{field}': {_suggestion(field, fields)}")
+                        self.report(f"nodes.{name}.when.output", f"'{field}': {suggestion(field, fields)}")
 
     # -- result --------------------------------------------------------------------------------
 
@@ -339,16 +339,3 @@ def _params_in_conditions(nodes: Any) -> set[str]:
         return set()
     conditions = (node.get("when") for node in nodes.values() if isinstance(node, Mapping))
     return {str(when["param"]) for when in conditions if isinstance(when, Mapping) and "param" in when}
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return f"there are {', '.join(names)}" if names else "there are none"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."

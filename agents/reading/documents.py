@@ -20,7 +20,7 @@ def read_json_lines(source: SourceFile, encoding: Encoding) -> Iterator[RawRecor
         if not line.strip():
             continue
         try:
-            value = json.loads(line, object_pairs_hook=_object)
+            value = json.loads(line, object_pairs_hook=object_once)
         except json.JSONDecodeError as fault:
             yield Broken(number, "invalid_json", f"column {fault.colno}: {fault.msg}")
             continue
@@ -46,7 +46,7 @@ def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRe
     """
     with source.open_text(encoding, newline=None) as text:
         try:
-            document = json.load(text, object_pairs_hook=_object)
+            document = json.load(text, object_pairs_hook=object_once)
         except json.JSONDecodeError as fault:
             raise InvalidData(
                 f"'{source.name}', line {fault.lineno}, column {fault.colno}: {fault.msg}.",
@@ -75,7 +75,12 @@ class _KeyTwice(ValueError):
     """An object has a key twice: which of the values is meant is not known."""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for `object_pairs_hook`.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)

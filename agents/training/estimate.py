@@ -22,8 +22,8 @@ ENCODER_BYTES = (34, 5)
 DECODER_BYTES = (80, 6)
 #: NF4 with double quantisation (Dettmers et al. 2023): 4 bits a weight and 0.127 for its constants.
 QLORA_BYTES = 4.127 / 8
-#: What a CPU's matrix library compiles for every shape and keeps, and holes in memory that a process keeps: trainings
-#: took 167 to 483 MiB more than weights, optimizer and activations (`benchmarks/training_memory.py`, and on 3,223 SMS).
+#: What a CPU's matrix library compiles for every shape and keeps, and holes in memory that a process keeps. Trainings
+#: took 167 to 483 MiB more than weights, optimizer and activations, with QLoRA 723 (`benchmarks/training_memory.py`).
 CPU_BYTES = 256 << 20
 #: Tokenizers and rows.
 OTHER_FILES_BYTES = 64 << 20

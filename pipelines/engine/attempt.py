@@ -1,14 +1,11 @@
 """One attempt in a worker: claim it, ask the step cache, run the agent, report under the fencing token."""
 
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import structlog
@@ -23,6 +20,7 @@ from pipelines.engine.cache import CacheKey, StepCache, cache_key
 from pipelines.engine.child import AgentProcess
 from pipelines.engine.context import AttemptContext
 from pipelines.engine.devices import DevicePool, Loan
+from pipelines.engine.interrupt import interrupt, interruptible
 from pipelines.engine.job import JOB_ENDED, Completed, Decision, NodeEvent, Stopped
 from pipelines.engine.lease import Lease, LeaseKeeper, Reason
 from pipelines.engine.logs import Logs
@@ -241,7 +239,7 @@ class _Attempt:
     def _run(self, context: AttemptContext) -> Outcome:
         if self.heavy:
             return self._run_apart(context)
-        with _interruptible():
+        with interruptible():
             try:
                 return run_agent(self.entry.path, self.node.config, context)
             except StopRequested as stop:
@@ -282,7 +280,7 @@ class _Attempt:
         if self.process is not None:
             self.process.ask_to_stop("cancel" if reason == "cancel" else "pause", kill=reason == "lost")
         elif not self.heavy and reason != "handed_back":
-            timer = threading.Timer(self.runner.limits.stop_grace_s, _interrupt, (self.lease,))
+            timer = threading.Timer(self.runner.limits.stop_grace_s, interrupt, (self.lease,))
             timer.daemon = True
             timer.start()
 
@@ -332,25 +330,3 @@ def patiently(call: Callable[[], T], patience_s: float = REPORT_PATIENCE_S) -> T
                 raise
             time.sleep(pause_s)
             pause_s = min(2.0, pause_s * 2)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let `_interrupt` break into a light agent that never asks whether it should stop."""
-
-    def break_in(_number: int, _frame: FrameType | None) -> None:
-        raise StopRequested("cancel")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, break_in)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGALRM, before)
-
-
-def _interrupt(lease: Lease) -> None:
-    if lease.is_kept():
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)

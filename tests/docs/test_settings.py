@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.commands import run
 from app.settings import Settings
 from tests.conftest import REPOSITORY
 from tests.docs.settings_page import page
@@ -64,33 +63,3 @@ def test_paths_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     assert Settings().state_dir == tmp_path / "state"
     assert Settings().data_roots == (tmp_path / "rows", Path("/srv"))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("LEASE_TTL_S", "1.5", "TUNELINE_LEASE_RENEW_S must be at most half of TUNELINE_LEASE_TTL_S."),
-        (
-            "REDIS_URL",
-            "localhost:6379",
-            "TUNELINE_REDIS_URL: write it with redis:// or rediss:// or unix:// at its start.",
-        ),
-        (
-            "S3_ENDPOINT_URL",
-            "localhost:9000",
-            "TUNELINE_S3_ENDPOINT_URL: write it with http:// or https:// at its",
-        ),
-        ("WORKERS", "training", "TUNELINE_WORKERS: 'training' is not queue=workers"),
-    ],
-)
-def test_a_value_that_can_not_work_is_one_sentence_at_the_start(
-    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(f"TUNELINE_{name}", value)
-    monkeypatch.setattr("sys.argv", ["tuneline", "jobs"])
-    # It would keep this test's standard error for all that come after.
-    monkeypatch.setattr("app.cli.commands.configure_process_log", lambda: None)
-
-    with pytest.raises(SystemExit):
-        run()
-    assert capsys.readouterr().err.startswith(f"error: The settings have faults: {words}")

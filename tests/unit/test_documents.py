@@ -33,6 +33,7 @@ def test_json_and_yaml_are_plain_data(text: str | bytes, value: object) -> None:
     [
         ("a: [1", "at line 1, column 6"),
         ("a: {b: 1}\na: 2", "at line 2, column 1: the key 'a' is there twice"),
+        ('{"a": {"b": 1, "b": 2}}', "at line 1, column 16: the key 'b' is there twice"),
         ("a: {b: .nan}", "The spec, a.b: nan is no number"),
         ('{"a": [1, -Infinity]}', "The spec, a[1]: -inf is no number"),
         ("a: !!set {b}", "The spec, a: a set is no value"),
