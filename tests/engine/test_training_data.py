@@ -83,6 +83,18 @@ def test_pieces_but_the_last_have_whole_multiples_of_eight_rows(lengths: list[in
     assert all(len(part) % 8 == 0 for part in parts[:-1])
 
 
+@given(lengths=LENGTHS, start=st.integers(0, 500))
+def test_pieces_of_shared_sequences_never_cost_more_than_one_and_part_where_length_costs_more(
+    lengths: list[int], start: int
+) -> None:
+    array, shared = np.sort(np.array(lengths)), PassCost(start, padded=False)
+    parts = pieces(np.arange(len(array)), array, at_most=len(array), cost=shared)
+    assert sorted(np.concatenate(parts)) == list(range(len(array)))
+    assert sum(shared.of(array[part]) for part in parts) <= shared.of(array) + 1e-6
+    assert len(pieces(np.arange(16), np.array([4] * 8 + [512] * 8), at_most=16, cost=PassCost(1, padded=False))) == 2
+    assert len(pieces(np.arange(16), np.array([4] * 8 + [512] * 8), at_most=16, cost=PassCost(500, padded=False))) == 1
+
+
 def test_collate_pads_to_the_longest_row_rounded_up_to_eight() -> None:
     rows = rows_of([3, 9, 1])
     batch = collate(rows, np.array([1, 0]), 0, torch.device("cpu"))
