@@ -3,8 +3,9 @@
 import importlib
 from typing import Any, NamedTuple
 
-from agents.base.contract import Agent, Config, Output
+from agents.base.agent import Agent
 from agents.base.errors import InvalidSpec
+from agents.base.records import Config, Output
 
 
 class AgentEntry(NamedTuple):
@@ -23,7 +24,7 @@ AGENTS: dict[str, AgentEntry] = {
     "evaluation": AgentEntry("agents.evaluation:EvaluationAgent", "evaluation"),
     "comparison": AgentEntry("agents.comparison:ComparisonAgent", "evaluation"),
     "export": AgentEntry("agents.export:ExportAgent", "default"),
-    "prediction": AgentEntry("agents.batch_prediction:PredictionAgent", "serving"),
+    "prediction": AgentEntry("agents.prediction:PredictionAgent", "serving"),
 }
 QUEUES = ("default", "training", "evaluation", "serving")
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from agents.base.errors import InvalidRequest, InvalidSpec
-from agents.reading.documents import object_once
+from agents.data.files.documents import object_once
 from pipelines.plain import plain
 from pipelines.yaml_text import read_yaml
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.base.contract import Artifact
+from agents.base.records import Artifact
 from app.schemas import JobSummary, JobView, ModelView, NodeView, VersionSummary
 from pipelines.engine.job import NODE_ENDED, Job, JobHead, NodeState
 from pipelines.engine.registry import Registry

@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from agents import AGENTS, AgentEntry
 from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 from app.settings import Settings
 from pipelines.engine import nvidia

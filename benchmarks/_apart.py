@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from benchmarks._local import LocalAgents
 
 Work = Callable[..., dict[str, Any]]

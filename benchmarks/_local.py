@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agents import AGENTS, load_agent
-from agents.base.contract import Input, Output
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Input, Output
 from agents.base.sources import Sources
 from app.embedded import start_s3
 from pipelines.engine.context import AttemptContext

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.host import keep_freed_memory
+from agents.base.system import keep_freed_memory
 from agents.training.data import Rows, collate, length_batches
 
 

@@ -20,11 +20,11 @@ from typing import Any
 import psutil
 
 from agents.base.sources import Sources
-from agents.classifier import load_adapter, load_merged, load_shared
-from agents.models import load_classifier_base, quiet_libraries
-from agents.prediction import Classifier
-from agents.shared_base import SharedBases
-from agents.tokenizers import load_tokenizer
+from agents.models.base_cache import SharedBases
+from agents.models.classifiers.base import Classifier
+from agents.models.classifiers.torch import load_adapter, load_merged, load_shared
+from agents.models.loading import load_classifier_base, quiet_libraries
+from agents.models.tokenizers import load_tokenizer
 from benchmarks._apart import apart
 from benchmarks._local import LocalAgents, local_agents
 from benchmarks._report import finish, print_table

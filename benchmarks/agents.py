@@ -4,8 +4,9 @@ import os
 import time
 from typing import ClassVar
 
-from agents.base.contract import Agent, Config, Context, Output
+from agents.base.agent import Agent, Context
 from agents.base.errors import StopRequested
+from agents.base.records import Config, Output
 
 
 class NoopConfig(Config):

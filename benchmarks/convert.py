@@ -18,12 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from agents.generation import Generated, Wish
-from agents.generator import LoadedGenerator
-from agents.llama import load_llama
-from agents.models import load_decoder, ready
-from agents.prompts import make_renderer
-from agents.tokenizers import load_tokenizer
+from agents.chat.renderer import make_renderer
+from agents.models.generators.base import Completion, SamplingParams
+from agents.models.generators.llama_cpp import load_llama
+from agents.models.generators.torch import LoadedGenerator
+from agents.models.loading import load_decoder, ready
+from agents.models.tokenizers import load_tokenizer
 from benchmarks._report import finish, print_table
 
 SAMPLE = Path(__file__).parent.parent / "pipelines" / "data" / "task.jsonl"
@@ -47,7 +47,7 @@ def sample_texts(count: int) -> list[str]:
 
 
 def measure(
-    generate: Callable[[Sequence[int], Wish], Generated], prompts: list[list[int]], wish: Wish
+    generate: Callable[[Sequence[int], SamplingParams], Completion], prompts: list[list[int]], wish: SamplingParams
 ) -> dict[str, Any]:
     """Return the figures of asking one prompt after the other; the first is a warm-up."""
     generate(prompts[0], wish)
@@ -77,7 +77,7 @@ def main() -> None:
     requests, tokens = (5, 16) if options.small else (options.requests, options.tokens)
     renderer = make_renderer(None, load_tokenizer(file))
     prompts = [renderer.prompt_ids([{"role": "user", "content": text}]) for text in sample_texts(requests)]
-    wish = Wish(tokens)
+    wish = SamplingParams(tokens)
     found = {"llama.cpp": measure(load_llama(file, renderer, tokens).generate, prompts, wish)}
     with TemporaryDirectory() as cache:
         model = ready(load_decoder(file, "float32", cache_dir=Path(cache)), "cpu")

@@ -143,7 +143,7 @@ class _PeakMemory(threading.Thread):
 
 def _tuneline(path: Path) -> dict[str, Any]:
     """Run the preprocessing agent as a worker would."""
-    from agents.outputs import DatasetOutput
+    from agents.dataset.types import DatasetOutput
     from benchmarks._local import local_agents
 
     with local_agents() as agents:

@@ -15,8 +15,10 @@ from typing import Any
 
 import yaml
 
-from agents.classifier import fetch, load_trained
-from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.base.folders import fetch
+from agents.models.classifiers.torch import load_trained
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingOutput
 from benchmarks._local import LocalAgents, local_agents
 from benchmarks._report import finish, print_table
 from pipelines import shipped_specs

@@ -25,10 +25,10 @@ from pathlib import Path
 
 import urllib3
 
-from agents.classifier import load_exported, load_merged
 from agents.export.onnx import write_int8, write_onnx
-from agents.models import load_classifier_base
-from agents.tokenizers import load_tokenizer
+from agents.models.classifiers.torch import load_exported, load_merged
+from agents.models.loading import load_classifier_base
+from agents.models.tokenizers import load_tokenizer
 from app.embedded import http_answers
 from app.processes import Server, launch
 from app.wiring import Parts

@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agents.decoder import NOT_LEARNED
-from agents.models import load_decoder, model_folder
-from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.models.generators.loss import NOT_LEARNED
+from agents.models.loading import load_decoder, model_folder
+from agents.preprocessing.types import PreprocessingOutput
 from agents.training.data import Rows, read_rows
+from agents.training.types import TrainingOutput
 from agents.training.validate import score_answers
 from benchmarks import _raw
 from benchmarks._apart import Peak, apart
@@ -64,7 +65,7 @@ def trl(
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    from agents.tokenizers import load_tokenizer
+    from agents.models.tokenizers import load_tokenizer
 
     peak, started = Peak(), time.perf_counter()
     settings = SFTConfig(

@@ -13,7 +13,9 @@ from typing import Any
 
 import yaml
 
-from agents.outputs import EvaluationOutput, PreprocessingOutput, TrainingOutput
+from agents.evaluation.types import EvaluationOutput
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingOutput
 from benchmarks._local import LocalAgents, local_agents
 from benchmarks._report import finish, print_table
 from pipelines.params import substitute

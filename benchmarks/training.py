@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.models import load_classifier_base
-from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.models.loading import load_classifier_base
+from agents.preprocessing.types import PreprocessingOutput
 from agents.training.data import Rows, read_rows
+from agents.training.types import TrainingOutput
 from agents.training.validate import score_labels
 from benchmarks import _raw
 from benchmarks._apart import Peak, apart

@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from agents.models import model_folder
-from agents.outputs import PreprocessingOutput
+from agents.models.loading import model_folder
+from agents.preprocessing.types import PreprocessingOutput
 from benchmarks import sft_training, training
 from benchmarks._apart import Peak, apart
 from benchmarks._local import LocalAgents, local_agents

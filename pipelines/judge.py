@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from agents import AgentEntry, load_agent
-from agents.base.contract import Agent, Config
+from agents.base.agent import Agent
 from agents.base.errors import InvalidSpec
+from agents.base.records import Config
 from pipelines.graph import Graph
 from pipelines.params import combinations, references, substitute, value_sources, variant_name, with_values
 from pipelines.plain import Report, plain

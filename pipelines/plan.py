@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agents.base.contract import Record
+from agents.base.records import Record
 from pipelines.spec import When
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from agents.base.contract import Record
+from agents.base.records import Record
 
 #: Names go into object store keys, log records and URLs.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"

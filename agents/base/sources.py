@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from uuid import uuid4
 
-from agents.base.contract import Artifact
 from agents.base.digests import file_digest, folder_digest
 from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAllowed, NotFound, TunelineError
 from agents.base.hub import REPOSITORY, snapshot
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
 
 SourceKind = Literal["rows", "model", "tokenizer"]
 

@@ -1,31 +1,20 @@
 """Comparison: what the tuning was good for. Baselines and the tuned model on the same frozen test rows."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from
+from agents.base.agent import Agent, Context, input_from
 from agents.base.errors import InvalidData
-from agents.outputs import ComparisonOutput, EvaluationOutput, PreprocessingOutput, Task
+from agents.base.records import Config, DeviceNeed
+from agents.comparison.types import Baseline, ComparisonConfig, ComparisonOutput
+from agents.evaluation.types import EvaluationOutput
+from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.names import Task
 
 if TYPE_CHECKING:
     from agents.comparison.pairs import Pair
 
-Baseline = Literal["majority", "tfidf", "base"]
 OF_TASK: dict[Task, tuple[Baseline, ...]] = {"classification": ("majority", "tfidf"), "sft": ("base",)}
-
-
-class ComparisonConfig(Config):
-    """What the tuned model is held against, and how much of it is shown."""
-
-    baselines: list[Baseline] | None = Field(None, min_length=1)
-    """Unset: `majority` and `tfidf` of classifiers, `base` of models that answer."""
-    rows: int = Field(64, ge=1)
-    """Test rows that the base model answers at most: it writes slowly, and often to the longest answer allowed."""
-    examples: int = Field(20, ge=0)
-    """Rows shown of each baseline that one of the two has right, at most."""
-    batch_size: int = Field(32, ge=1)
 
 
 class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
@@ -76,7 +65,7 @@ class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
 
     def device_need(self, config: ComparisonConfig, context: Context) -> DeviceNeed:
         """None for the baselines of classifiers; the base model's own of answers."""
-        from agents.model_memory import answering_need
+        from agents.models.memory import answering_need
 
         training = input_from(context, "evaluation", EvaluationOutput).training
         if training.task != "sft":

@@ -2,17 +2,19 @@
 
 import math
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import InvalidData
-from agents.classifier import fetch
+from agents.base.folders import fetch
+from agents.chat.renderer import matching_renderer
 from agents.comparison.pairs import Pair, Side
-from agents.generator import LoadedGenerator
-from agents.measures.answers import answer_metrics, score_answers
-from agents.models import load_decoder, ready
-from agents.outputs import EvaluationOutput, PreprocessingOutput, TrainingOutput
-from agents.prompts import matching_renderer
-from agents.splits import read_test_conversations
-from agents.tokenizers import load_tokenizer
+from agents.data.splits import read_test_conversations
+from agents.evaluation.types import EvaluationOutput
+from agents.metrics.generation import answer_metrics, score_answers
+from agents.models.generators.torch import LoadedGenerator
+from agents.models.loading import load_decoder, ready
+from agents.models.tokenizers import load_tokenizer
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingOutput
 
 
 def answer_pairs(

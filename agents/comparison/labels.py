@@ -7,13 +7,14 @@ pipeline could have had for nothing, or for a second of training, there is.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import InvalidData
-from agents.cleaning import clean_text
 from agents.comparison.pairs import Pair, Side
-from agents.measures.labels import confusion, label_metrics, metric_value
-from agents.outputs import EvaluationOutput, PreprocessingOutput
-from agents.splits import LabelledRows, read_labelled
+from agents.data.cleaning import clean_text
+from agents.data.splits import LabelledRows, read_labelled
+from agents.evaluation.types import EvaluationOutput
+from agents.metrics.classification import confusion, label_metrics, metric_value
+from agents.preprocessing.types import PreprocessingOutput
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agents.measures.bootstrap import difference_interval
-from agents.outputs import Compared
+from agents.comparison.types import Compared
+from agents.metrics.bootstrap import difference_interval
 
 if TYPE_CHECKING:
     import numpy as np

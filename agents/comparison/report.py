@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from agents.outputs import Compared, EvaluationOutput
+from agents.comparison.types import Compared
+from agents.evaluation.types import EvaluationOutput
 
 #: A table shows the start of a longer text; the record has all of it.
 SHOWN_CHARACTERS = 300

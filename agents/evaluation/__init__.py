@@ -1,21 +1,22 @@
 """Evaluation: the trained model on the frozen test split, beside the champion; the gate gives the verdict."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import Field
-
-from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from, inputs_from
+from agents.base.agent import Agent, Context, input_from, inputs_from
 from agents.base.errors import InvalidData
+from agents.base.records import Config, DeviceNeed
 from agents.evaluation.choice import best_training
+from agents.evaluation.gate import Challenger, Comparison, Incomparable, Rules, judge_challenger
 from agents.evaluation.measure import Measure, Measured
 from agents.evaluation.pictures import store_pictures
 from agents.evaluation.report import make_report
-from agents.gate import Challenger, Comparison, Incomparable, Rules, judge_challenger
-from agents.measures.bootstrap import interval, worst_difference
-from agents.outputs import EvaluationOutput, PreprocessingOutput, Task, TrainingOutput
+from agents.evaluation.types import EvaluationConfig, EvaluationOutput, Metric
+from agents.metrics.bootstrap import interval, worst_difference
+from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.names import Task
+from agents.training.types import TrainingOutput
 
-Metric = Literal["f1", "accuracy", "macro_f1", "precision", "recall", "exact_match", "slot_f1", "rouge_l"]
 ANSWER_METRICS = ("exact_match", "slot_f1", "rouge_l")
 DEFAULT_METRIC: dict[Task, Metric] = {"classification": "f1", "sft": "exact_match"}
 METRIC_CURE = "Set the evaluation's metric to exact_match or rouge_l."
@@ -23,23 +24,6 @@ HEADLINE = (
     *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece", "mae", "r2"),
     *("exact_match", "slot_f1", "json_validity", "rouge_l", "loss"),
 )
-
-
-class EvaluationConfig(Config):
-    """What is measured, and what a model must show to be promoted."""
-
-    metric: Metric | None = None
-    """Unset: f1 of classifiers, exact_match of answers."""
-    minimum: float = Field(0.85, ge=0, le=1)
-    margin: float = Field(0.01, ge=0, le=1)
-    """How much worse than the champion, with 95 % confidence, still counts as not worse."""
-    recall_floors: dict[str, float] = {}
-    """Label -> recall that it must reach."""
-    model_name: str | None = None
-    """Whose champion to compare with; unset: the model that the export after this node writes."""
-    positive_label: str | None = None
-    """The label that F1, precision and recall are about; unset: the training's, of three labels and more the mean."""
-    batch_size: int = Field(64, ge=1)
 
 
 class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
@@ -105,7 +89,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
 
     def device_need(self, config: EvaluationConfig, context: Context) -> DeviceNeed:
         """The largest of the trainings', of which one is chosen later, and of the champion, which comes after it."""
-        from agents.model_memory import answering_need
+        from agents.models.memory import answering_need
 
         trainings = inputs_from(context, "training", TrainingOutput)
         champion = context.champion["total_parameters"] if context.champion else 0

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.base.contract import Context
+from agents.base.agent import Context
+from agents.chat.format import PromptFormat
+from agents.data.splits import TestConversations, read_test_conversations
 from agents.evaluation.measure import Measure, Measured
-from agents.generator import LoadedGenerator, load_trained_generator, load_whole_generator
-from agents.measures.answers import answer_metrics, score_answers
-from agents.models import ADAPTER_CONFIG
-from agents.outputs import PreprocessingOutput, PromptFormat, TrainingOutput
-from agents.splits import TestConversations, read_test_conversations
+from agents.metrics.generation import answer_metrics, score_answers
+from agents.models.generators.torch import LoadedGenerator, load_trained_generator, load_whole_generator
+from agents.models.loading import ADAPTER_CONFIG
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingOutput
 
 
 class AnswerMeasure(Measure[LoadedGenerator]):

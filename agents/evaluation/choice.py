@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import InvalidSpec
-from agents.outputs import TrainingOutput
+from agents.training.types import TrainingOutput
 
 
 @dataclass(frozen=True)

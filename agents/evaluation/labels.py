@@ -5,17 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import InvalidData
-from agents.classifier import LoadedClassifier, load_merged, load_trained
+from agents.data.splits import LabelledRows, read_labelled
 from agents.evaluation.measure import Measure, Measured
 from agents.evaluation.threshold import ScoredRows, find_threshold
-from agents.measures.calibration import calibration_bins
-from agents.measures.labels import confusion, label_metrics, metric_value, roc_curves
-from agents.models import ADAPTER_CONFIG
-from agents.outputs import PreprocessingOutput, TrainingOutput
-from agents.prediction import Prediction
-from agents.splits import LabelledRows, read_labelled
+from agents.metrics.calibration import calibration_bins
+from agents.metrics.classification import confusion, label_metrics, metric_value, roc_curves
+from agents.models.classifiers.base import Prediction
+from agents.models.classifiers.torch import LoadedClassifier, load_merged, load_trained
+from agents.models.loading import ADAPTER_CONFIG
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingOutput
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agents.base.contract import Artifact, Context
+from agents.base.agent import Context
 from agents.base.errors import CorruptArtifact, InvalidModel, NotFound, TunelineError
-from agents.classifier import fetch
-from agents.gate import Incomparable
-from agents.measures.bootstrap import Statistic
-from agents.outputs import Threshold, TrainingOutput
+from agents.base.folders import fetch
+from agents.base.records import Artifact
+from agents.evaluation.gate import Incomparable
+from agents.evaluation.types import Threshold
+from agents.metrics.bootstrap import Statistic
+from agents.training.types import TrainingOutput
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents.base.contract import Artifact
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

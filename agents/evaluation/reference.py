@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents.cleaning import clean_text
-from agents.outputs import CONFIDENCE_DIGITS, Histogram, Reference
+from agents.data.cleaning import clean_text
+from agents.evaluation.types import CONFIDENCE_DIGITS, Histogram, Reference
 
 if TYPE_CHECKING:
     from agents.evaluation.measure import Measure, Measured

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from agents.evaluation.measure import Measured
-from agents.outputs import TrainingOutput
+from agents.training.types import TrainingOutput
 
 #: A picture shows no more points than that.
 LOSS_POINTS_MOST = 1000

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agents.outputs import Threshold
+from agents.evaluation.types import Threshold
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,26 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field
-
-from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from
+from agents.base.agent import Agent, Context, input_from
 from agents.base.errors import InvalidSpec
-from agents.outputs import EvaluationOutput, ExportedFile, ExportOutput, Task
+from agents.base.records import Config, DeviceNeed
+from agents.evaluation.types import EvaluationOutput
+from agents.export.types import ExportConfig, ExportedFile, ExportOutput
+from agents.tasks.names import Task
 
-Format = Literal["adapter", "merged", "onnx", "onnx_int8", "gguf_f16", "gguf_q8_0", "gguf_q4_k_m"]
 CLASSIFIER_FORMATS = ("onnx", "onnx_int8")
 #: Texts or prompts that parity hands to a model at once, which are the loaders' own defaults.
 ASKED_AT_ONCE: dict[Task, int] = {"classification": 64, "sft": 32}
-
-
-class ExportConfig(Config):
-    """What is written, and under which name."""
-
-    model_name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
-    """Unset: the pipeline's name."""
-    formats: list[Format] = Field(["adapter", "merged"], min_length=1)
 
 
 class ExportAgent(Agent[ExportConfig, ExportOutput]):
@@ -73,7 +65,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
 
     def device_need(self, config: ExportConfig, context: Context) -> DeviceNeed:
         """The trained model and the merged one held against it; the adapter alone is on no device."""
-        from agents.model_memory import answering_need
+        from agents.models.memory import answering_need
 
         if set(config.formats) == {"adapter"}:
             return DeviceNeed(count=0)

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from agents.outputs import EvaluationOutput
+from agents.evaluation.types import EvaluationOutput
 
 HEADLINE = (
     *("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", "micro_f1"),

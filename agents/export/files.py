@@ -6,19 +6,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents.base.contract import Artifact, Context
+from agents.base.agent import Context
 from agents.base.errors import InvalidSpec
-from agents.classifier import LoadedClassifier, fetch, load_merged
+from agents.base.folders import fetch
+from agents.base.records import Artifact
+from agents.evaluation.types import EvaluationOutput
 from agents.export.gguf import GGUF_FORMATS, require_packages, write_gguf_folder
 from agents.export.llama_answers import load_gguf
 from agents.export.onnx import write_int8, write_onnx
 from agents.export.parity import Golden, GoldenPrompts, GoldenTexts, golden
 from agents.export.quantise import quantise
 from agents.export.room import check_room
-from agents.gguf_file import MODEL_FILE, MODELFILE
-from agents.onnx_classifier import BATCH_ROWS, load_onnx
-from agents.outputs import EvaluationOutput, ExportedFile, Parity
-from agents.prediction import Prediction
+from agents.export.types import ExportedFile, Parity
+from agents.models.classifiers.base import Prediction
+from agents.models.classifiers.onnx import BATCH_ROWS, load_onnx
+from agents.models.classifiers.torch import LoadedClassifier, load_merged
+from agents.models.gguf_file import MODEL_FILE, MODELFILE
 
 MEDIA_TYPES = {
     ".json": "application/json",

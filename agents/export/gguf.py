@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.errors import InvalidModel, InvalidSpec
+from agents.chat.format import PromptFormat
+from agents.chat.markup import chat_template, ollama_template
+from agents.chat.renderer import matching_renderer
+from agents.chat.templates import first_text
 from agents.export.modelfile import Answering, modelfile
-from agents.gguf_file import (
+from agents.models.gguf_file import (
     CHAT_TEMPLATE_KEY,
     FINGERPRINT_KEY,
     MAX_NEW_TOKENS_KEY,
@@ -16,12 +20,9 @@ from agents.gguf_file import (
     TEMPLATE_KEY,
     text_digest,
 )
-from agents.outputs import PromptFormat, TrainingOutput
-from agents.prompts import matching_renderer
-from agents.prompts.markup import chat_template, ollama_template
-from agents.prompts.pieces import first_text
-from agents.quiet import quiet_exporters, root_cause
-from agents.tokenizers import load_tokenizer, longest_input_tokens
+from agents.models.quiet import quiet_exporters, root_cause
+from agents.models.tokenizers import load_tokenizer, longest_input_tokens
+from agents.training.types import TrainingOutput
 
 GGUF_FORMATS = ("gguf_f16", "gguf_q8_0", "gguf_q4_k_m")
 #: Of the extra `gguf`, by the names under which they are imported.

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.errors import InvalidModel
-from agents.gguf_file import check_prompt_format
-from agents.llama import start_llama
-from agents.outputs import PromptFormat
-from agents.prompts.pieces import FIXED_DATE
+from agents.chat.format import PromptFormat
+from agents.chat.templates import FIXED_DATE
+from agents.models.generators.llama_cpp import start_llama
+from agents.models.gguf_file import check_prompt_format
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from agents.answer_schema import answer_schema
-from agents.base.contract import Context, inputs_from
+from agents.base.agent import Context, inputs_from
+from agents.chat.answer_schema import answer_schema
+from agents.comparison.types import ComparisonOutput
+from agents.dataset.types import DatasetOutput
+from agents.evaluation.types import EvaluationOutput
 from agents.export.card import model_card
-from agents.outputs import ComparisonOutput, DatasetOutput, EvaluationOutput, ExportedFile, Parity, PreprocessingOutput
+from agents.export.types import ExportedFile, Parity
+from agents.preprocessing.types import PreprocessingOutput
 
 SCHEMA = 1
 LIBRARIES = (

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agents.gguf_file import MODEL_FILE
+from agents.models.gguf_file import MODEL_FILE
 
 #: Ollama keeps memory for all of these tokens; a model that was trained on short texts needs no more.
 COMMON_CONTEXT = 2048

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidModel
-from agents.classifier import LoadedClassifier
-from agents.onnx_classifier import MODEL_FILE
-from agents.quiet import quiet_exporters, root_cause
+from agents.models.classifiers.onnx import MODEL_FILE
+from agents.models.classifiers.torch import LoadedClassifier
+from agents.models.quiet import quiet_exporters, root_cause
 
 if TYPE_CHECKING:
     import torch

@@ -7,16 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from agents.base.contract import Context, inputs_from
+from agents.base.agent import Context, inputs_from
 from agents.base.errors import InvalidModel
-from agents.classifier import LoadedClassifier, load_merged, load_trained
-from agents.generator import LoadedGenerator, load_trained_generator, load_whole_generator
-from agents.measures.answers import score_answers
-from agents.measures.labels import confusion, metric_value
-from agents.outputs import EvaluationOutput, Parity, PreprocessingOutput, PromptFormat
-from agents.prediction import Classifier, Prediction
-from agents.prompts.markup import chat_template
-from agents.splits import read_conversations, read_labelled
+from agents.chat.format import PromptFormat
+from agents.chat.markup import chat_template
+from agents.data.splits import read_conversations, read_labelled
+from agents.evaluation.types import EvaluationOutput
+from agents.export.types import Parity
+from agents.metrics.classification import confusion, metric_value
+from agents.metrics.generation import score_answers
+from agents.models.classifiers.base import Classifier, Prediction
+from agents.models.classifiers.torch import LoadedClassifier, load_merged, load_trained
+from agents.models.generators.torch import LoadedGenerator, load_trained_generator, load_whole_generator
+from agents.preprocessing.types import PreprocessingOutput
 
 #: With fewer texts one flipped answer alone would break a bound of 0.99.
 GOLDEN_TEXTS = 256

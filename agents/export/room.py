@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents.base.errors import NoSpace, OutOfMemory
-from agents.host import free_memory_bytes
+from agents.base.system import free_memory_bytes
 
 #: Bytes a parameter of what each format leaves in the work folder, the merged float32 model included once.
 MERGED_BYTES = 4.0

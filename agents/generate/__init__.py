@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from hashlib import blake2b, sha256
 from typing import Any, ClassVar
 
-from agents.base.contract import Agent, Context
+from agents.base.agent import Agent, Context
 from agents.base.errors import InvalidSpec, StopRequested
 from agents.base.sources import Sources
-from agents.cleaning import exact_key
-from agents.conversations import of_text_and_label
+from agents.data.cleaning import exact_key
+from agents.data.conversations import of_text_and_label
+from agents.data.rows import RowsFile
+from agents.data.statistics import Tally
+from agents.dataset.types import DatasetOutput
 from agents.generate.asking import fault_of, question, rows_of
-from agents.generate.config import Example, GenerateConfig
 from agents.generate.endpoint import ChatEndpoint, EndpointSettings
 from agents.generate.grammar import GrammarSource
 from agents.generate.kept import KeptRows
-from agents.outputs import DatasetOutput
-from agents.rows import RowsFile
-from agents.tally import Tally
+from agents.generate.types import Example, GenerateConfig
 
 #: So many filled patterns without a new row end a grammar.
 BARREN_PATTERNS = 2000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from agents.generate.config import Example, GenerateConfig
+from agents.generate.types import Example, GenerateConfig
 
 #: Examples shown in one question.
 SHOWN_EXAMPLES = 8

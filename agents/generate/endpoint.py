@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agents.base.errors import InvalidSpec, NotAllowed, Unavailable
-from agents.generate.config import LanguageModel
+from agents.generate.types import LanguageModel
 
 if TYPE_CHECKING:
     import httpx

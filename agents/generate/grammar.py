@@ -3,7 +3,7 @@
 import re
 from random import Random
 
-from agents.generate.config import REFERENCE, Example, Grammar, depths
+from agents.generate.types import REFERENCE, Example, Grammar, depths
 
 #: From this depth on the shortest choices are taken, so that every row comes to an end.
 DEEP = 12

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 
 NAME = re.compile(r"/rows_(?P<start>\d{8})/attempt_(?P<attempt>\d+)\.json$")
 

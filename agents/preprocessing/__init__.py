@@ -9,13 +9,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.base.contract import Agent, Context, input_from, inputs_from
+from agents.base.agent import Agent, Context, input_from, inputs_from
 from agents.base.errors import InvalidData
 from agents.base.sources import Sources
-from agents.cleaning import clean_content, clean_text
-from agents.conversations import of_text_and_label, prompt_text
-from agents.outputs import DatasetOutput, PreprocessingOutput, PromptFormat, Split, ValidationOutput
-from agents.preprocessing.config import PreprocessingConfig
+from agents.chat.format import PromptFormat
+from agents.chat.renderer import Renderer, make_renderer
+from agents.data.cleaning import clean_content, clean_text
+from agents.data.conversations import of_text_and_label, prompt_text
+from agents.data.rows import fetch_rows, read_rows
+from agents.data.types import Row, Split
+from agents.dataset.types import DatasetOutput
+from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 from agents.preprocessing.dedup import drop_exact, find_near, join_documents
 from agents.preprocessing.leaks import find_leaks
 from agents.preprocessing.parts import Parter
@@ -23,10 +27,9 @@ from agents.preprocessing.rendering import Learned, render_rows
 from agents.preprocessing.shingles import ShingleSets
 from agents.preprocessing.split import split_rows
 from agents.preprocessing.tokens import Cells, ConversationCells, LabelCells, write_split
+from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 from agents.preprocessing.work_rows import WorkRows
-from agents.prompts import Renderer, make_renderer
-from agents.rows import Row, fetch_rows, read_rows
-from agents.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
+from agents.validation.types import ValidationOutput
 
 if TYPE_CHECKING:
     import numpy

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import InvalidData
-from agents.conversations import prompt_text
-from agents.prompts import Renderer
-from agents.prompts.learnable import CURES, Learnable, learnable
-from agents.rows import Row
+from agents.chat.renderer import Renderer
+from agents.chat.truncation import CURES, Learnable, learnable
+from agents.data.conversations import prompt_text
+from agents.data.types import Row
 
 
 def render_rows(

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.cleaning import exact_key
+from agents.data.cleaning import exact_key
 
 if TYPE_CHECKING:
     import numpy

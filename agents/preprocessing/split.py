@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidData
-from agents.outputs import SPLITS
+from agents.data.types import SPLITS
 
 if TYPE_CHECKING:
     import numpy

@@ -9,9 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from agents.base.objects import ObjectStore
-from agents.outputs import Split
-from agents.rows import Row
+from agents.base.object_store import ObjectStore
+from agents.data.types import Row, Split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -7,8 +7,8 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from agents.cleaning import exact_key
-from agents.rows import Row
+from agents.data.cleaning import exact_key
+from agents.data.types import Row
 
 if TYPE_CHECKING:
     import numpy

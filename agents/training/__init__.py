@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agents.base.contract import Agent, Config, Context, DeviceNeed, input_from
+from agents.base.agent import Agent, Context, input_from
 from agents.base.errors import InvalidData
-from agents.outputs import PreprocessingOutput, TrainingOutput
-from agents.training.config import LoraSettings, TrainingConfig
+from agents.base.records import Config, DeviceNeed
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import LoraSettings, TrainingConfig, TrainingOutput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from agents.base.contract import Artifact
+    from agents.base.records import Artifact
     from agents.base.sources import Sources
     from agents.training.checkpoint import Checkpoints
-    from agents.training.plan import Course, Plan
+    from agents.training.plan import Plan, TrainState
     from agents.training.ranks import Leader
 
 __all__ = ["LoraSettings", "TrainingAgent", "TrainingConfig"]
@@ -40,14 +41,14 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             OutOfMemory: try again with a smaller micro-batch.
             StopRequested: after a cancel or a pause; a checkpoint was saved.
         """
-        from agents.host import keep_freed_memory
-        from agents.prompts import matching_renderer
+        from agents.base.system import keep_freed_memory
+        from agents.chat.renderer import matching_renderer
         from agents.training.checkpoint import Checkpoints
         from agents.training.model import build_model, parameter_counts, save_files
         from agents.training.output import Made, output_of
         from agents.training.plan import describe, fitted, identity, make_plan
-        from agents.training.randomness import seed_all
         from agents.training.ranks import Leader, follower_task
+        from agents.training.rng import seed_all
 
         data = input_from(context, "preprocessing", PreprocessingOutput)
         path = context.sources.local(config.model, "model")
@@ -83,8 +84,8 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
 
     def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
         """The estimate for a whole batch of longest rows, on each of the processes' devices."""
-        from agents.model_memory import Shape
-        from agents.models import GGUF_SUFFIX
+        from agents.models.loading import GGUF_SUFFIX
+        from agents.models.memory import Shape
         from agents.training.estimate import device_mib
 
         path = context.sources.local(config.model, "model")
@@ -111,7 +112,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
 
 def _fit(
     model: "PreTrainedModel", plan: "Plan", context: Context, checkpoints: "Checkpoints", leader: "Leader"
-) -> "tuple[Course, dict[str, Artifact]]":
+) -> "tuple[TrainState, dict[str, Artifact]]":
     """Train to the end, with all figures in the trackers too; return the course and TensorBoard's files."""
     from agents.training.loop import Fit
     from agents.training.plan import describe
@@ -128,7 +129,7 @@ def _fit(
 
 def _matching_tokenizer(path: Path, data: PreprocessingOutput) -> "PreTrainedTokenizerFast":
     """Return the model's tokenizer, once it is sure that the rows were made with it."""
-    from agents.tokenizers import load_tokenizer, tokenizer_fingerprint
+    from agents.models.tokenizers import load_tokenizer, tokenizer_fingerprint
 
     tokenizer = load_tokenizer(path)
     if tokenizer_fingerprint(tokenizer) != data.tokenizer_fingerprint:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import CorruptArtifact, NotFound
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidData
-from agents.base.objects import ObjectStore
-from agents.decoder import NOT_LEARNED
-from agents.outputs import Split, Task
+from agents.base.object_store import ObjectStore
+from agents.data.types import Split
+from agents.models.generators.loss import NOT_LEARNED
+from agents.tasks.names import Task
 
 if TYPE_CHECKING:
     import numpy as np

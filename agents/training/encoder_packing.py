@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidSpec
-from agents.training.config import TrainingConfig
 from agents.training.packing import packed
+from agents.training.types import TrainingConfig
 
 if TYPE_CHECKING:
     import torch

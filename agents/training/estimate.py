@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.base.errors import InvalidSpec, NoSpace
-from agents.model_memory import USABLE_SHARE, Shape, reserved_mib
-from agents.training.config import TrainingConfig
+from agents.models.memory import USABLE_SHARE, Shape, reserved_mib
+from agents.training.types import TrainingConfig
 
 #: Bytes of activations per layer and token: for each of the width, and for each head and token of the row. Those of
 #: decoders were measured with SmolLM2 and LoRA on a CPU, rows of 64, 256 and 512 tokens: within 7 %.

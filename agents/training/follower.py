@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.errors import OutOfMemory
-from agents.outputs import PreprocessingOutput
-from agents.training.config import TrainingConfig
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingConfig
 
 
 def follow(task: dict[str, Any]) -> None:
@@ -25,13 +25,13 @@ def follow(task: dict[str, Any]) -> None:
     import torch
     import torch.distributed as dist
 
-    from agents.host import keep_freed_memory
+    from agents.base.system import keep_freed_memory
     from agents.training.gradients import Gradients
     from agents.training.memory import memory_faults
     from agents.training.model import build_model
     from agents.training.optimizer import trained_parameters
-    from agents.training.randomness import seed_all
     from agents.training.ranks import END, READY, flat, flat_gradients, join_group, spread, torch_step
+    from agents.training.rng import seed_all
 
     config = TrainingConfig.model_validate(task["config"])
     data = PreprocessingOutput.model_validate(task["data"])

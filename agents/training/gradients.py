@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from agents.training.data import collate, cut, epoch_order, steps_of_like_length
 from agents.training.encoder_packing import packs_rows
+from agents.training.microbatches import PassCost, pieces
 from agents.training.packing import collate_packed
-from agents.training.passes import PassCost, pieces
 from agents.training.plan import Plan
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import AgentFailed, StopRequested
 from agents.training.checkpoint import Checkpoint, Checkpoints
 from agents.training.gradients import Gradients
@@ -19,9 +19,9 @@ from agents.training.optimizer import (
     trained_parameters,
 )
 from agents.training.packing import check_packable
-from agents.training.plan import Course, Plan
-from agents.training.randomness import generator_states, set_generator_states
+from agents.training.plan import Plan, TrainState
 from agents.training.ranks import Leader
+from agents.training.rng import generator_states, set_generator_states
 from agents.training.tracking import Trackers
 from agents.training.validate import rank
 
@@ -47,13 +47,13 @@ class Fit:
         self.parameters = trained_parameters(model)
         self.optimizer = make_optimizer(self.parameters, plan.config)
         self.schedule = make_schedule(self.optimizer, plan.config, plan.total_steps)
-        self.course = Course()
+        self.course = TrainState()
         self._best: dict[str, torch.Tensor] | None = None
         self._loss_sum: torch.Tensor | None = None
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
         self._window_tokens, self._window_started_at = 0, time.perf_counter()
 
-    def run(self) -> Course:
+    def run(self) -> TrainState:
         """Train to the end, with the best weights in the model at the end of it.
 
         Raises:
@@ -201,7 +201,7 @@ class Fit:
         self._load_weights(dict(tensors["model"]))
         set_optimizer_tensors(self.optimizer, self.parameters, dict(tensors["optimizer"]))
         set_schedule_state(self.schedule, state["schedule"])
-        self.course = Course(**state["course"])
+        self.course = TrainState(**state["course"])
         for entry in self.course.curve:
             self.trackers.send(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
         if self.course.best_rank is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from agents.base.errors import OutOfMemory
-from agents.host import free_memory_bytes
+from agents.base.system import free_memory_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidSpec
-from agents.base.objects import ObjectStore
-from agents.models import load_classifier_and_new_modules, load_decoder
-from agents.quiet import quiet_libraries
-from agents.training.config import TrainingConfig
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
+from agents.models.loading import load_classifier_and_new_modules, load_decoder
+from agents.models.quiet import quiet_libraries
 from agents.training.encoder_packing import pack_rows, packs_rows
+from agents.training.types import TrainingConfig
 
 if TYPE_CHECKING:
     import torch

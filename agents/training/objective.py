@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidData, InvalidSpec
-from agents.decoder import NOT_LEARNED, learned_logits
-from agents.outputs import PreprocessingOutput
-from agents.training.config import TrainingConfig
+from agents.models.generators.loss import NOT_LEARNED, learned_logits
+from agents.preprocessing.types import PreprocessingOutput
 from agents.training.data import Batch, Rows
+from agents.training.types import TrainingConfig
 from agents.training.validate import balanced_weights, score_answers, score_labels
 
 if TYPE_CHECKING:

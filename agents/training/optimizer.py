@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from agents.training.config import TrainingConfig
+from agents.training.types import TrainingConfig
 
 if TYPE_CHECKING:
     import torch

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from agents.base.contract import Artifact
-from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.base.records import Artifact
+from agents.preprocessing.types import PreprocessingOutput
 from agents.training.objective import positive_label
-from agents.training.plan import Course, Plan
+from agents.training.plan import Plan, TrainState
+from agents.training.types import TrainingOutput
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Made:
     total: int
 
 
-def output_of(plan: Plan, data: PreprocessingOutput, course: Course, made: Made) -> TrainingOutput:
+def output_of(plan: Plan, data: PreprocessingOutput, course: TrainState, made: Made) -> TrainingOutput:
     """Return the output of a training that came to its end."""
     config = plan.config
     return TrainingOutput(

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.base.contract import Context
-from agents.model_memory import Shape
-from agents.models import model_folder
-from agents.outputs import PreprocessingOutput
-from agents.training.config import TrainingConfig
+from agents.base.agent import Context
+from agents.models.loading import model_folder
+from agents.models.memory import Shape
+from agents.preprocessing.types import PreprocessingOutput
 from agents.training.data import Rows, read_rows
 from agents.training.encoder_packing import packs_rows
 from agents.training.estimate import Load, check_disk, choose_micro_batch, disk_bytes
 from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.objective import Objective, make_objective
+from agents.training.types import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,7 +27,7 @@ FREE_DIALS = {"save_steps", "log_steps", "report_to", "model"}
 
 
 @dataclass
-class Course:
+class TrainState:
     """How far a training is and what it has seen: JSON values only, written into every checkpoint."""
 
     step: int = 0

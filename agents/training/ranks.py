@@ -23,9 +23,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Self
 
-from agents.base.contract import Context
+from agents.base.agent import Context
 from agents.base.errors import OutOfMemory, WorkerLost
-from agents.outputs import PreprocessingOutput
+from agents.preprocessing.types import PreprocessingOutput
 from agents.training.data import Rows
 from agents.training.plan import Plan
 

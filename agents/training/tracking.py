@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.base.contract import Artifact, Context
-from agents.training.config import Tracker
+from agents.base.agent import Context
+from agents.base.records import Artifact
+from agents.training.types import Tracker
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker

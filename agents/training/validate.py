@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from agents.decoder import NOT_LEARNED, learned_logits
+from agents.models.generators.loss import NOT_LEARNED, learned_logits
 from agents.training.data import Rows, collate, length_batches
 
 if TYPE_CHECKING:

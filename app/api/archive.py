@@ -5,9 +5,9 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidRequest
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
 
-from agents.base.contract import Artifact
 from agents.base.errors import NotFound
+from agents.base.records import Artifact
 from app.api.parts import PartsDep
 from app.schemas import ArtifactsView, ArtifactView
 from app.views import named_artifacts

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, UploadFile
 
 from agents.base.errors import InvalidRequest, NotFound
-from agents.outputs import Shape, Task
-from agents.preview import can_render, preview_rows, render_preview
-from agents.prompts import TemplateName
-from agents.reading import Format
-from agents.rows_reader import DatasetConfig
+from agents.chat.format import TemplateName
+from agents.data.files import Format
+from agents.data.types import Shape
+from agents.dataset.types import DatasetConfig
+from agents.preprocessing.preview import can_render, preview_rows, render_preview
+from agents.tasks.names import Task
 from app.api.parts import PartsDep
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])

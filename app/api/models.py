@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from agents.base.contract import Artifact
 from agents.base.errors import NotAllowed, NotFound
+from agents.base.records import Artifact
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
 from app.api.artifacts import send_artifact
 from app.api.parts import PartsDep

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.errors import InvalidData, InvalidRequest
-from agents.reading import Broken, RawRecord, open_rows
-from agents.reading.formats import SUFFIXES
-from agents.reading.names import TEXT_NAMES
-from agents.reading.records import as_text
+from agents.data.files import Broken, RawRecord, open_rows
+from agents.data.files.detection import SUFFIXES
+from agents.data.files.names import TEXT_NAMES
+from agents.data.files.records import as_text
 from app.serving.schemas import TEXT_MOST_CHARACTERS
 
 

@@ -1,6 +1,6 @@
 """Finding: one thing that the doctor looked at."""
 
-from agents.base.contract import Record
+from agents.base.records import Record
 
 
 class Finding(Record):

@@ -11,9 +11,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from agents.base.contract import Record
 from agents.base.errors import NotFound, TunelineError
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Record
 from app.doctor.finding import Finding
 from app.settings import Settings
 

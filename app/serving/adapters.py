@@ -5,10 +5,10 @@ from typing import Any
 
 import structlog
 
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
-from agents.outputs import Task
-from agents.shared_base import SharedBase, SharedBases
+from agents.base.records import Artifact
+from agents.models.base_cache import SharedBase, SharedBases
+from agents.tasks.names import Task
 from app.serving.files import choose_files
 from app.serving.formats import ADAPTER
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 from fastapi import Request, Response
 
 from agents.base.errors import InvalidRequest, TunelineError
-from agents.generation import Generated, Generator, Wish
-from agents.prompts import NoForm
+from agents.chat.renderer import NoForm
+from agents.models.generators.base import Completion, Generator, SamplingParams
 from app.serving.history import History
 from app.serving.metrics import ServingMetrics
 from app.serving.reconcile import Reconciler, Served
@@ -55,8 +55,8 @@ class Answers:
             raise
 
     async def write(
-        self, served: Served, text: str, make_prompt: MakePrompt, wish: Wish
-    ) -> "AsyncGenerator[str | Generated, None]":
+        self, served: Served, text: str, make_prompt: MakePrompt, wish: SamplingParams
+    ) -> "AsyncGenerator[str | Completion, None]":
         """Give each piece of the answer, and last all of it. `text`: what the history keeps of the prompt.
 
         Raises: as `Writer.write`.
@@ -66,7 +66,7 @@ class Answers:
         try:
             async with aclosing(self._writer.write(served, make_prompt, wish)) as news:
                 async for piece in news:
-                    if isinstance(piece, Generated):
+                    if isinstance(piece, Completion):
                         outcome = "OK"
                         self._keep(served, text, piece, time.perf_counter() - started)
                     yield piece
@@ -76,15 +76,15 @@ class Answers:
         finally:
             self._metrics.requests.labels(served.name, outcome).inc()
 
-    async def whole(self, served: Served, text: str, make_prompt: MakePrompt, wish: Wish) -> Generated:
+    async def whole(self, served: Served, text: str, make_prompt: MakePrompt, wish: SamplingParams) -> Completion:
         """Return the whole answer. Raises: as `Writer.write`."""
         async with aclosing(self.write(served, text, make_prompt, wish)) as news:
             async for piece in news:
-                if isinstance(piece, Generated):
+                if isinstance(piece, Completion):
                     return piece
         raise AssertionError("An answer ends with all of it.")
 
-    def _keep(self, served: Served, text: str, answer: Generated, seconds: float) -> None:
+    def _keep(self, served: Served, text: str, answer: Completion, seconds: float) -> None:
         labels = served.name, served.version
         self._metrics.prompt_tokens.labels(*labels).inc(answer.prompt_tokens)
         self._metrics.generated_tokens.labels(*labels).inc(answer.completion_tokens)

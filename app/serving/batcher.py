@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from agents.base.errors import Overloaded, Unavailable
-from agents.prediction import Runs
+from agents.models.classifiers.base import Runs
 
 SourceT = TypeVar("SourceT")
 AnswerT = TypeVar("AnswerT")

@@ -8,9 +8,9 @@ import orjson
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidRequest, NotFound
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
 from app.http import Offset
 from app.serving.adapters import base_of
 from app.serving.files import choose_files

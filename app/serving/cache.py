@@ -10,8 +10,8 @@ import orjson
 import structlog
 from prometheus_client import Counter
 
-from agents.cleaning import clean_text
-from agents.prediction import Prediction, prediction_of
+from agents.data.cleaning import clean_text
+from agents.models.classifiers.base import Prediction, prediction_of
 from app.serving.reconcile import Served
 from pipelines.engine import keys
 

@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.base.errors import InvalidRequest
-from agents.cleaning import clean_content
-from agents.generation import Generated, Wish
+from agents.data.cleaning import clean_content
+from agents.models.generators.base import Completion, SamplingParams
 from app.serving.answers import Answers, conversation, while_awaited
 from app.serving.reconcile import Served
 from app.serving.schemas import Text
@@ -59,10 +59,10 @@ def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> Non
         return JSONResponse({"success": True, "structured_data": data, **facts})
 
 
-def _wish(served: Served) -> Wish:
+def _wish(served: Served) -> SamplingParams:
     generator = served.generator
     schema = json.loads(served.answer_schema) if served.answer_schema and generator.makes_json else None
-    return Wish(generator.max_new_tokens, json_schema=schema)
+    return SamplingParams(generator.max_new_tokens, json_schema=schema)
 
 
 def _object(text: str) -> dict[str, Any] | None:
@@ -73,7 +73,7 @@ def _object(text: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _why(served: Served, answer: Generated) -> dict[str, str]:
+def _why(served: Served, answer: Completion) -> dict[str, str]:
     if answer.finish_reason == "length":
         cut = f"'{served.name}' was cut off after {answer.completion_tokens} tokens, before its JSON was whole."
         return {"error": "ANSWER_CUT_OFF", "message": f"{cut} Shorten the text, or train with such long answers."}

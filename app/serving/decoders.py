@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agents.answer_schema import ANY_OBJECT
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
-from agents.base.objects import ObjectStore
-from agents.generation import Generator, Wish
-from agents.gguf_file import MODEL_FILE
-from agents.outputs import PromptFormat
-from agents.shared_base import SharedBase, SharedBases
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
+from agents.chat.answer_schema import ANY_OBJECT
+from agents.chat.format import PromptFormat
+from agents.models.base_cache import SharedBase, SharedBases
+from agents.models.generators.base import Generator, SamplingParams
+from agents.models.gguf_file import MODEL_FILE
 from app.serving.adapters import choose_loadable
 from app.serving.files import model_folder
 from app.serving.formats import GGUF_FORMATS
@@ -46,7 +46,7 @@ def load_decoder_version(
         files |= _tokenizer_files(manifest)
     folder = model_folder(objects, cache_dir, str(manifest["name"]), int(manifest["version"]), files)
     generator = _load(form, folder, prompt, base)
-    generator.generate(generator.renderer.prompt_ids(WARM_UP), Wish(WARM_UP_TOKENS))
+    generator.generate(generator.renderer.prompt_ids(WARM_UP), SamplingParams(WARM_UP_TOKENS))
     return form, generator
 
 
@@ -63,11 +63,11 @@ def answer_schema_of(manifest: dict[str, Any]) -> str | None:
 
 def _load(form: str, folder: Path, prompt: PromptFormat, base: SharedBase | None) -> Generator:
     if form in GGUF_FORMATS:
-        from agents.llama import load_exported_llama
+        from agents.models.generators.llama_cpp import load_exported_llama
 
         file = next(iter(sorted(folder.rglob("*.gguf"))), folder / MODEL_FILE)
         return load_exported_llama(file, folder, prompt)
-    from agents.generator import load_shared_generator, load_whole_generator
+    from agents.models.generators.torch import load_shared_generator, load_whole_generator
 
     if base is not None:
         return load_shared_generator(folder, base, prompt)

@@ -17,9 +17,9 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from agents.cleaning import clean_text
-from agents.outputs import CONFIDENCE_DIGITS, Histogram, Reference
-from agents.prediction import Prediction
+from agents.data.cleaning import clean_text
+from agents.evaluation.types import CONFIDENCE_DIGITS, Histogram, Reference
+from agents.models.classifiers.base import Prediction
 
 log = structlog.get_logger()
 SIGNALS = ("labels", "confidence", "length")

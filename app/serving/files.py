@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
-from agents.base.objects import ObjectStore
-from agents.classifier import fetch
+from agents.base.folders import fetch
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
 
 
 def choose_files(

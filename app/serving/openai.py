@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
 from agents.base.errors import InvalidRequest, NotFound, Overloaded, TunelineError, Unavailable
-from agents.generation import Generated, Generator
+from agents.models.generators.base import Completion, Generator
 from app.http import NO_KEY, faults_of, no_key
 from app.serving.answers import Answers, conversation, while_awaited
 from app.serving.openai_schemas import AnswerBody, ChatBody, CompletionBody
@@ -124,15 +124,15 @@ async def _answer(
 
 
 async def _stream(
-    first: str | Generated, news: Any, facts: dict[str, Any], form: Form, with_usage: bool
+    first: str | Completion, news: Any, facts: dict[str, Any], form: Form, with_usage: bool
 ) -> AsyncIterator[str]:
     """Give the answer as server-sent events; what goes wrong on the way is the last of them."""
     is_first = True
-    piece: str | Generated | None = first
+    piece: str | Completion | None = first
     async with aclosing(news):
         try:
             while piece is not None:
-                if isinstance(piece, Generated):
+                if isinstance(piece, Completion):
                     yield _event({**facts, "choices": [form.piece(None, piece.finish_reason, first=is_first)]})
                     if with_usage:
                         yield _event({**facts, "choices": [], "usage": _usage(piece)})
@@ -168,7 +168,7 @@ def _model(served: Served) -> dict[str, Any]:
     return {"id": served.name, "object": "model", "created": created, "owned_by": "tuneline"}
 
 
-def _usage(found: Generated) -> dict[str, int]:
+def _usage(found: Completion) -> dict[str, int]:
     asked, written = found.prompt_tokens, found.completion_tokens
     return {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agents.generation import Wish
+from agents.models.generators.base import SamplingParams
 
 CHARACTERS_MOST = 200_000
 SCHEMA_CHARACTERS_MOST = 20_000
@@ -100,9 +100,9 @@ class AnswerBody(BaseModel):
                 raise ValueError(f"{name} is not supported")
         return self
 
-    def wish(self, max_new_tokens: int) -> Wish:
+    def wish(self, max_new_tokens: int) -> SamplingParams:
         """Return how the answer is to be made; without a temperature always the likeliest token, as in evaluation."""
-        return Wish(
+        return SamplingParams(
             max_new_tokens=self.max_tokens or max_new_tokens,
             temperature=self.temperature or 0.0,
             top_p=1.0 if self.top_p is None else self.top_p,
@@ -124,7 +124,7 @@ class ChatBody(AnswerBody):
             raise ValueError("messages must not end with an answer")
         return self
 
-    def wish(self, max_new_tokens: int) -> Wish:
+    def wish(self, max_new_tokens: int) -> SamplingParams:
         return super().wish(self.max_completion_tokens or max_new_tokens)
 
 

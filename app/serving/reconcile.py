@@ -14,11 +14,11 @@ from typing import Any, Protocol, cast
 import structlog
 
 from agents.base.errors import InvalidModel, InvalidRequest, NotFound
-from agents.base.objects import ObjectStore
-from agents.classifier import load_exported, load_shared
-from agents.generation import Generator
-from agents.prediction import Classifier
-from agents.shared_base import SharedBases
+from agents.base.object_store import ObjectStore
+from agents.models.base_cache import SharedBases
+from agents.models.classifiers.base import Classifier
+from agents.models.classifiers.torch import load_exported, load_shared
+from agents.models.generators.base import Generator
 from app.serving.adapters import choose_loadable
 from app.serving.decoders import answer_schema_of, load_decoder_version
 from app.serving.drift import DriftWindow, read_reference

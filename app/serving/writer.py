@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.base.errors import InvalidRequest, Overloaded, TimedOut, Unavailable
-from agents.generation import Generated, Generator, Wish
+from agents.models.generators.base import Completion, Generator, SamplingParams
 from app.serving.reconcile import Served
 
 #: Makes a prompt's token ids; run in a thread, since long texts take a while.
@@ -36,9 +36,9 @@ class _Order:
     desk: _Desk
     served: Served
     make_prompt: MakePrompt
-    wish: Wish
+    wish: SamplingParams
     loop: asyncio.AbstractEventLoop
-    news: "asyncio.Queue[str | Generated | Exception]" = field(default_factory=asyncio.Queue)
+    news: "asyncio.Queue[str | Completion | Exception]" = field(default_factory=asyncio.Queue)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def work(self) -> None:
@@ -50,7 +50,7 @@ class _Order:
         except Exception as fault:
             self._tell(fault)
 
-    def _written(self) -> Generated:
+    def _written(self) -> Completion:
         generator = self.served.generator
         with self.desk.rendering:
             prompt_ids = self.make_prompt(generator)
@@ -67,7 +67,7 @@ class _Order:
         self._tell(piece)
         return not self.stopped.is_set()
 
-    def _tell(self, news: str | Generated | Exception) -> None:
+    def _tell(self, news: str | Completion | Exception) -> None:
         self.call(self.news.put_nowait, news)
 
     def call(self, function: Callable[[Any], None], argument: Any) -> None:
@@ -104,8 +104,8 @@ class Writer:
             )
 
     async def write(
-        self, served: Served, make_prompt: MakePrompt, wish: Wish
-    ) -> "AsyncGenerator[str | Generated, None]":
+        self, served: Served, make_prompt: MakePrompt, wish: SamplingParams
+    ) -> "AsyncGenerator[str | Completion, None]":
         """Give each piece of the answer as it comes, and last the whole answer. Closing this ends the writing.
 
         Raises:
@@ -128,7 +128,7 @@ class Writer:
                 if isinstance(news, Exception):
                     raise news
                 yield news
-                if isinstance(news, Generated):
+                if isinstance(news, Completion):
                     return
         except TimeoutError as fault:
             raise TimedOut(
@@ -140,10 +140,10 @@ class Writer:
             # One that waits is taken out; one that runs sees that it is to stop, and leaves then.
             work.cancel()
 
-    async def whole(self, served: Served, make_prompt: MakePrompt, wish: Wish) -> Generated:
+    async def whole(self, served: Served, make_prompt: MakePrompt, wish: SamplingParams) -> Completion:
         """Return the whole answer. Raises: as `write`."""
-        pieces: Sequence[str | Generated] = [news async for news in self.write(served, make_prompt, wish)]
-        assert isinstance(pieces[-1], Generated)
+        pieces: Sequence[str | Completion] = [news async for news in self.write(served, make_prompt, wish)]
+        assert isinstance(pieces[-1], Completion)
         return pieces[-1]
 
     async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:

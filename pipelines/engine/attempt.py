@@ -12,9 +12,9 @@ import structlog
 from redis import RedisError
 
 from agents import AgentEntry, load_agent
-from agents.base.contract import Input
 from agents.base.errors import AgentFailed, Fenced, InvalidSpec, NotFound, StopRequested, TimedOut, TunelineError
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Input
 from agents.base.sources import Sources
 from pipelines.engine.cache import CacheKey, StepCache, cache_key
 from pipelines.engine.child import AgentProcess

@@ -12,9 +12,9 @@ from typing import Any
 from redis import Redis
 
 from agents import AgentEntry, load_agent
-from agents.base.contract import Artifact, Input
 from agents.base.errors import InvalidData, InvalidModel
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact, Input
 from agents.base.sources import Sources
 from pipelines.engine import keys
 from pipelines.params import leaves

@@ -19,9 +19,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from agents.base.contract import Input
 from agents.base.errors import StopKind, WorkerLost
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Input
 from agents.base.sources import Sources
 from pipelines.engine.context import AttemptContext
 from pipelines.engine.libraries import tame

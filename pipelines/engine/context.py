@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.base.contract import Input
 from agents.base.errors import StopKind, StopRequested
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Input
 from agents.base.sources import Sources
 
 Emit = Callable[[dict[str, Any]], None]
@@ -18,7 +18,7 @@ PROGRESS_INTERVAL_S = 0.2
 
 @dataclass
 class AttemptContext:
-    """See `agents.base.contract.Context`.
+    """See `agents.base.agent.Context`.
 
     `emit` takes one JSON record: `{"kind": "log" | "progress", ...}`. `wanted_stop` is asked for a
     cancel or a pause; `stops_at_once`: light agents stop at their next word, training at a checkpoint.

@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 from redis import Redis, RedisError
 
-from agents.base.contract import DeviceNeed
 from agents.base.errors import Fenced
+from agents.base.records import DeviceNeed
 from pipelines.engine import keys
 
 log = structlog.get_logger()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from agents.base.contract import Artifact
-from agents.base.objects import REUSE_S, Entry, ObjectStore
+from agents.base.object_store import REUSE_S, Entry, ObjectStore
+from agents.base.records import Artifact
 from pipelines.engine import keys
 from pipelines.engine.cache import artifacts_in
 from pipelines.engine.job import JOB_ENDED, Job, JobHead

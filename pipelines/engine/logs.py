@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from agents.base.errors import Fenced, NotFound
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from pipelines.engine import keys
 
 PAGE = 1000

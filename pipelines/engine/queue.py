@@ -19,7 +19,7 @@ from rq.job import Job as QueuedMessage
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from agents.base.contract import Record
+from agents.base.records import Record
 from pipelines.plan import PlannedNode
 
 #: What RQ calls with a message; a path, because the engine must not import `app`.

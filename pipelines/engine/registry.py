@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from agents.base.errors import Conflict, NotFound, TunelineError
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from pipelines.engine import keys
 from pipelines.engine.run_state import move_alias
 

@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 
 from agents import load_agent
-from agents.base.contract import DeviceNeed
 from agents.base.errors import AgentFailed, NoSpace, OutOfMemory, StopKind, StopRequested, TunelineError
+from agents.base.records import DeviceNeed
 from pipelines.engine.context import AttemptContext
 
 log = structlog.get_logger()

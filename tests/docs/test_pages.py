@@ -13,16 +13,16 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from agents import AGENTS, load_agent
-from agents.base.contract import Config
 from agents.base.errors import TunelineError
-from agents.comparison import ComparisonConfig
-from agents.dataset import DatasetConfig
-from agents.evaluation import EvaluationConfig
-from agents.export import ExportConfig
-from agents.generate.config import GenerateConfig, Grammar, LanguageModel
-from agents.preprocessing.config import PreprocessingConfig
-from agents.training import TrainingConfig
-from agents.validation import ValidationConfig
+from agents.base.records import Config
+from agents.comparison.types import ComparisonConfig
+from agents.dataset.types import DatasetConfig
+from agents.evaluation.types import EvaluationConfig
+from agents.export.types import ExportConfig
+from agents.generate.types import GenerateConfig, Grammar, LanguageModel
+from agents.preprocessing.types import PreprocessingConfig
+from agents.training.types import TrainingConfig
+from agents.validation.types import ValidationConfig
 from app.api.main import create_app
 from app.cli.commands import app as command_line
 from app.serving.main import create_serving

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from agents.base.objects import ObjectStore
-from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.base.object_store import ObjectStore
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingOutput
 from app.embedded import Server
 from app.settings import Settings
 from app.wiring import Parts, build_parts
@@ -87,7 +88,8 @@ class Learned:
 @pytest.fixture(scope="session")
 def learned(s3_server: Server, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Learned:
     """Trained once for all who evaluate, compare or export it."""
-    from agents.training import TrainingAgent, TrainingConfig
+    from agents.training import TrainingAgent
+    from agents.training.types import TrainingConfig
 
     decoder, objects = write_tiny_decoder(models_dir / "learning", width=64), new_bucket(s3_server)
     bench = AgentBench(objects, tmp_path_factory.mktemp("learned"), (models_dir,))

@@ -14,14 +14,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from peft import LoraConfig, TaskType, get_peft_model
 
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel
+from agents.base.records import Artifact
 from agents.base.sources import Sources
-from agents.batch_prediction import PredictionAgent, PredictionConfig
-from agents.classifier import LoadedClassifier, load_adapter, load_merged
-from agents.generation import Wish
-from agents.generator import load_trained_generator, load_whole_generator
-from agents.models import load_decoder
+from agents.models.classifiers.torch import LoadedClassifier, load_adapter, load_merged
+from agents.models.generators.base import SamplingParams
+from agents.models.generators.torch import load_trained_generator, load_whole_generator
+from agents.models.loading import load_decoder
+from agents.prediction import PredictionAgent
+from agents.prediction.types import PredictionConfig
 from app.serving.formats import GGUF_FORMATS, ONNX_FORMATS, batch_formats, in_order
 from app.serving.main import create_app
 from app.wiring import Parts
@@ -203,14 +204,14 @@ def test_decoders_share_their_base_and_write_as_their_merged_selves(parts: Parts
     with serving(parts, decoders) as app:
         served = [app.state.serving.reconciler.find(f"task-{seed}") for seed in (0, 1)]
         ids = served[0].generator.renderer.prompt_ids(ASK)
-        texts = [one.generator.generate(ids, Wish(24)).text for one in served]
+        texts = [one.generator.generate(ids, SamplingParams(24)).text for one in served]
         whole = [load_whole_generator(decoders / f"{seed}-merged", prompt, cache_dir=decoders) for seed in (0, 1)]
 
     assert [one.format for one in served] == ["adapter"] * 2
     bases = [places(one.model.model, of_the_base=True) for one in served]
     assert len(bases[0]) > 10
     assert bases[0] == bases[1]
-    assert texts == [one.generate(ids, Wish(24)).text for one in whole]
+    assert texts == [one.generate(ids, SamplingParams(24)).text for one in whole]
     assert texts[0] != texts[1]
     left = weakref.ref(served[0].model.model)
     app.state.serving.reconciler.served.clear()

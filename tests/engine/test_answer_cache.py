@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.classifier import Prediction, load_merged
+from agents.models.classifiers.torch import Prediction, load_merged
 from app.embedded import free_port, start_valkey
 from app.serving.main import create_app
 from app.wiring import Parts

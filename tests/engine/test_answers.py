@@ -6,14 +6,18 @@ from typing import Any
 import pytest
 
 from agents.base.errors import InvalidData, InvalidModel
-from agents.classifier import fetch
-from agents.evaluation import EvaluationAgent, EvaluationConfig
-from agents.export import ExportAgent, ExportConfig
+from agents.base.folders import fetch
+from agents.data.splits import read_test_conversations
+from agents.evaluation import EvaluationAgent
+from agents.evaluation.types import EvaluationConfig, EvaluationOutput
+from agents.export import ExportAgent
 from agents.export.parity import GoldenPrompts
-from agents.generator import LoadedGenerator, load_trained_generator, load_whole_generator, same_answer
-from agents.outputs import EvaluationOutput, ExportOutput, PreprocessingOutput, TrainingOutput
-from agents.splits import read_test_conversations
-from agents.training import TrainingAgent, TrainingConfig
+from agents.export.types import ExportConfig, ExportOutput
+from agents.metrics.text import same_answer
+from agents.models.generators.torch import LoadedGenerator, load_trained_generator, load_whole_generator
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training import TrainingAgent
+from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
 from tests.decoders import conversations, prepare_answers
 from tests.engine.conftest import Learned

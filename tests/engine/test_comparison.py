@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from agents.base.errors import InvalidData
-from agents.comparison import ComparisonAgent, ComparisonConfig
+from agents.comparison import ComparisonAgent
 from agents.comparison.pairs import Pair, Side
-from agents.evaluation import EvaluationAgent, EvaluationConfig
-from agents.outputs import ComparisonOutput, EvaluationOutput, PreprocessingOutput
-from agents.training import TrainingConfig
+from agents.comparison.types import ComparisonConfig, ComparisonOutput
+from agents.evaluation import EvaluationAgent
+from agents.evaluation.types import EvaluationConfig, EvaluationOutput
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingConfig
 from tests.conftest import AgentBench
 from tests.engine.conftest import Learned
 from tests.models import preprocessing_output, training_output, write_adapter

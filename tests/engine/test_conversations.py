@@ -11,16 +11,17 @@ import pyarrow.parquet
 import pytest
 
 from agents.base.errors import InvalidData
-from agents.cleaning import clean_content
-from agents.dataset import DatasetAgent, DatasetConfig
-from agents.outputs import DatasetOutput, PreprocessingOutput, Split, ValidationOutput
+from agents.chat.renderer import make_renderer
+from agents.chat.truncation import learnable
+from agents.data.cleaning import clean_content
+from agents.data.types import Row, Split
+from agents.dataset import DatasetAgent
+from agents.dataset.types import DatasetConfig, DatasetOutput
+from agents.models.tokenizers import load_tokenizer
 from agents.preprocessing import PreprocessingAgent
-from agents.preprocessing.config import PreprocessingConfig
-from agents.prompts import make_renderer
-from agents.prompts.learnable import learnable
-from agents.rows import Row
-from agents.tokenizers import load_tokenizer
-from agents.validation import ValidationAgent, ValidationConfig
+from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
+from agents.validation import ValidationAgent
+from agents.validation.types import ValidationConfig, ValidationOutput
 from tests.conftest import AgentBench
 from tests.decoders import color_rows
 

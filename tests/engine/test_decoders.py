@@ -14,9 +14,9 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from agents.base.errors import InvalidModel
-from agents.generation import Generated, Wish
-from agents.llama import LlamaGenerator, load_exported_llama
-from agents.prompts import make_renderer
+from agents.chat.renderer import make_renderer
+from agents.models.generators.base import Completion, SamplingParams
+from agents.models.generators.llama_cpp import LlamaGenerator, load_exported_llama
 from app.serving.main import create_app
 from app.serving.reconcile import Served
 from app.wiring import Parts
@@ -62,7 +62,7 @@ def llama() -> LlamaGenerator:
 def test_llama_answers_the_tokens_of_training_the_same_whole_or_in_pieces(llama: LlamaGenerator) -> None:
     ids = llama.renderer.prompt_ids(ASK)
     pieces: list[str] = []
-    whole = llama.generate(ids, Wish(24), lambda piece: pieces.append(piece) or True)  # type: ignore[func-returns-value]
+    whole = llama.generate(ids, SamplingParams(24), lambda piece: pieces.append(piece) or True)  # type: ignore[func-returns-value]
 
     assert (whole.prompt_tokens, whole.completion_tokens, whole.finish_reason) == (len(ids), 24, "length")
     assert "".join(pieces) == whole.text
@@ -78,10 +78,10 @@ def test_llama_stops_where_it_is_told_to(llama: LlamaGenerator) -> None:
         taken.append(piece)
         return len(taken) < 2
 
-    assert llama.generate(ids, Wish(60), two).completion_tokens <= 3
-    text = llama.generate(ids, Wish(24)).text
+    assert llama.generate(ids, SamplingParams(60), two).completion_tokens <= 3
+    text = llama.generate(ids, SamplingParams(24)).text
     word = text.split()[5]
-    found = llama.generate(ids, Wish(24, stop=(word,)))
+    found = llama.generate(ids, SamplingParams(24, stop=(word,)))
     assert (found.text, found.finish_reason) == (text[: text.index(word)], "stop")
 
 
@@ -218,7 +218,7 @@ class Gate:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def generate(self, prompt_ids: list[int], wish: Wish, on_text: Any) -> Generated:
+    def generate(self, prompt_ids: list[int], wish: SamplingParams, on_text: Any) -> Completion:
         def counted(piece: str) -> bool:
             self.pieces += 1
             going_on: bool = on_text(piece)
@@ -242,7 +242,7 @@ def test_convert_cleans_what_it_is_asked_just_where_training_did(parts: Parts, c
         def __getattr__(self, name: str) -> Any:
             return getattr(served.model, name)
 
-        def generate(self, prompt_ids: list[int], wish: Wish, on_text: Any) -> Generated:
+        def generate(self, prompt_ids: list[int], wish: SamplingParams, on_text: Any) -> Completion:
             seen.append(prompt_ids)
             return served.model.generate(prompt_ids, wish, lambda _: False)  # type: ignore[no-any-return]
 

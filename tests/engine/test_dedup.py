@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
-from agents.cleaning import clean_text
-from agents.outputs import SPLITS
+from agents.data.cleaning import clean_text
+from agents.data.types import SPLITS, Row
 from agents.preprocessing.dedup import Near, bands, drop_exact, find_near, join_documents
 from agents.preprocessing.leaks import find_leaks
 from agents.preprocessing.shingles import ShingleSets, jaccard, shingles
 from agents.preprocessing.split import split_rows
 from agents.preprocessing.work_rows import WorkRows
-from agents.rows import Row
 from tests.rows import TEMPLATE, WORDS, as_rows, labelled, sentences
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}

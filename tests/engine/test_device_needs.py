@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from agents.base.contract import DeviceNeed
-from agents.batch_prediction import PredictionAgent, PredictionConfig
-from agents.comparison import ComparisonAgent, ComparisonConfig
-from agents.evaluation import EvaluationAgent, EvaluationConfig
-from agents.export import ExportAgent, ExportConfig
-from agents.model_memory import WEIGHT_BYTES, Asked, Shape, answering_bytes, reserved_mib
-from agents.outputs import EvaluationOutput, PromptFormat, TrainingOutput
+from agents.base.records import DeviceNeed
+from agents.chat.format import PromptFormat
+from agents.comparison import ComparisonAgent
+from agents.comparison.types import ComparisonConfig
+from agents.evaluation import EvaluationAgent
+from agents.evaluation.types import EvaluationConfig, EvaluationOutput
+from agents.export import ExportAgent
+from agents.export.types import ExportConfig
+from agents.models.memory import WEIGHT_BYTES, Asked, Shape, answering_bytes, reserved_mib
+from agents.prediction import PredictionAgent
+from agents.prediction.types import PredictionConfig
+from agents.training.types import TrainingOutput
 from tests.conftest import AgentBench
 from tests.decoders import SMOLLM2
 from tests.models import preprocessing_output, training_output, write_adapter

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import redis
 
-from agents.base.contract import DeviceNeed
 from agents.base.errors import Fenced
+from agents.base.records import DeviceNeed
 from app.embedded import Server
 from pipelines.engine import keys
 from pipelines.engine.devices import Device, DevicePool, Loan, reported

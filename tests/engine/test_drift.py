@@ -7,8 +7,10 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.evaluation import EvaluationAgent, EvaluationConfig
-from agents.export import ExportAgent, ExportConfig
+from agents.evaluation import EvaluationAgent
+from agents.evaluation.types import EvaluationConfig
+from agents.export import ExportAgent
+from agents.export.types import ExportConfig
 from app.serving.main import create_app
 from app.wiring import Parts
 from tests.conftest import AgentBench

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from agents.base.errors import InvalidData, InvalidModel
-from agents.classifier import LoadedClassifier, fetch, load_adapter, load_exported, load_merged
-from agents.comparison import ComparisonAgent, ComparisonConfig
-from agents.evaluation import EvaluationAgent, EvaluationConfig
-from agents.export import ExportAgent, ExportConfig
-from agents.outputs import EvaluationOutput, ExportOutput
-from agents.training import TrainingConfig
+from agents.base.folders import fetch
+from agents.comparison import ComparisonAgent
+from agents.comparison.types import ComparisonConfig
+from agents.evaluation import EvaluationAgent
+from agents.evaluation.types import EvaluationConfig, EvaluationOutput
+from agents.export import ExportAgent
+from agents.export.types import ExportConfig, ExportOutput
+from agents.models.classifiers.torch import LoadedClassifier, load_adapter, load_exported, load_merged
+from agents.training.types import TrainingConfig
 from tests.conftest import AgentBench
 from tests.models import (
     LABELS,

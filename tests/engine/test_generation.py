@@ -16,8 +16,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from agents.base.errors import InvalidSpec, NotAllowed
+from agents.dataset.types import DatasetOutput
 from agents.generate import GenerateAgent, GenerateConfig
-from agents.outputs import DatasetOutput
 from app.embedded import free_port
 from tests.conftest import REPOSITORY, AgentBench
 from tests.engine.conftest import RunJob
@@ -171,7 +171,7 @@ def test_what_was_made_before_a_refusal_is_not_paid_again(bench: AgentBench, ser
 KILLED = """
 import sys
 from pathlib import Path
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from tests.conftest import AgentBench
 from tests.engine.test_generation import generate
 url, bucket, folder = sys.argv[1:]

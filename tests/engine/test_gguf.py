@@ -5,20 +5,24 @@ from typing import Any
 
 import pytest
 
-from agents.base.contract import Artifact
 from agents.base.errors import InvalidModel, InvalidSpec
-from agents.classifier import fetch
-from agents.evaluation import EvaluationAgent, EvaluationConfig
-from agents.export import ExportAgent, ExportConfig
+from agents.base.folders import fetch
+from agents.base.records import Artifact
+from agents.chat.format import PromptFormat
+from agents.chat.markup import chat_template
+from agents.chat.renderer import make_renderer
+from agents.evaluation import EvaluationAgent
+from agents.evaluation.types import EvaluationConfig, EvaluationOutput
+from agents.export import ExportAgent
 from agents.export.gguf import GgufFacts, write_gguf
 from agents.export.llama_answers import load_gguf
 from agents.export.parity import GoldenPrompts
-from agents.gguf_file import check_prompt_format
-from agents.outputs import EvaluationOutput, ExportOutput, PreprocessingOutput, PromptFormat
-from agents.prompts import make_renderer
-from agents.prompts.markup import chat_template
-from agents.tokenizers import load_tokenizer
-from agents.training import TrainingAgent, TrainingConfig
+from agents.export.types import ExportConfig, ExportOutput
+from agents.models.gguf_file import check_prompt_format
+from agents.models.tokenizers import load_tokenizer
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training import TrainingAgent
+from agents.training.types import TrainingConfig
 from tests.conftest import AgentBench
 from tests.decoders import SMOLLM2_FILE, prepare_answers, write_tiny_decoder
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agents.base.contract import Artifact
+from agents.base.records import Artifact
 from app.wiring import Parts
 from pipelines.engine import keys
 from pipelines.engine.cache import artifacts_in
@@ -131,7 +131,7 @@ def test_an_old_artifact_is_written_anew_rather_than_reused(parts: Parts, monkey
     first: Artifact = parts.objects.put_artifact(b"hello")
     parts.objects.put_artifact(b"hello")
     assert len(written) == 1
-    monkeypatch.setattr("agents.base.objects.REUSE_S", -1.0)
+    monkeypatch.setattr("agents.base.object_store.REUSE_S", -1.0)
     assert parts.objects.put_artifact(b"hello") == first
 
     assert len(written) == 2

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine import keys

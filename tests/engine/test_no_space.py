@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import TunelineError
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from app.embedded import start_s3
 from tests.engine.conftest import RunJob
 

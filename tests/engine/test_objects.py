@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import CorruptArtifact, NotFound, Unavailable
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 
 
 def test_equal_bytes_are_one_artifact(objects: ObjectStore) -> None:

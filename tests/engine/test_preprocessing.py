@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from agents.base.errors import InvalidModel
 from agents.base.sources import Sources
-from agents.outputs import SPLITS, DatasetOutput, PreprocessingOutput, Split, ValidationOutput
+from agents.data.types import SPLITS, Row, Split
+from agents.dataset.types import DatasetOutput
+from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 from agents.preprocessing import PreprocessingAgent
-from agents.preprocessing.config import PreprocessingConfig
 from agents.preprocessing.parts import Parter
 from agents.preprocessing.shingles import jaccard, shingles
-from agents.rows import Row
-from agents.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
+from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
+from agents.validation.types import ValidationOutput
 from tests.conftest import MINILM, SHARED_DATA, AgentBench
 from tests.rows import TEMPLATE, as_rows, labelled, sentences
 

@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from agents.dataset import DatasetAgent, DatasetConfig
-from agents.outputs import DatasetOutput
+from agents.dataset import DatasetAgent
+from agents.dataset.types import DatasetConfig, DatasetOutput
 from agents.preprocessing import PreprocessingAgent
-from agents.preprocessing.config import PreprocessingConfig
+from agents.preprocessing.types import PreprocessingConfig
 from app.api.main import create_app
 from app.cli import common
 from app.cli.commands import app as commands

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agents.base.errors import InvalidModel
-from agents.prompts import TEMPLATES, NoForm, Renderer, make_renderer, matching_renderer
-from agents.prompts.markup import chat_template
-from agents.prompts.pieces import ChatTemplate, LayoutTemplate
-from agents.prompts.probing import probed_layout
+from agents.chat.format import TEMPLATES
+from agents.chat.markup import chat_template
+from agents.chat.probing import probed_layout
+from agents.chat.renderer import NoForm, Renderer, make_renderer, matching_renderer
+from agents.chat.templates import ChatTemplate, LayoutTemplate
 from tests.decoders import smollm2_tokenizer
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 CONVERT_AND_ADAPT = """
 import sys
 from pathlib import Path
-from agents.training.config import TrainingConfig
+from agents.training.types import TrainingConfig
 from agents.training.model import build_model, choose_placement
 
 file, folder = Path(sys.argv[1]), Path(sys.argv[2])

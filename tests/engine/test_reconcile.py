@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from agents.base.errors import NotFound
-from agents.shared_base import SharedBases
+from agents.models.base_cache import SharedBases
 from app.embedded import start_valkey
 from app.serving.main import create_app
 from app.serving.reconcile import Reconciler

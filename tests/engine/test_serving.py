@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.classifier import LoadedClassifier, Prediction, load_merged
+from agents.models.classifiers.torch import LoadedClassifier, Prediction, load_merged
 from app.serving.main import create_app
 from app.wiring import Parts
 from tests.engine.served import write_version

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.classifier import load_adapter, load_merged
+from agents.models.classifiers.torch import load_adapter, load_merged
 from app.serving.main import create_app
 from app.settings import ServingFormat
 from app.wiring import Parts

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 from agents.training.checkpoint import Checkpoint, Checkpoints
 from pipelines.engine.context import AttemptContext

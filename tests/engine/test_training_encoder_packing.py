@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from agents.base.errors import InvalidSpec
-from agents.training.config import TrainingConfig
 from agents.training.encoder_packing import LAYERS, Layout, pack_rows, packs_rows
+from agents.training.types import TrainingConfig
 
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SETTINGS: dict[str, dict[str, Any]] = {"distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agents.base.errors import InvalidModel
-from agents.decoder import NOT_LEARNED, learned_logits
+from agents.models.generators.loss import NOT_LEARNED, learned_logits
 from agents.training.data import Rows, collate
 from agents.training.packing import check_packable, collate_packed, packed
 

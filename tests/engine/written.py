@@ -12,9 +12,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from agents.gguf_file import CHAT_TEMPLATE_KEY, FINGERPRINT_KEY, MODEL_FILE, text_digest
-from agents.outputs import PromptFormat
-from agents.prompts import make_renderer
+from agents.chat.format import PromptFormat
+from agents.chat.renderer import make_renderer
+from agents.models.gguf_file import CHAT_TEMPLATE_KEY, FINGERPRINT_KEY, MODEL_FILE, text_digest
 from app.wiring import Parts
 from tests.decoders import SMOLLM2_FILE, smollm2_tokenizer, write_tiny_decoder
 from tests.models import stored

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from pipelines.engine.context import AttemptContext
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.run_state import RunState

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from agents.classifier import fetch, load_trained
-from agents.outputs import PreprocessingOutput, TrainingOutput
-from agents.training import TrainingAgent, TrainingConfig
+from agents.base.folders import fetch
+from agents.models.classifiers.torch import load_trained
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training import TrainingAgent
+from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
 from tests.prepared import prepare, spam_rows
 

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from agents.base.errors import StopRequested, WorkerLost
-from agents.outputs import PreprocessingOutput, TrainingOutput
-from agents.training import TrainingAgent, TrainingConfig
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training import TrainingAgent
+from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
 from tests.prepared import prepare, spam_rows
 

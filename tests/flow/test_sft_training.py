@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from agents.base.errors import InvalidData, InvalidModel, StopRequested
-from agents.outputs import PreprocessingOutput, TrainingOutput
-from agents.training import TrainingAgent, TrainingConfig
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training import TrainingAgent
+from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
 from tests.decoders import prepare_answers
 from tests.prepared import MINILM_FOLDER
@@ -148,7 +149,7 @@ def test_rows_of_another_task_or_template_are_refused(
 def test_a_decoder_from_a_gguf_file_can_be_written_and_read_again(short_smollm2: Path, tmp_path: Path) -> None:
     import torch
 
-    from agents.models import load_decoder
+    from agents.models.loading import load_decoder
 
     model = load_decoder(short_smollm2, "float32", cache_dir=tmp_path)
     model.save_pretrained(tmp_path / "again")
@@ -159,7 +160,7 @@ def test_a_decoder_from_a_gguf_file_can_be_written_and_read_again(short_smollm2:
 
 
 def test_an_encoder_is_refused(bench: AgentBench, prepared: PreprocessingOutput) -> None:
-    from agents.models import load_decoder
+    from agents.models.loading import load_decoder
 
     with pytest.raises(InvalidModel, match="Name a decoder"):
         load_decoder(MINILM_FOLDER, "float32", cache_dir=bench.work_dir)

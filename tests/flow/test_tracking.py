@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agents.outputs import TrainingOutput
-from agents.training import TrainingAgent, TrainingConfig
+from agents.training import TrainingAgent
+from agents.training.types import TrainingConfig, TrainingOutput
 from app.embedded import free_port
 from tests.conftest import AgentBench
 from tests.prepared import prepare, spam_rows

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from agents.base.errors import InvalidData, InvalidModel, InvalidSpec, StopRequested
-from agents.model_memory import USABLE_SHARE, Shape
-from agents.outputs import PreprocessingOutput, TrainingOutput
-from agents.training import TrainingAgent, TrainingConfig
+from agents.models.memory import USABLE_SHARE, Shape
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training import TrainingAgent
 from agents.training.estimate import Load, Need, choose_micro_batch, estimate
+from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import MINILM, AgentBench
 from tests.prepared import MINILM_FOLDER, prepare, spam_rows
 
@@ -90,8 +91,8 @@ def test_saved_adapter_gives_the_validation_score_that_was_reported(
 ) -> None:
     from peft import PeftModel
 
-    from agents.models import load_classifier_base
-    from agents.quiet import quiet_libraries
+    from agents.models.loading import load_classifier_base
+    from agents.models.quiet import quiet_libraries
     from agents.training.data import read_rows
     from agents.training.validate import score_labels
 
@@ -213,7 +214,7 @@ def test_accumulated_micro_batches_weigh_classes_as_the_whole_step_does(
 def test_full_training_gives_a_whole_model_that_loads_by_itself(
     bench: AgentBench, train: Callable[..., TrainingOutput]
 ) -> None:
-    from agents.models import load_classifier_base
+    from agents.models.loading import load_classifier_base
 
     output = train(method="full", epochs=1)
     folder = bench.work_dir / "again"
@@ -275,7 +276,7 @@ def test_the_shipped_base_trains_at_most_a_fortieth_of_its_parameters(bench: Age
 
 
 def test_a_folder_whose_weights_belong_to_another_model_is_refused(bench: AgentBench, small_model: Path) -> None:
-    from agents.models import load_classifier_base
+    from agents.models.loading import load_classifier_base
 
     folder = bench.work_dir / "mixed"
     folder.mkdir(parents=True)

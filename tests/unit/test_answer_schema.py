@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agents.answer_schema import COMPACT, answer_schema
+from agents.chat.answer_schema import COMPACT, answer_schema
 
 
 def test_keys_keep_their_order_and_types_are_those_seen() -> None:

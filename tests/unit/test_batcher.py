@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.base.errors import NotFound, Overloaded, Unavailable
-from agents.prediction import Runs
+from agents.models.classifiers.base import Runs
 from app.serving.batcher import Batcher
 from app.serving.history import History
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from agents.base.errors import InvalidData
 from agents.base.sources import Sources
-from agents.dataset import DatasetAgent, DatasetConfig
-from agents.outputs import DatasetOutput
-from agents.rows import Row
+from agents.data.types import Row
+from agents.dataset import DatasetAgent
+from agents.dataset.types import DatasetConfig, DatasetOutput
 from tests.conftest import REPOSITORY, SHARED_DATA, AgentBench
 
 DATA_PAGE = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")

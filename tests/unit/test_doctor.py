@@ -13,7 +13,7 @@ import redis
 from packaging.requirements import Requirement
 from pydantic import SecretStr, ValidationError
 
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from app.doctor import Finding, diagnose
 from app.doctor.machine import embedded_servers, file_descriptors, free_disk, memory, port
 from app.doctor.packages import judge_packages, pinned_packages, python_version

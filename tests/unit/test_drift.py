@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agents.evaluation.reference import histogram, label_reference
-from agents.outputs import Reference
-from agents.prediction import Prediction
+from agents.evaluation.types import Reference
+from agents.models.classifiers.base import Prediction
 from app.serving.drift import DriftWindow, chance_index, read_reference, stability_index
 
 LABELS = ["ham", "spam"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from agents.gate import Challenger, Comparison, Incomparable, Rules, judge_challenger
-from agents.measures.bootstrap import Statistic, difference_interval, interval, worst_difference
-from agents.measures.labels import confusion, metric_value
+from agents.evaluation.gate import Challenger, Comparison, Incomparable, Rules, judge_challenger
+from agents.metrics.bootstrap import Statistic, difference_interval, interval, worst_difference
+from agents.metrics.classification import confusion, metric_value
 
 RULES = Rules("f1", 0.85, 0.01)
 

@@ -11,9 +11,9 @@ from pydantic import SecretStr, ValidationError
 
 from agents.base.errors import NotAllowed, TunelineError, Unavailable
 from agents.generate.asking import fault_of, question, rows_of
-from agents.generate.config import Example, GenerateConfig, Grammar, LanguageModel
 from agents.generate.endpoint import ChatEndpoint, EndpointSettings, retry_after_s
 from agents.generate.grammar import GrammarSource
+from agents.generate.types import Example, GenerateConfig, Grammar, LanguageModel
 
 RULES = {
     "task": ["buy <thing>", "call <who>", "<task> and <task>"],

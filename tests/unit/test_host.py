@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import platform, resource, sys
-from agents.host import keep_freed_memory
+from agents.base.system import keep_freed_memory
 
 def faults(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -5,10 +5,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from agents.evaluation.threshold import ScoredRows, best_threshold, find_threshold
-from agents.measures.answers import answer_metrics, score_answers
-from agents.measures.calibration import calibration_bins, calibration_error
-from agents.measures.labels import confusion, label_metrics, metric_value, roc_auc, roc_curves
-from agents.measures.numbers import label_values, number_metrics
+from agents.metrics.calibration import calibration_bins, calibration_error
+from agents.metrics.classification import confusion, label_metrics, metric_value, roc_auc, roc_curves
+from agents.metrics.generation import answer_metrics, score_answers
+from agents.metrics.regression import label_values, number_metrics
 
 
 def probabilities(seed: int, rows: int, count: int) -> tuple[np.ndarray, np.ndarray]:

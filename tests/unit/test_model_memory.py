@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.model_memory import Asked, Shape, answering_bytes, reserved_mib
+from agents.models.memory import Asked, Shape, answering_bytes, reserved_mib
 from tests.prepared import MINILM_FOLDER
 
 SMOLLM2 = Shape(134_515_008, layers=30, width=576, heads=9, inner_width=1536, vocabulary=49_152, key_value_width=192)

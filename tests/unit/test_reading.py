@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agents.base.errors import InvalidData
-from agents.columns import find_columns
-from agents.reading import Broken, RawRecord, Reading, open_rows
+from agents.data.columns import find_columns
+from agents.data.files import Broken, RawRecord, Reading, open_rows
 from tests.conftest import REPOSITORY
 
 DATA_PAGE = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
@@ -127,7 +127,7 @@ def test_more_cells_than_columns_break_a_row_unless_they_are_empty(rows_file: Wr
 
 
 def test_halves_of_characters_in_json_escapes_do_not_break_the_rows(rows_file: WriteFile) -> None:
-    from agents.reading.records import as_text
+    from agents.data.files.records import as_text
 
     _, good, _ = read(rows_file('{"text": "\\ud83d\\ude00 \\ud83d", "label": "a"}\n'))
     assert as_text(good[0]["text"]) == "😀 \ufffd"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAllowed
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from agents.base.sources import SourceKind, Sources
 from tests.conftest import MINILM, REPOSITORY
 
@@ -134,7 +134,7 @@ HUB_SCRIPT = """
 import sys
 from pathlib import Path
 from agents.base.errors import TunelineError
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 sources = Sources(ObjectStore("http://127.0.0.1:1", "key", "secret", "bucket"), (), Path("cache"))
 for uri in ("hf://org/tiny@main", "hf://org/absent"):

@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from agents.base.contract import Config
-from agents.preprocessing.config import PreprocessingConfig
-from agents.training import LoraSettings, TrainingAgent, TrainingConfig
+from agents.base.records import Config
+from agents.preprocessing.types import PreprocessingConfig
+from agents.training import TrainingAgent
+from agents.training.types import LoraSettings, TrainingConfig
 
 
 class OtherConfig(Config):

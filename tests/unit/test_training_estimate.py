@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import InvalidModel, InvalidSpec, NoSpace
-from agents.model_memory import USABLE_SHARE, Shape
-from agents.training.config import LoraSettings, TrainingConfig
+from agents.models.memory import USABLE_SHARE, Shape
 from agents.training.estimate import (
     Load,
     Need,
@@ -18,6 +17,7 @@ from agents.training.estimate import (
     estimate,
     trained_parameters,
 )
+from agents.training.types import LoraSettings, TrainingConfig
 from tests.prepared import MINILM_FOLDER
 
 LLAMA_1B = Shape(parameters=1_100_000_000, layers=22, width=2048, heads=32, inner_width=5632, vocabulary=32_000)

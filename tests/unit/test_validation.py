@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
-from agents.findings import Findings
-from agents.outputs import DatasetOutput, ValidationOutput
-from agents.pii import find_pii, is_card, is_iban, mask_pii
-from agents.rows import Row
-from agents.sample import SAMPLE_ROWS, Sample
-from agents.validation import ValidationAgent, ValidationConfig
+from agents.data.pii.rules import find_pii, is_card, is_iban, mask_pii
+from agents.data.types import Row
+from agents.dataset.types import DatasetOutput
+from agents.validation import ValidationAgent
+from agents.validation.findings import Findings
+from agents.validation.sample import SAMPLE_ROWS, Sample
+from agents.validation.types import ValidationConfig, ValidationOutput
 from tests.conftest import AgentBench
 
 Validate = Callable[..., tuple[ValidationOutput, list[Row]]]

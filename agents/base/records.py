@@ -1,0 +1,49 @@
+"""Records of work: what agents are configured by, take in and give out; frozen, and strict about keys."""
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    pass
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Config(Record):
+    """An agent's settings in a spec. Strict: `"2"` is no number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Artifact(Record):
+    """Bytes in the object store, named by their digest."""
+
+    sha256: str
+    size_bytes: int
+    media_type: str = "application/octet-stream"
+
+
+class Output(Record):
+    """What an agent returns: small, JSON, references instead of payloads."""
+
+
+class Input(Record):
+    """The output of a node that ran before: `agent` says whose it is."""
+
+    node: str
+    agent: str
+    output: dict[str, Any]
+
+
+class DeviceNeed(Record):
+    """What a run needs of this host's devices (GPUs)."""
+
+    mib: int | None = None
+    """Memory on each device; None: not known."""
+    count: int = 1
+    """Devices; 0: it runs on the CPU."""

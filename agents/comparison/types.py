@@ -1,0 +1,53 @@
+"""What the comparison is told and gives."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from agents.base.records import Artifact, Config, Output, Record
+
+if TYPE_CHECKING:
+    pass
+
+
+class Compared(Record):
+    """A baseline beside the tuned model on the same test rows."""
+
+    rows: int
+    metrics: dict[str, float]
+    """The baseline's figures on these rows."""
+    tuned: dict[str, float]
+    """The tuned model's on the very same."""
+    difference: float
+    """Of the judged metric: tuned minus baseline."""
+    difference_interval: tuple[float, float]
+    """The middle 95 % of the paired bootstrap."""
+    fixed: int
+    """Rows that only the tuned model has right."""
+    broken: int
+    """Rows that only the baseline has right."""
+
+
+class ComparisonOutput(Output):
+    metric: str
+    test_sha256: str
+    compared: dict[str, Compared]
+    """`majority`, `tfidf`, or `base` -> the comparison."""
+    report: Artifact
+    """JSON with all of this and the examples: rows that one of the two has right, as they are."""
+    report_markdown: Artifact
+
+
+Baseline = Literal["majority", "tfidf", "base"]
+
+
+class ComparisonConfig(Config):
+    """What the tuned model is held against, and how much of it is shown."""
+
+    baselines: list[Baseline] | None = Field(None, min_length=1)
+    """Unset: `majority` and `tfidf` of classifiers, `base` of models that answer."""
+    rows: int = Field(64, ge=1)
+    """Test rows that the base model answers at most: it writes slowly, and often to the longest answer allowed."""
+    examples: int = Field(20, ge=0)
+    """Rows shown of each baseline that one of the two has right, at most."""
+    batch_size: int = Field(32, ge=1)

@@ -1,0 +1,1 @@
+"""Rows: how they are read, cleaned, told apart, counted and kept."""

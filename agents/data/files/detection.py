@@ -1,0 +1,100 @@
+"""The format of a file: as wanted, by its name, and always by what is in it."""
+
+import csv
+import json
+from collections import Counter
+
+from agents.base.errors import InvalidData
+from agents.data.files.names import LABEL_NAMES, TEXT_NAMES
+from agents.data.files.records import Format
+from agents.data.files.source import Encoding, SourceFile
+
+PARQUET_MAGIC = b"PAR1"
+SUFFIXES: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+DELIMITERS = (",", ";", "\t", "|")
+SAMPLE_LINES = 200
+
+
+def is_parquet(source: SourceFile, wanted: Format | None) -> bool:
+    """Say whether a file is Parquet, by its magic number.
+
+    Raises:
+        InvalidData: it claims to be and isn't.
+    """
+    magic = source.sample(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+    claimed = wanted == "parquet" or (wanted is None and SUFFIXES.get(source.suffix) == "parquet")
+    if claimed and not magic:
+        raise InvalidData(
+            f"'{source.name}' is no Parquet file: it doesn't start with PAR1.",
+            cure="Copy it again, or name its `format`.",
+        )
+    return magic
+
+
+def sample_lines(source: SourceFile, encoding: Encoding) -> list[str]:
+    """Return up to 200 whole lines from the start of a text file, without their ends, blank ones left out."""
+    with source.open_text(encoding, newline=None) as text:
+        sample = text.read(1 << 16)
+        whole = not text.read(1)
+    lines = sample.split("\n")
+    kept = lines if whole or len(lines) == 1 else lines[:-1]
+    return [line for line in kept if line.strip()][:SAMPLE_LINES]
+
+
+def find_format(source: SourceFile, wanted: Format | None, lines: list[str]) -> Format:
+    """Return the format of a text file from its sample."""
+    if wanted:
+        return wanted
+    named = SUFFIXES.get(source.suffix)
+    first = lines[0].lstrip()
+    if named in ("csv", "tsv"):
+        return "tsv" if named == "csv" and find_delimiter(lines) == "\t" else named
+    if first.startswith("["):
+        return "json"
+    if first.startswith("{"):
+        return _lines_or_document(lines, named)
+    if named:
+        return "jsonl"
+    return _table_or_text(lines)
+
+
+def find_delimiter(lines: list[str]) -> str:
+    """Return the delimiter that cuts most lines into the same number of cells, at least two; a comma if none does."""
+    best, delimiter = (0.0, 0), ","
+    for candidate in DELIMITERS:
+        widths = Counter(len(cells) for cells in csv.reader([f"{line}\n" for line in lines], delimiter=candidate))
+        width, count = widths.most_common(1)[0]
+        score = (count / widths.total(), lines[0].count(candidate))
+        if width >= 2 and score > best:
+            best, delimiter = score, candidate
+    return delimiter
+
+
+def _lines_or_document(lines: list[str], named: Format | None) -> Format:
+    """Tell JSON lines from one JSON object: most lines of the former start an object."""
+    if len(lines) > 1:
+        return "jsonl" if sum(line.lstrip().startswith("{") for line in lines) * 2 >= len(lines) else "json"
+    try:
+        value = json.loads(lines[0])
+    except (ValueError, RecursionError):
+        return named or "jsonl"
+    nested = isinstance(value, dict) and any(isinstance(cell, list | dict) for cell in value.values())
+    return "json" if nested and named != "jsonl" else "jsonl"
+
+
+def _table_or_text(lines: list[str]) -> Format:
+    """Of a file whose name says nothing: tabs in all lines, or a header with names we know, make a table."""
+    if all("\t" in line for line in lines):
+        return "tsv"
+    delimiter = find_delimiter(lines)
+    header = {cell.strip().strip('"').casefold() for cell in lines[0].split(delimiter)}
+    return "csv" if header & set(TEXT_NAMES) and header & set(LABEL_NAMES) else "text"

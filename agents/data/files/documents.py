@@ -1,0 +1,110 @@
+"""Readers of JSON lines, JSON documents and plain text."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from agents.base.errors import InvalidData
+from agents.data.files.records import Broken, RawRecord
+from agents.data.files.source import Encoding, SourceFile
+
+#: A line in fastText's form: `__label__spam free entry ...`.
+LABELLED_LINE = re.compile(r"__label__(\S+)\s+(.*)")
+
+
+def read_json_lines(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
+    """Yield one record a line; a line that is no JSON object is broken."""
+    for number, line in source.lines(encoding, newline=None):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line, object_pairs_hook=object_once)
+        except json.JSONDecodeError as fault:
+            yield Broken(number, "invalid_json", f"column {fault.colno}: {fault.msg}")
+            continue
+        except _KeyTwice as fault:
+            yield Broken(number, "key_twice", str(fault))
+            continue
+        except (ValueError, RecursionError) as fault:
+            yield Broken(number, "invalid_json", str(fault))
+            continue
+        if isinstance(value, dict):
+            yield RawRecord(number, value)
+        else:
+            yield Broken(number, "no_json_object", f"{_json_type(value)} and no object")
+
+
+def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
+    """Yield the rows of one JSON document, numbered from 1. The document is held in memory whole.
+
+    It is a list of objects, an object with such a list in it, or an object of columns.
+
+    Raises:
+        InvalidData: it is no JSON (with line and column), or none of these.
+    """
+    with source.open_text(encoding, newline=None) as text:
+        try:
+            document = json.load(text, object_pairs_hook=object_once)
+        except json.JSONDecodeError as fault:
+            raise InvalidData(
+                f"'{source.name}', line {fault.lineno}, column {fault.colno}: {fault.msg}.",
+                cure="Mend the JSON, or write one object a line (JSON lines).",
+            ) from fault
+        except (ValueError, RecursionError) as fault:
+            raise InvalidData(f"'{source.name}' can't be read as JSON: {fault}.", cure="Write JSON lines.") from fault
+    for number, value in enumerate(_rows_of(source, document), start=1):
+        if isinstance(value, dict):
+            yield RawRecord(number, value)
+        else:
+            yield Broken(number, "no_json_object", f"{_json_type(value)} and no object")
+
+
+def read_text(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
+    """Yield one record a line: column `text`, and `label` where the line starts with `__label__`."""
+    for number, line in source.lines(encoding):
+        stripped = line.rstrip("\r\n")
+        if labelled := LABELLED_LINE.fullmatch(stripped):
+            yield RawRecord(number, {"text": labelled[2], "label": labelled[1]})
+        elif stripped.strip():
+            yield RawRecord(number, {"text": stripped})
+
+
+class _KeyTwice(ValueError):
+    """An object has a key twice: which of the values is meant is not known."""
+
+
+def object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for `object_pairs_hook`.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _KeyTwice(f"the key '{twice}' is there twice")
+    return found
+
+
+def _json_type(value: Any) -> str:
+    """Name the type of a JSON value as JSON does."""
+    words = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return words.get(type(value), "a number")
+
+
+def _rows_of(source: SourceFile, document: Any) -> list[Any]:
+    if isinstance(document, list):
+        return document
+    columns = document if isinstance(document, dict) else {}
+    for value in columns.values():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return value
+    cells = [list(value.values()) if isinstance(value, dict) else value for value in columns.values()]
+    if cells and all(isinstance(value, list) and len(value) == len(cells[0]) for value in cells):
+        return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
+    raise InvalidData(
+        f"'{source.name}' holds {_json_type(document)} without a list of rows.",
+        cure="Write a list of objects, or one object a line (JSON lines).",
+    )

@@ -1,0 +1,107 @@
+"""The encoding of a text file: as wanted, by BOM, UTF-8 or cp1252; binary files are told apart."""
+
+import codecs
+import io
+import re
+
+from agents.base.errors import InvalidData
+from agents.data.files.source import Encoding, SourceFile
+
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+#: Files that are no rows whatever their name says: magic number -> what it is, what to do.
+NO_ROWS = {
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "Unpack it, or save the sheet as CSV."),
+    b"\x89PNG": ("an image", "Name a file of rows."),
+    b"%PDF": ("a PDF", "Name a file of rows."),
+    b"BZh": ("a bzip2 file", "Unpack it, or pack it with gzip."),
+    b"\xfd7zXZ": ("an xz file", "Unpack it, or pack it with gzip."),
+    b"\x28\xb5\x2f\xfd": ("a zstd file", "Unpack it, or pack it with gzip."),
+}
+ENCODING_CURE = "Save it as UTF-8, or name its encoding in the dataset node's `encoding`."
+
+
+def find_encoding(source: SourceFile, wanted: str | None) -> Encoding:
+    """Return the encoding of a text file: `wanted`, by BOM, UTF-8 or cp1252.
+
+    Mostly valid UTF-8 with a few damaged bytes stays UTF-8: those become U+FFFD and are counted later.
+
+    Raises:
+        InvalidData: it is no text, the encoding is unknown, or no encoding fits; with the line.
+    """
+    sample = source.sample()
+    for magic, (what, cure) in NO_ROWS.items():
+        if sample.startswith(magic):
+            raise InvalidData(f"'{source.name}' is {what}, no file of rows.", cure=cure)
+    if wanted:
+        return _wanted(source, wanted)
+    for bom, name in BOMS.items():
+        if sample.startswith(bom):
+            _check(source, name)
+            return Encoding(name)
+    if b"\x00" in sample:
+        return Encoding(_utf16_without_bom(source, sample))
+    return _utf8_or_cp1252(source)
+
+
+def _wanted(source: SourceFile, wanted: str) -> Encoding:
+    try:
+        # Refuses codecs that are no encoding of characters as well, such as `hex`.
+        io.TextIOWrapper(io.BytesIO(), wanted)
+    except LookupError as fault:
+        raise InvalidData(
+            f"There is no encoding '{wanted}'.", cure="Write utf-8, utf-16, cp1252, latin-1 ..."
+        ) from fault
+    _check(source, wanted)
+    return Encoding(wanted)
+
+
+def _utf16_without_bom(source: SourceFile, sample: bytes) -> str:
+    """Tell UTF-16 from binary data: in Latin text about every second byte is zero, and hardly any other."""
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    name = "utf-16-le" if odd > even else "utf-16-be"
+    if min(even, odd) > max(even, odd) // 10 or max(even, odd) < len(sample) // 4:
+        line = sample[: sample.index(0)].count(b"\n") + 1
+        raise InvalidData(
+            f"'{source.name}' is binary: line {line} holds a zero byte.",
+            cure="Name a file of rows: JSON, CSV or Parquet.",
+        )
+    _check(source, name)
+    return name
+
+
+def _utf8_or_cp1252(source: SourceFile) -> Encoding:
+    """Read the whole file once: one bad byte near its end is enough to make UTF-8 wrong."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    bad, good = 0, 0
+    for chunk in source.chunks():
+        text = decoder.decode(chunk)
+        if not text.isascii():
+            bad_here = len(re.findall("[\udc80-\udcff]", text))
+            bad, good = bad + bad_here, good + len(re.findall(r"[^\x00-\x7f]", text)) - bad_here
+    bad += len(decoder.decode(b"", final=True))
+    if not bad:
+        return Encoding("utf-8")
+    if good > bad:
+        return Encoding("utf-8", "replace")
+    _check(source, "cp1252")
+    return Encoding("cp1252")
+
+
+def _check(source: SourceFile, name: str) -> None:
+    """Decode the whole file once.
+
+    Raises:
+        InvalidData: with the line of the first byte that doesn't fit.
+    """
+    decoder = codecs.getincrementaldecoder(name)()
+    line = 1
+    try:
+        for chunk in source.chunks():
+            line += decoder.decode(chunk).count("\n")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as fault:
+        line += codecs.decode(fault.object[: fault.start], name, "ignore").count("\n")
+        what = "neither UTF-8 nor cp1252" if name == "cp1252" else f"not {name}"
+        raise InvalidData(
+            f"'{source.name}', line {line}: byte 0x{fault.object[fault.start]:02x} is {what}.", cure=ENCODING_CURE
+        ) from fault

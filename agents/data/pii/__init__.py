@@ -1,0 +1,1 @@
+"""Personal data: found by rules, or by a language model of names."""

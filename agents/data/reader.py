@@ -1,0 +1,207 @@
+"""Rows of a source: its files gone through, columns found, rows made text and label or conversations, drops counted."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from agents.base.errors import InvalidData
+from agents.base.sources import matching_files
+from agents.data.columns import Columns, find_columns
+from agents.data.conversations import Unusable, prompt_text, read_conversation
+from agents.data.files import Broken, RawRecord, Reading, open_rows
+from agents.data.files.records import as_json, as_text
+from agents.data.shapes import find_shape
+from agents.data.statistics import Tally
+from agents.data.types import ReaderConfig, Row
+
+SAMPLE_ROWS = 200
+#: A file with this share of unreadable lines or more is refused.
+MAXIMUM_BROKEN_SHARE = 0.01
+#: JSON files that lie beside rows and aren't rows.
+NO_ROWS = {"dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
+OWN_KEYS = ("row", "text", "label", "messages")
+
+
+class Listener(Protocol):
+    """Who is told how the reading goes; a `Context` is one."""
+
+    def log(self, event: str, *, level: str = "info", **fields: Any) -> None: ...
+
+    def progress(self, done: float, total: float, **fields: Any) -> None: ...
+
+
+class RowsReader:
+    """Goes through the files of a source; what it learns on the way is in its attributes."""
+
+    def __init__(self, config: ReaderConfig, context: Listener, files: list[Path]) -> None:
+        self.config = config
+        self.context = context
+        self.files = files
+        self.columns: Columns | None = None
+        self.dropped: Counter[str] = Counter()
+        self.first_dropped: dict[str, str] = {}
+        self.files_read: list[dict[str, Any]] = []
+
+    @property
+    def place(self) -> str:
+        return f"'{self.files[0].name}'" if len(self.files) == 1 else f"'{self.config.source}'"
+
+    def rows(self) -> Iterator[Row]:
+        """Yield `{"row", "text", "label", ...}`; row numbers go on from file to file."""
+        rows_before = 0
+        for index, path in enumerate(self.files):
+            last = 0
+            for record in self._records(path, index):
+                last = record.row
+                try:
+                    row = self._row(record, rows_before)
+                except Unusable as reason:
+                    self.dropped[str(reason)] += 1
+                    self.first_dropped.setdefault(str(reason), f"'{path.name}', row {record.row}")
+                    continue
+                yield {**row, "file": path.name} if len(self.files) > 1 else row
+            rows_before += last
+        self.context.progress(len(self.files), len(self.files))
+
+    def _records(self, path: Path, index: int) -> Iterator[RawRecord]:
+        wanted = {name for name in (self.config.text_column, self.config.label_column) if name}
+        reading = open_rows(path, self.config.format, self.config.encoding, wanted)
+        sample = list(islice(reading.records, SAMPLE_ROWS))
+        self._open(reading, [item.values for item in sample if isinstance(item, RawRecord)])
+        good, broken, first_broken = 0, 0, None
+        for item in chain(sample, reading.records):
+            if isinstance(item, Broken):
+                first_broken = first_broken or item
+                broken += item.line_count
+                self.dropped[item.reason] += item.line_count
+                continue
+            good += 1
+            if good % 1000 == 0:
+                share = reading.source.position_bytes() / reading.source.size_bytes
+                self.context.progress(index + share, len(self.files), rows=good)
+            yield item
+        if first_broken and broken >= MAXIMUM_BROKEN_SHARE * (good + broken):
+            _refuse(path.name, first_broken, broken, good + broken)
+
+    def _open(self, reading: Reading, sample: list[dict[str, Any]]) -> None:
+        """Find the columns, from the first file with rows; others have to have the same."""
+        if any(sample):
+            found = self._columns(reading, sample)
+            known = self.columns.names if self.columns else []
+            self.columns = found._replace(names=list(dict.fromkeys([*known, *found.names])))
+        facts = {"file": reading.source.name, "format": reading.format, "encoding": reading.encoding}
+        if reading.delimiter:
+            facts["delimiter"] = reading.delimiter
+        self.files_read.append(facts)
+        self.context.log(
+            "source_opened",
+            **facts,
+            has_header=reading.has_header,
+            shape=self.columns.shape if self.columns else None,
+            text_column=self.columns.text if self.columns else None,
+            label_column=self.columns.label if self.columns else None,
+        )
+
+    def _columns(self, reading: Reading, sample: list[dict[str, Any]]) -> Columns:
+        place, known = f"'{reading.source.name}'", self.columns
+        shape = known.shape if known else self.config.shape or ("text_label" if self.config.label_map else None)
+        text = known.text if known else self.config.text_column
+        label = known.label if known else self.config.label_column
+        conversation = find_shape(place, sample, shape, text, label) if reading.has_header else None
+        if conversation is None:
+            return find_columns(place, sample, text, label, has_header=reading.has_header)
+        parts = conversation.parts
+        prompt = parts.get("messages") or parts["prompt"]
+        answer = parts.get("messages") or parts["answer"]
+        names = list(dict.fromkeys(name for row in sample for name in row))
+        return Columns(names, prompt, answer, conversation.shape, parts)
+
+    def _row(self, record: RawRecord, rows_before: int) -> Row:
+        """Return a row as it goes on.
+
+        Raises:
+            Unusable: with the reason why it is left out.
+        """
+        assert self.columns is not None
+        used = {self.columns.text, self.columns.label, *self.columns.parts.values()}
+        others = {
+            f"source_{name}" if name in OWN_KEYS else name: as_json(value)
+            for name, value in record.values.items()
+            if name not in used
+        }
+        read = self._text_and_label if self.columns.shape == "text_label" else self._conversation
+        return {"row": rows_before + record.row, **read(self.columns, record.values), **others}
+
+    def _text_and_label(self, columns: Columns, values: dict[str, Any]) -> Row:
+        text = values.get(columns.text)
+        label = (as_text(values.get(columns.label)) or "").strip()
+        mapped = label if self.config.label_map is None else self.config.label_map.get(label)
+        if reason := _reason_to_drop(text, label, mapped):
+            raise Unusable(reason)
+        return {"text": as_text(text), "label": mapped}
+
+    @staticmethod
+    def _conversation(columns: Columns, values: dict[str, Any]) -> Row:
+        messages = read_conversation(columns.shape, columns.parts, values)
+        return {"text": prompt_text(messages), "label": messages[-1]["content"], "messages": messages}
+
+
+def _reason_to_drop(text: Any, label: str, mapped: str | None) -> str | None:
+    if isinstance(text, list | dict | bytes):
+        return "text_is_no_text"
+    if as_text(text) is None:
+        return "missing_text"
+    if not label:
+        return "missing_label"
+    return "label_not_in_map" if mapped is None else None
+
+
+def row_files(path: Path) -> list[Path]:
+    """Return the files to read: the file itself, or those of a folder; of several splits the one for training."""
+    if path.is_file():
+        return [path]
+    found = [file for file in matching_files(path, "rows") if file.name not in NO_ROWS]
+    if not found:
+        raise InvalidData(
+            f"The folder '{path.name}' holds no rows.", cure="Put JSON lines, CSV or Parquet files there."
+        )
+    return [file for file in found if "train" in file.relative_to(path).as_posix()] or found
+
+
+def _refuse(name: str, first: Broken, broken: int, total: int) -> None:
+    raise InvalidData(
+        f"'{name}', line {first.row}: {first.message}; {broken} of {total} lines can't be read.",
+        cure=f"Mend them: fewer than {MAXIMUM_BROKEN_SHARE:.0%} would be left out and counted.",
+    )
+
+
+def check_rows(reader: RowsReader, tally: Tally) -> None:
+    """Refuse a source without rows, or with one label only."""
+    columns, place = reader.columns, reader.place
+    if columns is None:
+        raise InvalidData(f"{place} holds no rows.", cure="Add rows; a header alone is not enough.")
+    if not tally.row_count:
+        _refuse_all(reader, columns)
+    if len(tally.label_counts) == 1:
+        raise InvalidData(
+            f"All {tally.row_count} rows of {place} have the label '{next(iter(tally.label_counts))}' "
+            f"(column '{columns.label}'): there is nothing to learn.",
+            cure="Add rows with another label, or set `label_column`.",
+        )
+
+
+def _refuse_all(reader: RowsReader, columns: Columns) -> None:
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in reader.dropped.items())
+    if columns.shape == "text_label":
+        raise InvalidData(
+            f"{reader.place} has no usable row with text in '{columns.text}' and a label in '{columns.label}' "
+            f"({reasons}).",
+            cure="Check `text_column`, `label_column` and `label_map` of the dataset node.",
+        )
+    first = "; ".join(f"{reason} first in {place}" for reason, place in reader.first_dropped.items())
+    raise InvalidData(
+        f"{reader.place} has no usable row of the shape '{columns.shape}' ({reasons}; {first}).",
+        cure="Check the rows, or set `shape`, `text_column` and `label_column` of the dataset node.",
+    )

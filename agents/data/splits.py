@@ -1,0 +1,64 @@
+"""The splits as evaluation scores them and export proves its formats on them; the test split is frozen."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.base.agent import Context
+from agents.preprocessing.types import PreprocessingOutput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """`numbers` are the rows' numbers in the source; `labels` is int64 of shape (rows,)."""
+
+    numbers: list[int]
+    texts: list[str]
+    labels: "np.ndarray"
+
+
+def read_labelled(context: Context, data: PreprocessingOutput, split: str) -> LabelledRows:
+    """Return a split of labelled rows, in its order, checked against its digest."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(_file(context, data, split), columns=["row", "text", "label"])
+    return LabelledRows(table["row"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
+
+
+def _file(context: Context, data: PreprocessingOutput, split: str) -> Path:
+    return context.objects.get_artifact_file(data.splits[split].rows, context.work_dir / f"{split}.parquet")
+
+
+@dataclass(frozen=True)
+class TestConversations:
+    """`numbers` are the rows' numbers in the source; each conversation ends with the answer that is expected."""
+
+    numbers: list[int]
+    texts: list[str]
+    conversations: list[list[dict[str, str]]]
+
+    @property
+    def prompts(self) -> list[list[dict[str, str]]]:
+        return [messages[:-1] for messages in self.conversations]
+
+    @property
+    def expected(self) -> list[str]:
+        return [messages[-1]["content"] for messages in self.conversations]
+
+
+def read_test_conversations(context: Context, data: PreprocessingOutput) -> TestConversations:
+    """Return the test split of conversations, checked against its digest."""
+    return read_conversations(context, data, "test")
+
+
+def read_conversations(context: Context, data: PreprocessingOutput, split: str) -> TestConversations:
+    """Return a split of conversations, in its order, checked against its digest."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(_file(context, data, split), columns=["row", "text", "messages"])
+    messages = [json.loads(text) for text in table["messages"].to_pylist()]
+    return TestConversations(table["row"].to_pylist(), table["text"].to_pylist(), messages)

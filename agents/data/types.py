@@ -1,0 +1,50 @@
+"""Records of data: rows, their shapes, splits, and how a source is read."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from agents.base.records import Artifact, Config, Record
+from agents.data.files import Format
+
+Shape = Literal["text_label", "alpaca", "prompt_completion", "input_output", "sharegpt", "messages"]
+
+
+SPLITS = ("train", "validation", "test")
+
+
+class Split(Record):
+    """One split as Parquet: `row` int64, `text` string, `input_ids` list<int32> (with special tokens), and
+
+    - classification: `label` int64 (index into `labels`); `input_ids` truncated to `max_tokens`;
+    - sft: `messages` string (the conversation as JSON), `loss_mask` list<bool> (which tokens are to be learned).
+    """
+
+    rows: Artifact
+    row_count: int
+    label_counts: dict[str, int]
+    token_count: int
+
+
+class ReaderConfig(Config):
+    """Where the rows are, and how to read them where that can't be found out."""
+
+    source: str = Field(description="URI of a file or folder of rows.")
+    format: Format | None = Field(None, description="jsonl, json, csv, tsv, parquet or text; found out if left out.")
+    encoding: str | None = Field(None, description="Such as latin-1; by default BOM, UTF-8, then cp1252.")
+    shape: Shape | None = Field(None, description="What a row is: text and label, or which form of a conversation.")
+    text_column: str | None = Field(None, description="Column of the text or prompt; found by its name if left out.")
+    label_column: str | None = Field(None, description="Column of the label or answer; found by its name if left out.")
+    label_map: dict[str, str] | None = Field(
+        None, description="Label in the source -> label to learn; rows of other labels are dropped."
+    )
+    limit: int | None = Field(None, ge=1, description="Rows to keep, drawn at random, always the same ones.")
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _text_keys(cls, value: object) -> object:
+        # YAML reads `0: ham` as a number.
+        return {str(key): label for key, label in value.items()} if isinstance(value, dict) else value
+
+
+Row = dict[str, Any]

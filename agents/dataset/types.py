@@ -1,0 +1,30 @@
+"""What the dataset agent is told and gives."""
+
+from typing import Any
+
+from agents.base.records import Artifact, Output
+from agents.data.types import ReaderConfig, Shape
+
+
+class DatasetConfig(ReaderConfig):
+    """Which rows, and how they are read."""
+
+
+class DatasetOutput(Output):
+    """Rows as read: JSON lines `{"row": 1-based line or row number in the source, "text": ..., "label": ...}`
+    plus every other column of the source. Of conversations `text` is the prompt, `label` the last answer, and
+    `messages` holds all of it: a list of `{"role": system, user, assistant or tool, "content": text}`."""
+
+    rows: Artifact
+    row_count: int
+    columns: list[str]
+    shape: Shape = "text_label"
+    text_column: str
+    label_column: str
+    label_counts: dict[str, int]
+    dropped: dict[str, int]
+    """Why rows of the source are missing here -> how many."""
+    statistics: dict[str, Any]
+    source: str
+    """The URI as the spec wrote it."""
+    source_sha256: str

@@ -1,0 +1,54 @@
+"""What export is told and gives."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from agents.base.records import Artifact, Config, Output, Record
+from agents.evaluation.types import Verdict
+
+
+class ExportedFile(Record):
+    path: str
+    artifact: Artifact
+
+
+class Parity(Record):
+    """How a format answers beside the trained model."""
+
+    texts: int
+    agreement: float
+    """Share of the texts with the trained model's label."""
+    bound: float
+    """The least agreement that was asked for."""
+    largest_difference: float
+    """Of any label's probability, over all texts."""
+    metric: str = ""
+    """The judged one; its values are those on the same texts, None where nothing says what is right."""
+    value: float | None = None
+    trained_value: float | None = None
+
+
+class ExportOutput(Output):
+    model_name: str
+    version: int
+    verdict: Verdict
+    champion_version: int | None
+    """The champion that the verdict was given against."""
+    formats: dict[str, list[ExportedFile]]
+    """`adapter`, `merged` ... -> its files."""
+    parity: dict[str, Parity]
+    """Format -> its proof; formats that are the trained files themselves need none."""
+    metrics: dict[str, float]
+    manifest_key: str
+
+
+Format = Literal["adapter", "merged", "onnx", "onnx_int8", "gguf_f16", "gguf_q8_0", "gguf_q4_k_m"]
+
+
+class ExportConfig(Config):
+    """What is written, and under which name."""
+
+    model_name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """Unset: the pipeline's name."""
+    formats: list[Format] = Field(["adapter", "merged"], min_length=1)

@@ -1,1 +1,0 @@
-"""Figures of answers to test rows, and how sure they are. Evaluation judges by them, comparison tables them."""

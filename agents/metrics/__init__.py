@@ -1,0 +1,1 @@
+"""Figures: of labels, answers, numbers and probabilities, and how sure they are."""

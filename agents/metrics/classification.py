@@ -1,0 +1,128 @@
+"""Figures of classifiers: from true and predicted labels, and from the probabilities behind them.
+
+In all of this `labels` and `predicted` are int64 of shape (rows,), indices into `names`; `scores` is float64 of shape
+(rows, labels), probabilities that sum to 1.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from agents.metrics.calibration import calibration_bins, calibration_error
+from agents.metrics.regression import number_metrics
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: A picture with more curves tells nothing; the commonest labels are kept.
+CURVES_MOST = 8
+POINTS_MOST = 200
+
+
+def confusion(labels: "np.ndarray", predicted: "np.ndarray", count: int) -> "np.ndarray":
+    """Return how often each true label (row) was predicted as each label (column): int64 of shape (count, count)."""
+    import numpy as np
+
+    return np.bincount(labels * count + predicted, minlength=count * count).reshape(count, count)
+
+
+def metric_value(matrix: "np.ndarray", metric: str, positive: int | None) -> float:
+    """Return a metric of a confusion matrix; of nothing found or nothing there it is 0.
+
+    Recall, precision and F1 are those of the `positive` label, without one the means over labels.
+    """
+    import numpy as np
+
+    hits, present, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    if metric == "accuracy":
+        return float(hits.sum() / max(1, matrix.sum()))
+    recall, precision = hits / np.maximum(1, present), hits / np.maximum(1, named)
+    f1 = 2 * hits / np.maximum(1, present + named)
+    if metric == "macro_f1":
+        return float(f1.mean())
+    return _of({"recall": recall, "precision": precision, "f1": f1}[metric], positive)
+
+
+def label_metrics(
+    labels: "np.ndarray", predicted: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None
+) -> dict[str, float]:
+    """Return accuracy; precision, recall and F1 of the positive label (without one the means over labels),
+    of each label, and their means over labels (`macro_`) and over rows (`micro_f1`); of the probabilities `roc_auc`,
+    `ece` and `brier`; and where labels are numbers those of `number_metrics`.
+
+    `brier` of two labels lies between 0 and 1, of more between 0 and 2 (Brier 1950).
+    """
+    from sklearn.metrics import brier_score_loss, f1_score, precision_recall_fscore_support
+
+    options = {"labels": range(len(names)), "zero_division": 0.0}
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, average=None, **options)
+    found = {
+        "accuracy": float((labels == predicted).mean()),
+        "precision": _of(precision, positive),
+        "recall": _of(recall, positive),
+        "f1": _of(f1, positive),
+        "macro_precision": float(precision.mean()),
+        "macro_recall": float(recall.mean()),
+        "macro_f1": float(f1.mean()),
+        "micro_f1": float(f1_score(labels, predicted, average="micro", **options)),
+        **roc_auc(labels, scores, names, positive),
+        "ece": calibration_error(calibration_bins(labels == predicted, scores.max(axis=1))),
+        "brier": float(brier_score_loss(labels, _summing_to_one(scores), labels=range(len(names)))),
+        **number_metrics(labels, scores, names),
+    }
+    for index, name in enumerate(names):
+        found |= {
+            f"precision.{name}": float(precision[index]),
+            f"recall.{name}": float(recall[index]),
+            f"f1.{name}": float(f1[index]),
+        }
+    return found
+
+
+def roc_auc(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None) -> dict[str, float]:
+    """Return the area under the ROC curve: of two labels that of the positive one; of more the mean of each label
+    against the rest, and each by itself. A label that no test row has, or all of them have, has none.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    asked = [positive] if len(names) == 2 and positive is not None else range(len(names))
+    found = {
+        names[index]: float(roc_auc_score(labels == index, scores[:, index]))
+        for index in asked
+        if 0 < (labels == index).sum() < len(labels)
+    }
+    if not found:
+        return {}
+    each = {f"roc_auc.{name}": value for name, value in found.items()} if len(names) > 2 else {}
+    return {"roc_auc": sum(found.values()) / len(found), **each}
+
+
+def roc_curves(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None) -> dict[str, Any]:
+    """Return label -> `{"false_positive_rate", "true_positive_rate"}`, of two labels only the positive one's."""
+    import numpy as np
+    from sklearn.metrics import roc_curve
+
+    counts = np.bincount(labels, minlength=len(names))
+    asked = (
+        [positive]
+        if len(names) == 2 and positive is not None
+        else np.argsort(-counts, kind="stable")[:CURVES_MOST].tolist()
+    )
+    curves = {}
+    for index in asked:
+        if 0 < counts[index] < len(labels):
+            false_rate, true_rate, _ = roc_curve(labels == index, scores[:, index])
+            kept = np.unique(np.linspace(0, len(false_rate) - 1, POINTS_MOST).round().astype(int))
+            curves[names[index]] = {
+                "false_positive_rate": false_rate[kept].round(6).tolist(),
+                "true_positive_rate": true_rate[kept].round(6).tolist(),
+            }
+    return curves
+
+
+def _of(values: "np.ndarray", positive: int | None) -> float:
+    return float(values.mean() if positive is None else values[positive])
+
+
+def _summing_to_one(scores: "np.ndarray") -> "np.ndarray":
+    """Probabilities that were worked out in float32 sum to 1 but for the last digits, which scikit-learn minds."""
+    total: np.ndarray = scores / scores.sum(axis=1, keepdims=True)
+    return total

@@ -1,0 +1,1 @@
+"""Models from files: loading, tokenizers, memory, and what answers with them."""

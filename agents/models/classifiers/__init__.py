@@ -1,0 +1,1 @@
+"""Classifiers in memory, whichever runtime is behind them."""

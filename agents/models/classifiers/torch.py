@@ -1,0 +1,127 @@
+"""A classifier in memory: files become `predict(texts)`. Evaluation measures with it what serving serves with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.base.errors import InvalidModel
+from agents.data.cleaning import clean_text
+from agents.models.classifiers.base import Classifier, Prediction, Runs, predict_in_batches
+from agents.models.classifiers.onnx import MODEL_FILE, load_onnx
+from agents.models.loading import (
+    ADAPTER_CONFIG,
+    attach_adapter,
+    load_classifier_and_new_modules,
+    load_classifier_base,
+    ready,
+)
+from agents.models.tokenizers import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from agents.models.base_cache import SharedBase
+
+
+@dataclass(frozen=True)
+class LoadedClassifier:
+    """A sequence classifier on its device, in evaluation mode, with its tokenizer."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerFast"
+    labels: list[str]
+    max_tokens: int
+    base: "SharedBase | None" = None
+    """What keeps the weights in memory that are not this model's alone."""
+
+    @property
+    def runs(self) -> Runs:
+        """One at a time: torch takes all cores, or the GPU, for it."""
+        return Runs(at_once=1, texts_most=64)
+
+    def predict(self, texts: Sequence[str], batch_size: int = 64) -> list[Prediction]:
+        """Return a prediction for each text, in order. Texts are cleaned and cut to `max_tokens` as in training."""
+        if not texts:
+            return []
+        encoded = self.tokenizer([clean_text(text) for text in texts], truncation=True, max_length=self.max_tokens)
+        token_ids: list[list[int]] = encoded["input_ids"]
+        return predict_in_batches(self.labels, token_ids, batch_size, self._probabilities)
+
+    def _probabilities(self, token_ids: list[list[int]]) -> list[list[float]]:
+        import torch
+
+        batch = self.tokenizer.pad({"input_ids": token_ids}, return_tensors="pt").to(self.model.device)
+        with torch.inference_mode(), torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self._half()):
+            logits: torch.Tensor = self.model(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+            ).logits
+        scores: list[list[float]] = logits.float().softmax(dim=-1).cpu().tolist()
+        return scores
+
+    def _half(self) -> bool:
+        """On a GPU bfloat16 is faster and its answers agree; on a CPU float32 keeps answers the same everywhere."""
+        import torch
+
+        return bool(self.model.device.type == "cuda" and torch.cuda.is_bf16_supported())
+
+
+def load_exported(folder: Path, labels: list[str], max_tokens: int) -> Classifier:
+    """Load an exported format that serving answers with: ONNX where the folder has `model.onnx`, else as `merged`.
+
+    Raises:
+        InvalidModel: the files can't be loaded, or are of other labels.
+    """
+    load = load_onnx if (folder / MODEL_FILE).exists() else load_merged
+    return load(folder, labels, max_tokens)
+
+
+def load_merged(
+    folder: Path, labels: list[str], max_tokens: int, *, device: str | None = None, **options: Any
+) -> LoadedClassifier:
+    """Load a whole model: `config.json`, safetensors and the tokenizer's files.
+
+    `device`: where to; unset: a GPU where there is one. `options` go to `from_pretrained`.
+
+    Raises:
+        InvalidModel: the files can't be loaded, or lack a head for these labels.
+    """
+    tokenizer = load_tokenizer(folder)
+    model, new_modules = load_classifier_and_new_modules(
+        folder, labels, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id, **options
+    )
+    if new_modules:
+        raise InvalidModel(
+            f"The model has no trained weights for {', '.join(new_modules)} with {len(labels)} labels.",
+            cure="It is not a classifier of these labels: train one first.",
+        )
+    return LoadedClassifier(ready(model, device), tokenizer, labels, max_tokens)
+
+
+def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:
+    """Load an adapter in PEFT's layout onto its base model, in float32 and never quantised.
+
+    Raises:
+        InvalidModel: the files can't be loaded, or don't fit the base.
+    """
+    tokenizer = load_tokenizer(folder)
+    model = load_classifier_base(base, labels, "float32", cache_dir=cache_dir, pad_token_id=tokenizer.pad_token_id)
+    return LoadedClassifier(ready(attach_adapter(model, folder)), tokenizer, labels, max_tokens)
+
+
+def load_shared(folder: Path, labels: list[str], max_tokens: int, *, base: "SharedBase") -> LoadedClassifier:
+    """Load an adapter in PEFT's layout over the weights of a base that others may hold too.
+
+    Raises:
+        InvalidModel: the files can't be loaded, or don't fit the base.
+    """
+    tokenizer = load_tokenizer(folder)
+    model = base.with_adapter(folder, labels, tokenizer.pad_token_id)
+    return LoadedClassifier(model, tokenizer, labels, max_tokens, base)
+
+
+def load_trained(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:
+    """Load what a training left: an adapter, or a whole model."""
+    if (folder / ADAPTER_CONFIG).exists():
+        return load_adapter(folder, base, labels, max_tokens, cache_dir=cache_dir)
+    return load_merged(folder, labels, max_tokens)

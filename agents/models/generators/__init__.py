@@ -1,0 +1,1 @@
+"""Decoders in memory, whichever runtime is behind them."""

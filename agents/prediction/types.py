@@ -1,0 +1,37 @@
+"""What a batch prediction is told and gives."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from agents.base.records import Artifact, Config, Output
+
+if TYPE_CHECKING:
+    pass
+
+
+class PredictionConfig(Config):
+    """A version as serving would load it, and the texts; all of it pinned, so that nothing moves while it waits."""
+
+    model_name: str
+    version: int
+    format: str
+    labels: list[str] = Field(min_length=1)
+    max_tokens: int = Field(ge=1)
+    files: dict[str, Artifact] = Field(min_length=1)
+    """Path inside the model's folder -> its bytes."""
+    base_model: str | None = None
+    """URI of the base, only of the format `adapter`."""
+    base_model_fingerprint: str | None = None
+    texts: Artifact
+    """JSON list of texts."""
+    text_count: int = Field(ge=1)
+
+
+class PredictionOutput(Output):
+    model_name: str
+    version: int
+    format: str
+    text_count: int
+    predictions: Artifact
+    """JSON list of `{"label", "confidence", "scores"}`, in the order of the texts."""

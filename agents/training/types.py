@@ -1,0 +1,125 @@
+"""The dials of a training: method, adapter, steps, precision, checkpoints. `docs/training.md` says what each buys."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from agents.base.records import Artifact, Config, Output
+from agents.chat.format import PromptFormat
+from agents.tasks.names import Task
+
+Method = Literal["lora", "qlora", "full"]
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+class LoraSettings(Config):
+    """The adapter (LoRA, Hu et al. 2021): each chosen weight W becomes W + alpha / r * B A, of rank r."""
+
+    r: int = Field(8, ge=1, le=1024)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    train_modules: list[str] = Field(default_factory=list)
+    """Modules trained whole beside the adapter and the head, such as `pooler`."""
+    dora: bool = False
+    """Weight-decomposed (DoRA, Liu et al. 2024): the length of each output's weights is learned apart."""
+    rslora: bool = False
+    """Rank-stabilised (rsLoRA, Kalajdzievski 2023): the adapter counts alpha / sqrt(r) times."""
+
+
+class TrainingConfig(Config):
+    """See `docs/training.md`; a step is one optimizer step over `batch_size * gradient_accumulation` rows."""
+
+    task: Task = "classification"
+    method: Method = "lora"
+    model: str = Field(min_length=1)
+    lora: LoraSettings = Field(default_factory=LoraSettings)
+    epochs: float = Field(3, gt=0, le=1000)
+    batch_size: int = Field(16, ge=1)
+    gradient_accumulation: int = Field(1, ge=1)
+    processes: int = Field(1, ge=1, le=64)
+    """That share the rows of every step, on this host."""
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    warmup_ratio: float = Field(0.1, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0)
+    scheduler: Literal["linear", "cosine", "constant"] = "cosine"
+    max_grad_norm: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    base_dropout: bool | None = None
+    """Keep the base model's own dropout; unset: only with `method: full`."""
+    class_weights: Literal["none", "balanced"] = "none"
+    positive_label: str | None = None
+    metric: Literal["f1", "accuracy", "exact_match", "loss"] = "f1"
+    early_stopping_patience: int | None = Field(None, ge=1)
+    length_grouping: bool = True
+    packing: bool | None = None
+    """Several rows in one sequence, for sft; unset: on a GPU."""
+    precision: Precision = "auto"
+    seed: int = Field(42, ge=0, lt=2**32)
+    save_steps: int = 100
+    log_steps: int = Field(5, ge=1)
+    report_to: list[Tracker] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _answers_have_no_f1(cls, given: Any) -> Any:
+        return {"metric": "loss", **given} if isinstance(given, dict) and given.get("task") == "sft" else given
+
+    @field_validator("save_steps")
+    @classmethod
+    def _some_checkpoint(cls, value: int) -> int:
+        if value < 1:
+            raise ValueError("would never write a checkpoint; set it to 1 or more")
+        return value
+
+    @model_validator(mode="after")
+    def _adapter_has_targets(self) -> "TrainingConfig":
+        if self.method != "full" and self.lora.target_modules == []:
+            raise ValueError("lora.target_modules is empty: nothing would be trained but the head")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_only_where_there_are_some(self) -> "TrainingConfig":
+        wrong = {
+            "metric": self.metric not in ("loss", "exact_match"),
+            "class_weights": self.class_weights != "none",
+            "positive_label": self.positive_label is not None,
+        }
+        if self.task == "sft" and any(wrong.values()):
+            names = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
+            raise ValueError(f"{names}: with task: sft there are no labels; metric is loss or exact_match")
+        if self.task == "classification" and self.metric == "exact_match":
+            raise ValueError("metric: exact_match is of answers, for task: sft")
+        return self
+
+    @property
+    def keeps_base_dropout(self) -> bool:
+        return self.method == "full" if self.base_dropout is None else self.base_dropout
+
+
+class TrainingOutput(Output):
+    files: dict[str, Artifact]
+    """The adapter in PEFT's layout (`adapter_model.safetensors`, `adapter_config.json`), or the whole
+    model for `method: full`; and the tokenizer's files."""
+    method: str
+    task: Task
+    base_model: str
+    base_model_fingerprint: str
+    tokenizer_fingerprint: str
+    labels: list[str]
+    positive_label: str | None
+    prompt: PromptFormat | None = None
+    max_tokens: int
+    seed: int
+    trainable_parameters: int
+    total_parameters: int
+    steps: int
+    metrics: dict[str, float]
+    """`train_loss`, `validation_loss`, `validation_f1`, `tokens_per_s`, `train_s` ..."""
+    curve: Artifact
+    """JSON list of the streamed records: step, loss, learning rate, tokens/s."""
+    resolved: dict[str, Any]
+    """Every dial as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
+    events: dict[str, Artifact] = {}
+    """TensorBoard's files, with `report_to: [tensorboard]`."""

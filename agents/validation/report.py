@@ -1,0 +1,99 @@
+"""The report of a validation: one dictionary, as JSON and as Markdown to read."""
+
+from typing import Any
+
+from agents.data.statistics import Tally
+from agents.validation.findings import Findings
+
+#: What stands for no language's code.
+LANGUAGES = {"und": "not told", "zxx": "no language"}
+WORDS = {
+    "missing_text": "no text in the source; left out by the dataset node",
+    "missing_label": "no label in the source; left out by the dataset node",
+    "no_answer": "a conversation without an answer; left out by the dataset node",
+    "empty": "text of nothing but blanks; left out",
+    "duplicate": "same text and label as an earlier row",
+    "conflicting_label": "same text as an earlier row, with another label",
+    "rare_label": "label of too few rows",
+    "label_spelling": "labels that differ only in case or blanks",
+    "too_long": "text longer than `maximum_characters`",
+    "over_context": "more tokens than fit into the model or `max_tokens`, of the sample",
+    "other_language": "in another language than most rows, of the sample",
+    "encoding_damage": "U+FFFD in the text: bytes that were no character",
+    "pii.email": "e-mail address",
+    "pii.phone": "phone number",
+    "pii.card": "payment card, checksum right",
+    "pii.iban": "bank account, checksum right",
+    "pii.ip": "IP address",
+    "pii.name": "name of a person",
+    "pii.place": "name of a place",
+}
+
+
+def as_report(
+    findings: Findings, passed: Tally, sample: dict[str, Any], removed: dict[str, int], problems: list[str]
+) -> dict[str, Any]:
+    """Return the report: what came in, what passed, every finding, and the problems that stop the job.
+
+    `sample`: the figures of the rows that were looked at closely.
+    """
+    return {
+        "rows": findings.rows,
+        "rows_passed": passed.row_count,
+        "removed": removed,
+        "rows_with_pii": findings.rows_with_pii,
+        "label_counts": dict(sorted(passed.label_counts.items())),
+        "statistics": passed.statistics(),
+        "sample": sample,
+        "findings": [
+            {"kind": found.kind, "meaning": WORDS[found.kind], "count": found.count}
+            | {"rows": found.rows, "examples": found.examples}
+            for found in sorted(findings.found.values(), key=lambda found: found.kind)
+        ],
+        "problems": problems,
+    }
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """Return the report to read. Personal data in it is masked."""
+    lines = ["# Validation", ""]
+    lines += [f"{report['rows_passed']} of {report['rows']} rows passed; {report['rows_with_pii']} hold personal data."]
+    lines += ["", *(f"- **Stops the job:** {problem}" for problem in report["problems"])]
+    if report["label_counts"]:
+        lines += ["", "| label | rows | share |", "| --- | ---: | ---: |"]
+    total = max(1, report["rows_passed"])
+    lines += [f"| {_cell(label)} | {count} | {count / total:.1%} |" for label, count in report["label_counts"].items()]
+    figures = report["statistics"]
+    lines += ["", f"Characters: median {figures['median_characters']}, 95 % up to {figures['p95_characters']}, "]
+    lines[-1] += f"longest {figures['max_characters']}."
+    lines += _sample(report["sample"])
+    lines += ["", "| finding | count | meaning |", "| --- | ---: | --- |"]
+    lines += [f"| {found['kind']} | {found['count']} | {found['meaning']} |" for found in report["findings"]]
+    for found in report["findings"]:
+        if found["examples"]:
+            lines += ["", f"## {found['kind']}", ""]
+            lines += [_example(example) for example in found["examples"]]
+    return "\n".join(lines) + "\n"
+
+
+def _sample(sample: dict[str, Any]) -> list[str]:
+    """Return lines about the languages and tokens of the rows that were looked at closely."""
+    rows = sample["rows"]
+    shares = ", ".join(f"{LANGUAGES.get(name, name)} {count / rows:.1%}" for name, count in sample["languages"].items())
+    lines = ["", f"Languages of {rows} rows: {shares}."] if rows else []
+    if tokens := sample.get("tokens"):
+        lines += [
+            "",
+            f"Tokens of these: median {tokens['median']}, 95 % up to {tokens['p95']}, longest {tokens['max']}; ",
+        ]
+        lines[-1] += f"{tokens['fitting']} fit."
+    return lines
+
+
+def _example(example: dict[str, Any]) -> str:
+    place = "" if example["row"] is None else f"row {example['row']}: "
+    return f"- {place}{_cell(example['text'])}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,103 @@
+"""A sample of the rows, looked at closely: which languages they are in, and how long they are in tokens."""
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.data.statistics import spread_of
+from agents.validation.findings import Findings
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+    from transformers import PreTrainedTokenizerFast
+
+SAMPLE_ROWS = 5000
+#: More of a text seldom tells another language, and takes time.
+LOOKED_AT_CHARACTERS = 500
+#: Below this probability a language is not told: short texts look like many.
+SURE = 0.8
+NOT_TOLD = "und"
+#: Numbers, markup and the like.
+NO_LANGUAGE = "zxx"
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """Counts tokens as the model to be trained does. `max_tokens`: how many of them fit."""
+
+    tokenizer: "PreTrainedTokenizerFast"
+    max_tokens: int
+
+    @classmethod
+    def of(cls, model: Path, max_tokens: int | None) -> "ModelContext":
+        """`model`: a folder or a GGUF file; `max_tokens` unset: what it takes.
+
+        Raises:
+            InvalidModel: there is no tokenizer.
+        """
+        from agents.models.tokenizers import load_tokenizer, longest_input_tokens
+
+        tokenizer = load_tokenizer(model)
+        longest = longest_input_tokens(model, tokenizer)
+        return cls(tokenizer, min(max_tokens or longest, longest))
+
+    def count(self, text: str) -> int:
+        return len(self.tokenizer(text)["input_ids"])
+
+
+class Sample:
+    """Up to 5,000 rows spread evenly over all.
+
+    Languages by py3langid: naive Bayes over byte n-grams (Lui and Baldwin 2012, "langid.py: An Off-the-shelf Language
+    Identification Tool").
+    """
+
+    def __init__(self, row_count: int, context: ModelContext | None = None) -> None:
+        """`row_count`: of all rows. Without a `context` tokens are not counted."""
+        self._every = max(1, ceil(row_count / SAMPLE_ROWS))
+        self._context = context
+        self._languages: list[tuple[str, int, str]] = []
+        self._tokens = array("Q")
+
+    def look(self, place: int, row: int, text: str, masked: str, findings: Findings) -> None:
+        """Look at a row if its `place` among all is in the sample. `masked`: how it may be shown."""
+        if place % self._every or not text.strip():
+            return
+        self._languages.append((identifier().classify(text[:LOOKED_AT_CHARACTERS])[0], row, masked))
+        if self._context:
+            tokens = self._context.count(text)
+            self._tokens.append(tokens)
+            if tokens > self._context.max_tokens:
+                findings.note("over_context", row, f"{tokens} tokens: {masked}")
+
+    def note_languages(self, findings: Findings) -> None:
+        """Note the rows in another language than most."""
+        counts = self._counts()
+        told = [language for language in counts if language not in (NOT_TOLD, NO_LANGUAGE)]
+        for language, row, masked in self._languages:
+            if language in told[1:]:
+                findings.note("other_language", row, f"{language}: {masked}")
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many rows were looked at, rows by language (ISO 639; `und`: not told), and tokens a row."""
+        found: dict[str, Any] = {"rows": len(self._languages), "languages": self._counts()}
+        if self._context:
+            found["tokens"] = {**spread_of(self._tokens), "fitting": self._context.max_tokens}
+        return found
+
+    def _counts(self) -> dict[str, int]:
+        """Return rows by language, the commonest first."""
+        counts = Counter(language for language, _, _ in self._languages)
+        return dict(sorted(counts.items(), key=lambda found: (-found[1], found[0])))
+
+
+@cache
+def identifier() -> "LanguageIdentifier":
+    """Return what tells languages; kept, since unpacking it takes 0.8 s. It has about 100 MB."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=SURE)
