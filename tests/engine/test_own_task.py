@@ -1,7 +1,7 @@
 """A task of one's own: one module, which is this one, and one registration; from rows to a served answer.
 
 The task is ordinal: labels are numbers, a model learns the number that is expected by its probabilities, and is judged
-by how near it comes. Rows, exports, baselines and serving are those of classification.
+by how near it comes. Rows and serving are those of classification.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +14,6 @@ import torch
 from fastapi.testclient import TestClient
 from transformers import PreTrainedModel
 
-from agents.comparison import ComparisonAgent
-from agents.comparison.types import ComparisonConfig
 from agents.data.batches import Batch, Rows
 from agents.dataset import DatasetAgent
 from agents.dataset.types import DatasetConfig
@@ -23,11 +21,13 @@ from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig
 from agents.export import ExportAgent
 from agents.export.types import ExportConfig
+from agents.models.classifiers.base import Prediction
 from agents.models.classifiers.torch import LoadedClassifier
 from agents.preprocessing import PreprocessingAgent
 from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 from agents.tasks import TASKS
 from agents.tasks.classification import CLASSIFICATION
+from agents.tasks.classification.golden import GoldenTexts
 from agents.tasks.classification.measure import LabelMeasure
 from agents.tasks.classification.objective import class_logits
 from agents.tasks.measure import Measured
@@ -81,6 +81,12 @@ class NearnessMeasure(LabelMeasure):
         return Measured(nearness, metrics, found.rows, confusion=found.confusion, scores=found.scores)
 
 
+class NearnessGolden(GoldenTexts):
+    def value(self, answers: Sequence[Prediction]) -> float | None:
+        distances = [abs(float(one.label) - float(self.training.labels[true])) for one, true in self.labelled(answers)]
+        return float(1 / (1 + np.mean(distances)))
+
+
 ORDINAL = CLASSIFICATION.model_copy(
     update={
         "name": "ordinal",
@@ -88,6 +94,7 @@ ORDINAL = CLASSIFICATION.model_copy(
         "validation_metrics": ("nearness", "loss"),
         "objective": f"{__name__}:make_objective",
         "measure": f"{__name__}:NearnessMeasure",
+        "golden": f"{__name__}:NearnessGolden",
     }
 )
 
@@ -120,9 +127,6 @@ def test_a_task_of_ones_own_goes_from_rows_to_a_served_answer(
     found["training"] = TrainingAgent().run(training, bench.context("training", found))
     judged = EvaluationConfig(minimum=0.3)
     found["evaluation"] = EvaluationAgent().run(judged, bench.context("evaluation", found))
-    found["comparison"] = ComparisonAgent().run(
-        ComparisonConfig(baselines=["majority"]), bench.context("comparison", found)
-    )
     version = parts.registry.reserve("stars", "job_test", "export")
     context = bench.context("export", found, pipeline="stars", version=version)
     exported = ExportAgent().run(ExportConfig(model_name="stars", formats=["adapter", "merged", "onnx"]), context)
@@ -134,7 +138,7 @@ def test_a_task_of_ones_own_goes_from_rows_to_a_served_answer(
     parts.registry.rebuild()
     parts.registry.promote("stars", version, at=1.0, reason="test")
     manifest = parts.registry.manifest("stars", version)
-    assert (manifest.task, manifest.metric, set(manifest.comparison)) == ("ordinal", "nearness", {"majority"})
+    assert (manifest.task, manifest.metric) == ("ordinal", "nearness")
 
     app = create_app(parts.registry, parts.objects, parts.settings, look_every_s=3600)
     app.state.serving.reconciler.follow()
