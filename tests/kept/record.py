@@ -16,6 +16,7 @@ from tests.agents import NAMES, TEST_AGENTS
 from tests.conftest import new_bucket
 from tests.kept.bases import write_decoder, write_encoder
 from tests.kept.dumps import write_tar
+from tests.kept.record_answers import record_answers
 from tests.kept.record_checkpoints import record_checkpoints
 from tests.kept.record_job import record_job
 from tests.kept.record_versions import record_versions
@@ -55,6 +56,7 @@ def record_trained(parts: Parts, roots: Path) -> None:
     files = {str(path.relative_to(roots)): path.read_bytes() for path in roots.rglob("*") if path.is_file()}
     write_tar("bases.tar.gz", files)
     record_versions(parts, roots)
+    record_answers(parts)
     record_checkpoints(parts.objects, roots)
 
 

@@ -17,7 +17,7 @@ from tests.kept.dumps import objects_in, write_json, write_tar
 PLATFORM = "Linux-x86_64-with-glibc2.36"
 QUEUES = ["default", "training", "evaluation"]
 #: Pictures are large and nothing computes with them.
-LARGEST_BYTES = 100_000
+LARGEST_BYTES = 200_000
 TRAINING = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "log_steps": 1, "precision": "fp32"}
 
 
@@ -64,7 +64,7 @@ def artifact_keys(parts: Parts, value: Any) -> Iterator[str]:
 
 def classifier_spec() -> dict[str, Any]:
     """Return a pipeline that fills every field of a classifier's manifest."""
-    training = {**TRAINING, "model": "encoder", "lora": {"r": 2, "train_modules": ["word_embeddings"]}}
+    training = {**TRAINING, "epochs": 6, "model": "encoder", "lora": {"r": 2, "train_modules": ["word_embeddings"]}}
     splits = {"train": 0.6, "validation": 0.2, "test": 0.2}
     return {
         "name": "spam",
@@ -81,7 +81,7 @@ def classifier_spec() -> dict[str, Any]:
                 "agent": "training",
                 "needs": ["preprocessing"],
                 "config": {**training, "seed": "${params.seed}"},
-                "matrix": {"learning_rate": [0.01, 0.02]},
+                "matrix": {"learning_rate": [0.02, 0.05]},
             },
             "evaluation": {"agent": "evaluation", "needs": ["training"], "config": {"minimum": 0.0, "margin": 1.0}},
             "comparison": {"agent": "comparison", "needs": ["evaluation"]},
