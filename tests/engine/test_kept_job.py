@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.api.main import create_app
-from app.wiring import Parts
+from app.wiring import Parts, build_parts
 from tests.engine.processes import wait_for
 from tests.kept.dumps import put_objects, read_json, restore
 
@@ -47,8 +47,11 @@ class Kept:
 def kept(parts: Parts) -> Iterator[Kept]:
     put_objects(parts.objects, "job/objects.tar.gz")
     restore(parts.connection, read_json("job/redis.json"))
-    with TestClient(create_app(parts), raise_server_exceptions=False) as client:
-        yield Kept(parts, client, read_json("job/answers.json"))
+    # The API sweeps, too: here only who is told to.
+    patient = build_parts(parts.settings.model_copy(update={"sweep_interval_s": 3600.0}))
+    with TestClient(create_app(patient), raise_server_exceptions=False) as client:
+        yield Kept(patient, client, read_json("job/answers.json"))
+    patient.connection.close()
 
 
 def missing(recorded: Any, found: Any, place: str = "") -> Iterator[str]:

@@ -14,6 +14,8 @@ import redis
 from agents.base.objects import ObjectStore
 
 RELEASE = Path(__file__).parent / "0.1.0"
+#: What a restored key has at least, so that a slow machine finds it.
+SHORTEST_LIFE_MS = 600_000
 
 
 def read_json(name: str) -> Any:
@@ -104,7 +106,7 @@ def restore(connection: redis.Redis, dumped: dict[str, Any]) -> None:
                 for stream_id, entry in value:
                     connection.xadd(key, dict(entry), id=stream_id)
         if life_ms := record.get("life_ms"):
-            connection.pexpire(key, life_ms)
+            connection.pexpire(key, max(life_ms, SHORTEST_LIFE_MS))
 
 
 def _as_text(value: Any) -> Any:
