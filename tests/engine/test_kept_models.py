@@ -9,8 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from agents.evaluation import EvaluationAgent, EvaluationConfig
-from agents.outputs import PreprocessingOutput, TrainingOutput
+from agents.preprocessing.types import PreprocessingOutput
 from agents.training import TrainingAgent, TrainingConfig
+from agents.training.types import TrainingOutput
 from app.api.main import create_app as create_api
 from app.serving.main import create_app as create_serving
 from app.wiring import Parts

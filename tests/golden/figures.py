@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.base.contract import Artifact
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
+from agents.base.records import Artifact
 
 Figures = dict[str, Any]
 TOLERANCE = 1e-5

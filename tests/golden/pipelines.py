@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents import AGENTS, load_agent
-from agents.base.contract import Output
+from agents.base.records import Output
 from tests.conftest import REPOSITORY, AgentBench
 from tests.decoders import color_rows
 from tests.golden.figures import Figures, figures

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 
 RELEASE = Path(__file__).parent / "0.1.0"
 #: What a restored key has at least, so that a slow machine finds it.

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.errors import StopRequested
-from agents.base.objects import ObjectStore
+from agents.base.object_store import ObjectStore
 from agents.dataset import DatasetAgent, DatasetConfig
-from agents.outputs import PreprocessingOutput, TrainingOutput
 from agents.preprocessing import PreprocessingAgent
-from agents.preprocessing.config import PreprocessingConfig
+from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 from agents.training import TrainingAgent, TrainingConfig
+from agents.training.types import TrainingOutput
 from tests.conftest import AgentBench
 from tests.decoders import color_rows
 from tests.golden.pipelines import one_cpu_thread, sample

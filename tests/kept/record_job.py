@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from agents.base.contract import DeviceNeed
+from agents.base.records import DeviceNeed
 from app.api.main import create_app
 from app.wiring import Parts
 from pipelines.engine import keys

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.base.contract import Artifact
+from agents.base.records import Artifact
 from app import worker
 from app.wiring import Parts
 from pipelines.engine.queue import run_worker
