@@ -13,7 +13,7 @@ from pipelines.graph import Graph
 from pipelines.params import combinations, references, substitute, value_sources, variant_name, with_values
 from pipelines.plain import Report, plain
 from pipelines.plan import Plan, PlannedNode
-from pipelines.spec import Node, Spec
+from pipelines.spec import NODE_NAME, Node, Spec
 from pipelines.wording import shown, suggestion
 
 AgentType = type[Agent[Any, Any]]
@@ -84,7 +84,7 @@ class _Judge:
         raw = spec.get("nodes")
         nodes: dict[str, Node] = {}
         for name, written in (raw if isinstance(raw, Mapping) else {}).items():
-            if not _is_name(str(name)):
+            if not NODE_NAME.fullmatch(str(name)):
                 self.report(f"nodes.{name}", "a name has small letters, digits, - and _, at most 63")
             try:
                 nodes[str(name)] = Node.model_validate(written)
@@ -150,8 +150,8 @@ class _Judge:
             matrix = self._matrix(name, node)
             variants[name] = (
                 {
-                    variant_name(name, values): node.model_copy(update={"config": with_values(node.config, values)})
-                    for values in combinations(matrix)
+                    variant: node.model_copy(update={"config": with_values(node.config, values)})
+                    for variant, values in _names(name, matrix).items()
                 }
                 if matrix
                 else {name: node}
@@ -330,8 +330,13 @@ class _Judge:
         return writers[0] if len(names) == 1 and None not in names else None
 
 
-def _is_name(name: str) -> bool:
-    return name.replace("-", "a").replace("_", "a").isalnum() and name == name.lower() and len(name) <= 63
+def _names(node: str, matrix: Mapping[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """Return a name for each combination of a matrix, equal ones once; values are quoted where names would meet."""
+    wanted = {json.dumps(list(values.values())): values for values in combinations(matrix)}
+    plain_names = {variant_name(node, values): values for values in wanted.values()}
+    if len(plain_names) == len(wanted):
+        return plain_names
+    return {variant_name(node, values, quoted=True): values for values in wanted.values()}
 
 
 def _params_in_conditions(nodes: Any) -> set[str]:

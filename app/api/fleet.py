@@ -1,6 +1,7 @@
 """The fleet: queues and their workers, health, metrics."""
 
 import json
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.schemas import WorkersBody
 from app.wiring import Parts, redis_unavailable
 from pipelines.engine import keys
 from pipelines.engine.devices import reported
+from pipelines.engine.set_aside import all_set_aside
 
 router = APIRouter(tags=["fleet"])
 
@@ -43,26 +45,33 @@ def workers(parts: PartsDep) -> dict[str, list[dict[str, Any]]]:
     """Show the living workers with the attempts they run, and their hosts' devices with what is reserved of them."""
     running: dict[str, list[str]] = {}
     for lease in parts.connection.zrange(keys.LEASES, 0, -1):
-        job, node, _ = lease.decode().split("|")
-        state = parts.connection.hget(keys.state(job), f"node:{node}")
-        running.setdefault(json.loads(state).get("worker", "") if state else "", []).append(f"{job}/{node}")
+        if not (run := parts.state.run(lease)):
+            continue
+        attempt, node = run
+        state = parts.connection.hget(keys.state(attempt.job), f"node:{node}")
+        running.setdefault(json.loads(state).get("worker", "") if state else "", []).append(f"{attempt.job}/{node}")
     living = parts.state.queues.workers()
     return {
         "workers": [_worker(worker, running.get(worker["name"], [])) for worker in living],
-        "hosts": reported(parts.connection, sorted({worker["host"] for worker in living})),
+        "hosts": reported(parts.state, sorted({worker["host"] for worker in living})),
     }
 
 
 @router.get("/health")
 def health(parts: PartsDep, response: Response) -> dict[str, Any]:
-    """Say whether Redis and the object store answer; 503 where one doesn't."""
+    """Say whether Redis and the object store answer; 503 where one doesn't.
+
+    `degraded`: they do, but the sweeper had to set entries aside that it could not handle; `set_aside` lists them.
+    """
     checks = {"redis": _redis_fault(parts), "object_store": _store_fault(parts)}
     ok = not any(checks.values())
     response.status_code = 200 if ok else 503
+    aside = [] if checks["redis"] else all_set_aside(parts.connection)
     return {
-        "status": "ok" if ok else "unavailable",
+        "status": ("degraded" if aside else "ok") if ok else "unavailable",
         "version": version("tuneline"),
         "checks": {name: fault or "ok" for name, fault in checks.items()},
+        "set_aside": [asdict(each) for each in aside],
     }
 
 

@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from pipelines.engine.queue import Message
 from pipelines.engine.registry import Registry
 from pipelines.engine.run_state import Claim
 from pipelines.engine.work import Outcome, device_need, run_agent, unforeseen
+from pipelines.plan import PlannedNode
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -134,12 +135,12 @@ class _Attempt:
         self.node = node = self.plan.nodes[message.node]
         self.entry = runner.orchestrator.agents.get(node.agent, UNKNOWN_AGENT)
         self.heavy = self._is_heavy()
-        self.work_path = runner.limits.work_root / f"{message.job}-{node.number}-{message.attempt}"
+        self.work_path = runner.limits.work_root / claim.attempt.key()
         self.key: CacheKey | None = None
         self.process: AgentProcess | None = None
         self.loan: Loan | None = None
         self._said = 0
-        self.lease = Lease(message.job, message.lease, timeout_s=node.timeout_s, on_stop=self._on_stop)
+        self.lease = Lease(claim.attempt, timeout_s=node.timeout_s, on_stop=self._on_stop)
 
     def _is_heavy(self) -> bool:
         try:
@@ -202,9 +203,9 @@ class _Attempt:
             work_path=self.work_path,
             emit=self._emit,
             wanted_stop=self.lease.stop_wanted,
-            checkpoint_prefixes=tuple(f"checkpoints/{job}/{node.name}" for job in self._lineage()),
+            checkpoint_prefixes=checkpoint_prefixes(self._lineage(), node),
             champion=runner.registry.champion(model) if node.reads_champion else None,
-            version=runner.registry.reserve(model, message.job, node.name) if node.makes_version else None,
+            version=runner.registry.reserve(model, message.job, node) if node.makes_version else None,
             attempt_notes=self.claim.notes,
         )
 
@@ -264,7 +265,7 @@ class _Attempt:
             self._emit({"kind": "log", "level": level, "event": event, "fields": fields})
 
         return self.runner.devices.lend(
-            self.message.lease,
+            self.claim.attempt,
             lambda: device_need(self.entry.path, self.node.config, context),
             say=say,
             stopped=lambda: self.lease.stop_reason is not None,
@@ -272,8 +273,8 @@ class _Attempt:
 
     def _emit(self, record: dict[str, Any]) -> None:
         self._said += 1
-        number, message = self._said, self.message
-        patiently(lambda: self.runner.logs.append(message.job, message.node, message.attempt, number, record))
+        number, attempt = self._said, self.claim.attempt
+        patiently(lambda: self.runner.logs.append(attempt, self.node.name, number, record))
 
     def _on_stop(self, reason: Reason) -> None:
         """Called from the keeper's thread."""
@@ -304,7 +305,7 @@ class _Attempt:
         )
 
     def _extra(self, outcome: Outcome) -> list[tuple[str, ...]]:
-        commands = self.loan.commands(self.message.lease) if self.loan else []
+        commands = self.loan.commands(self.claim.attempt) if self.loan else []
         if outcome.output is None:
             return commands
         if self.key is not None:
@@ -312,6 +313,18 @@ class _Attempt:
         if self.node.makes_version:
             commands += Registry.add_commands(outcome.output["model_name"], outcome.output["version"])
         return commands
+
+
+def checkpoint_prefixes(jobs: Iterable[str], node: PlannedNode) -> tuple[str, ...]:
+    """Return where a node's checkpoints lie, those of its own job first: new ones are written to the first place.
+
+    Older releases wrote them below the node's name; where that can be a key, they are looked for there too.
+    """
+    numbered = [(f"checkpoints/{job}/{node.number}", f"checkpoints/{job}/{node.name}") for job in jobs]
+    older = node.name.isprintable() and all(
+        part not in {"", ".", ".."} and len(part.encode()) <= 200 for part in node.name.split("/")
+    )
+    return tuple(prefix for new, old in numbered for prefix in ((new, old) if older else (new,)))
 
 
 def patiently(call: Callable[[], T], patience_s: float = REPORT_PATIENCE_S) -> T:

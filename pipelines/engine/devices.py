@@ -18,6 +18,8 @@ from redis import Redis, RedisError
 from agents.base.contract import DeviceNeed
 from agents.base.errors import Fenced
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.job_reader import JobReader
 
 log = structlog.get_logger()
 #: How often devices are looked at by an attempt that waits for one.
@@ -100,9 +102,9 @@ class Loan:
         """What the agent's process must have set before CUDA starts in it."""
         return {"CUDA_VISIBLE_DEVICES": ",".join(device.uuid for device in self.devices)}
 
-    def commands(self, lease: str) -> list[tuple[str, ...]]:
+    def commands(self, attempt: AttemptId) -> list[tuple[str, ...]]:
         """Redis commands that free them, for the transaction that ends the attempt."""
-        return [("HDEL", keys.device(device.uuid), lease) for device in self.devices]
+        return [("HDEL", keys.device(device.uuid), attempt.key()) for device in self.devices]
 
 
 class DevicePool:
@@ -122,7 +124,7 @@ class DevicePool:
 
     def lend(
         self,
-        lease: str,
+        attempt: AttemptId,
         need: Callable[[], DeviceNeed],
         *,
         say: Callable[..., None],
@@ -146,7 +148,7 @@ class DevicePool:
             return Loan()
         deadline, waited = time.monotonic() + self._wait_s, False
         while devices and not stopped():
-            loan = self.reserve(lease, wanted, devices)
+            loan = self.reserve(attempt, wanted, devices)
             if loan.devices:
                 names = [f"{device.index}: {device.name}" for device in loan.devices]
                 say("device_leased", devices=names, mib=loan.mib)
@@ -163,7 +165,7 @@ class DevicePool:
             say("device_none", level="warning" if devices else "info", why=why, runs_on="cpu")
         return Loan()
 
-    def reserve(self, lease: str, need: DeviceNeed, devices: Sequence[Device]) -> Loan:
+    def reserve(self, attempt: AttemptId, need: DeviceNeed, devices: Sequence[Device]) -> Loan:
         """Reserve on as many devices as are needed, those with most room first, or on none.
 
         More devices than there are are not waited for: the agent says itself that it can't do with fewer.
@@ -175,10 +177,10 @@ class DevicePool:
         figures = [figure for device in devices for figure in (device.total_mib, device.free_mib)]
         answer = self._script(
             keys=[keys.LEASES, *(keys.device(device.uuid) for device in devices)],
-            args=[lease, wanted, min(need.count, len(devices)), WHOLE_SHARE, *figures],
+            args=[attempt.key(), wanted, min(need.count, len(devices)), WHOLE_SHARE, *figures],
         )
         if answer is None:
-            raise Fenced(f"'{lease}' holds no lease any more: no device was reserved for it.")
+            raise Fenced(f"'{attempt.key()}' holds no lease any more: no device was reserved for it.")
         numbers, sizes = answer[::2], answer[1::2]
         return Loan(tuple(devices[number] for number in numbers), min(sizes, default=None))
 
@@ -200,22 +202,22 @@ class DevicePool:
                 return
 
 
-def reported(connection: "Redis", hosts: Sequence[str]) -> list[dict[str, Any]]:
+def reported(reader: JobReader, hosts: Sequence[str]) -> list[dict[str, Any]]:
     """Return what hosts said of their devices, with the reservations that count."""
     return [
-        {"host": host, "devices": [_with_reservations(connection, device) for device in json.loads(text)]}
+        {"host": host, "devices": [_with_reservations(reader, device) for device in json.loads(text)]}
         for host in hosts
-        if (text := connection.get(keys.devices(host)))
+        if (text := reader.connection.get(keys.devices(host)))
     ]
 
 
-def _with_reservations(connection: "Redis", device: dict[str, Any]) -> dict[str, Any]:
-    reservations = sorted(_living(connection, device["uuid"]), key=lambda found: found["run"])
+def _with_reservations(reader: JobReader, device: dict[str, Any]) -> dict[str, Any]:
+    reservations = sorted(_living(reader, device["uuid"]), key=lambda found: found["run"])
     return {**device, "reserved_mib": sum(found["mib"] for found in reservations), "reservations": reservations}
 
 
-def _living(connection: "Redis", uuid: str) -> Iterator[dict[str, Any]]:
-    for lease, record in connection.hgetall(keys.device(uuid)).items():
-        if connection.zscore(keys.LEASES, lease) is not None:
-            job, node, attempt = lease.decode().split("|")
-            yield {"run": f"{job}/{node}", "attempt": int(attempt), "mib": json.loads(record)["mib"]}
+def _living(reader: JobReader, uuid: str) -> Iterator[dict[str, Any]]:
+    for lease, record in reader.connection.hgetall(keys.device(uuid)).items():
+        if reader.connection.zscore(keys.LEASES, lease) is not None and (run := reader.run(lease)):
+            attempt, node = run
+            yield {"run": f"{attempt.job}/{node}", "attempt": attempt.attempt, "mib": json.loads(record)["mib"]}

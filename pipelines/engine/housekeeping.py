@@ -16,6 +16,7 @@ from pipelines.engine import keys
 from pipelines.engine.cache import artifacts_in
 from pipelines.engine.job import JOB_ENDED, Job, JobHead
 from pipelines.engine.logs import Logs
+from pipelines.engine.registry import reservation_fields
 from pipelines.engine.run_state import RunState
 
 #: Twice the age at which an artifact is written anew instead of reused: nothing that a running node counts on.
@@ -145,7 +146,8 @@ class Housekeeper:
             pipe.delete(*(of(job.id) for of in (keys.state, keys.outputs, keys.progress, keys.said, keys.log)))
             for node in job.plan.nodes.values():
                 if node.makes_version:
-                    pipe.hdel(keys.reserved(node.config.get("model_name") or job.plan.name), f"{job.id}|{node.name}")
+                    model = node.config.get("model_name") or job.plan.name
+                    pipe.hdel(keys.reserved(model), *reservation_fields(job.id, node))
             # Last: whoever finds no plan takes the job for gone.
             pipe.delete(keys.plan(job.id))
             pipe.execute()

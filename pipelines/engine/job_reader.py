@@ -9,8 +9,9 @@ from redis.client import Pipeline
 
 from agents.base.errors import NotFound
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import AttemptId, NamedAttemptId
 from pipelines.engine.job import Job, JobHead, NodeState
-from pipelines.plan import Plan
+from pipelines.plan import Plan, PlannedNode
 
 
 class JobReader:
@@ -56,6 +57,43 @@ class JobReader:
         if found is None:
             raise _no_job(job_id)
         return as_head(found)
+
+    def node(self, attempt: AttemptId) -> PlannedNode:
+        """Return the node that an attempt is made at.
+
+        Raises:
+            NotFound: no such job.
+            ValueError: the job has no node of this number.
+        """
+        nodes = self.plan(attempt.job).nodes.values()
+        found = next((node for node in nodes if node.number == attempt.node), None)
+        if found is None:
+            raise ValueError(f"{attempt.job} has no node number {attempt.node}.")
+        return found
+
+    def attempt(self, entry: bytes) -> AttemptId:
+        """Return the attempt that an entry in Redis names, also one that an older release wrote with the node's name.
+
+        Raises:
+            NotFound: no such job.
+            ValueError: the entry does not name an attempt at a node of its job.
+        """
+        text = entry.decode()
+        named = NamedAttemptId.parse(text)
+        if named is None:
+            return AttemptId.parse(text)
+        node = self.plan(named.job).nodes.get(named.name)
+        if node is None:
+            raise ValueError(f"{named.job} has no node '{named.name[:200]}'.")
+        return AttemptId(named.job, node.number, named.attempt)
+
+    def run(self, entry: bytes) -> tuple[AttemptId, str] | None:
+        """Return the attempt that an entry names with the name of its node; None where it names none."""
+        try:
+            attempt = self.attempt(entry)
+            return attempt, self.node(attempt).name
+        except (NotFound, ValueError):
+            return None
 
     def progress(self, job_id: str) -> dict[str, dict[str, Any]]:
         """Return the newest progress of each node that has said any: node -> `{"done", "total", "eta_s", ...}`."""

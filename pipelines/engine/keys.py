@@ -3,11 +3,13 @@
 JOBS = "tuneline:jobs"
 """Sorted set: job id by time of submission."""
 LEASES = "tuneline:leases"
-"""Sorted set: `job|node|attempt` by the time its lease ends. Who isn't in it has no right to write."""
+"""Sorted set: attempt (`AttemptId.key`) by the time its lease ends. Who isn't in it has no right to write."""
 DUE = "tuneline:due"
-"""Sorted set: `job|node|attempt` by the time its next try is due."""
+"""Sorted set: attempt by the time its next try is due."""
 SENT = "tuneline:sent"
-"""Sorted set: `job|node|attempt` by the time its message was queued; looked at for lost messages."""
+"""Sorted set: attempt by the time its message was queued; looked at for lost messages."""
+SET_ASIDE = "tuneline:set_aside"
+"""Hash: sorted set and an entry of it that could not be handled -> when and why, as JSON."""
 UNARCHIVED = "tuneline:unarchived"
 """Sorted set: jobs that ended and whose log is not in the object store yet, by the time they ended."""
 MODELS = "tuneline:models"
@@ -22,7 +24,7 @@ def devices(host: str) -> str:
 
 
 def device(uuid: str) -> str:
-    """Hash: `job|node|attempt` -> what it has reserved of a device, as JSON; counts while the lease does."""
+    """Hash: attempt -> what it has reserved of a device, as JSON; counts while the lease does."""
     return f"tuneline:device:{uuid}"
 
 
@@ -47,7 +49,7 @@ def progress(job: str) -> str:
 
 
 def said(job: str) -> str:
-    """Hash: `job|node|attempt` -> number of the newest record it has in the log."""
+    """Hash: attempt -> number of the newest record it has in the log."""
     return f"tuneline:job:{job}:said"
 
 
@@ -87,7 +89,7 @@ def versions(model: str) -> str:
 
 
 def reserved(model: str) -> str:
-    """Hash: `job|node` -> version number kept for it; field `last`: the newest number given."""
+    """Hash: node of a job (`node_key`) -> version number kept for it; field `last`: the newest number given."""
     return f"tuneline:model:{model}:reserved"
 
 

@@ -10,6 +10,7 @@ from redis import Redis, RedisError
 
 from agents.base.errors import StopKind
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import AttemptId
 
 #: Renews only a lease that is still there, and says what the job's users want.
 RENEW = """
@@ -30,9 +31,8 @@ class Lease:
     called, from the keeper's thread, when it does. Where Redis is away the lease is kept in good faith.
     """
 
-    def __init__(self, job: str, name: str, *, timeout_s: float, on_stop: Callable[[Reason], None]) -> None:
-        self.job = job
-        self.name = name
+    def __init__(self, attempt: AttemptId, *, timeout_s: float, on_stop: Callable[[Reason], None]) -> None:
+        self.attempt = attempt
         self.stop_reason: Reason | None = None
         self._deadline = time.monotonic() + timeout_s
         self._on_stop = on_stop
@@ -108,7 +108,9 @@ class LeaseKeeper:
 
     def _renew(self, lease: Lease) -> None:
         try:
-            answer = self._script(keys=[keys.LEASES, keys.state(lease.job)], args=[lease.name, self._ttl_s])
+            answer = self._script(
+                keys=[keys.LEASES, keys.state(lease.attempt.job)], args=[lease.attempt.key(), self._ttl_s]
+            )
         except RedisError:
             return
         lease.renewed(answer.decode())

@@ -13,6 +13,7 @@ from redis import Redis
 from agents.base.errors import Fenced, NotFound
 from agents.base.objects import ObjectStore
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import AttemptId
 
 PAGE = 1000
 LEVELS = ("debug", "info", "warning", "error")
@@ -39,19 +40,19 @@ class Logs:
         self._max_entries = max_entries
         self._append = connection.register_script(FENCED_APPEND)
 
-    def append(self, job: str, node: str, attempt: int, number: int, record: dict[str, Any]) -> None:
-        """Add what an attempt said; `number` counts its records from 1, so that each is added once.
+    def append(self, attempt: AttemptId, node: str, number: int, record: dict[str, Any]) -> None:
+        """Add what an attempt at a node said; `number` counts its records from 1, so that each is added once.
 
         Raises:
             Fenced: the attempt holds no lease any more; nothing was written.
         """
         is_progress = record["kind"] == "progress"
         fields = {key: value for key, value in record.items() if key != "kind"} if is_progress else record["fields"]
-        text = json.dumps(fields)
+        text, job = json.dumps(fields), attempt.job
         written = self._append(
             keys=[keys.LEASES, keys.progress(job), keys.log(job), keys.said(job)],
             args=[
-                f"{job}|{node}|{attempt}",
+                attempt.key(),
                 text if is_progress else "",
                 node,
                 self._max_entries,
@@ -62,7 +63,7 @@ class Logs:
             ],
         )
         if written is None:
-            raise Fenced(f"Attempt {attempt} at '{node}' has lost its lease: what it said was not written.")
+            raise Fenced(f"Attempt {attempt.attempt} at '{node}' has lost its lease: what it said was not written.")
 
     def read(self, job: str, after: str = FIRST, limit: int = PAGE) -> list[dict[str, Any]]:
         """Return records after a cursor, oldest first, from the stream or the archive.

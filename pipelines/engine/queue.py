@@ -20,9 +20,11 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from agents.base.contract import Record
+from pipelines.engine.attempt_id import AttemptId
 from pipelines.plan import PlannedNode
 
-#: What RQ calls with a message; a path, because the engine must not import `app`.
+#: The path that messages carry. Workers are given what handles a message and never look at it; those of older releases
+#: call what it names, so it stays as it is while they may run beside these.
 HANDLER = "app.worker.handle"
 NO_TIMEOUT = -1
 HEARTBEAT_S = 10.0
@@ -41,9 +43,9 @@ class Message(Record):
     inputs: list[str]
     """Nodes whose outputs the agent gets."""
 
-    @property
-    def lease(self) -> str:
-        return f"{self.job}|{self.node}|{self.attempt}"
+
+#: Runs a message; says whether its attempt was claimed.
+Handle = Callable[[Message], bool]
 
 
 class NodeQueues:
@@ -63,7 +65,7 @@ class NodeQueues:
                 timeout=NO_TIMEOUT,
                 result_ttl=0,
                 failure_ttl=0,
-                description=f"{message.node} of {message.job}",
+                description=message_id,
             )
             for message_id, message in messages
         ]
@@ -109,7 +111,8 @@ class NodeQueues:
 class NodeWorker(SimpleWorker):  # type: ignore[misc]
     """Takes messages and runs their handler, in this process.
 
-    The handler reports to the engine by itself and never raises for an agent's fault, so nothing of
+    `handle` is called with each message, whatever path the message carries, and says whether it claimed anything. It
+    reports to the engine by itself and never raises for an agent's fault, so nothing of
     RQ's success and failure handling is wanted. A message is removed in the transaction that claims
     its attempt; one that claims nothing is removed here.
     """
@@ -117,15 +120,16 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
     #: A Redis that was away for a while is back for long before RQ's 60 s are over.
     max_connection_wait_time = 2.0
 
-    def __init__(self, *args: Any, on_stop: Callable[[], None], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, handle: Handle, on_stop: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._handle = handle
         self._on_stop = on_stop
 
     def execute_job(self, job: QueuedMessage, queue: Queue) -> None:
         # Tells RQ's signal handler to wait for the handler's end; costs no round trip.
         self._state = WorkerStatus.BUSY
         try:
-            claimed = job.func(*job.args)
+            claimed = self._handle(Message.model_validate(job.args[0]))
         finally:
             self._state = WorkerStatus.IDLE
         if not claimed:
@@ -178,11 +182,17 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
 
 
 def run_worker(
-    queues: Sequence[str], connection: "Redis", name: str, on_stop: Callable[[], None], *, burst: bool = False
+    queues: Sequence[str],
+    connection: "Redis",
+    name: str,
+    handle: Handle,
+    on_stop: Callable[[], None],
+    *,
+    burst: bool = False,
 ) -> None:
     """Take messages from `queues` until told to stop by SIGTERM or SIGINT; `burst`: until they are empty.
 
-    `on_stop` is called when the signal comes, while a handler may be running.
+    `handle` runs a message and says whether its attempt was claimed; `on_stop` is called when the signal comes, while a handler may be running.
     """
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
     worker = NodeWorker(
@@ -191,6 +201,7 @@ def run_worker(
         name=name,
         serializer=JSONSerializer,
         worker_ttl=SILENCE_S,
+        handle=handle,
         on_stop=on_stop,
     )
     stop = threading.Event()
@@ -201,13 +212,13 @@ def run_worker(
         stop.set()
 
 
-def message_id(job: str, number: int, attempt: int) -> str:
-    """Name the message of an attempt; RQ takes letters, digits, - and _."""
-    return f"{job}-{number}-{attempt}"
-
-
-def message_for(job: str, attempt: int, node: PlannedNode) -> Message:
+def message_for(attempt: AttemptId, node: PlannedNode) -> Message:
     """Return the message of an attempt at a planned node."""
     return Message(
-        job=job, node=node.name, attempt=attempt, agent=node.agent, config=node.config, inputs=list(node.inputs)
+        job=attempt.job,
+        node=node.name,
+        attempt=attempt.attempt,
+        agent=node.agent,
+        config=node.config,
+        inputs=list(node.inputs),
     )

@@ -12,11 +12,14 @@ from redis import Redis
 from agents.base.errors import Conflict, NotFound, TunelineError
 from agents.base.objects import ObjectStore
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import named_node_key, node_key
 from pipelines.engine.run_state import move_alias
+from pipelines.plan import PlannedNode
 
-#: Gives a job's node its version number: the same again however often it asks.
+#: Gives a job's node its version number: the same again however often it asks, also under the name that an older
+#: release kept it by.
 RESERVE = """
-local known = redis.call('HGET', KEYS[1], ARGV[1])
+local known = redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[1], ARGV[2])
 if known then return tonumber(known) end
 local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
 redis.call('HSET', KEYS[1], ARGV[1], number)
@@ -32,9 +35,10 @@ class Registry:
         self._objects = objects
         self._reserve = connection.register_script(RESERVE)
 
-    def reserve(self, model: str, job: str, node: str) -> int:
+    def reserve(self, model: str, job: str, node: PlannedNode) -> int:
         """Return the version number that belongs to a job's node."""
-        return int(self._reserve(keys=[keys.reserved(model)], args=[f"{job}|{node}"]))
+        names = reservation_fields(job, node)
+        return int(self._reserve(keys=[keys.reserved(model)], args=names))
 
     @staticmethod
     def add_commands(model: str, version: int) -> list[tuple[str, ...]]:
@@ -214,6 +218,11 @@ class Registry:
             if record["history"]:
                 pipe.rpush(keys.history(model), *(json.dumps(move) for move in record["history"]))
             pipe.execute()
+
+
+def reservation_fields(job: str, node: PlannedNode) -> list[str]:
+    """Return the fields of `keys.reserved` that may hold a node's version number; new ones go into the first."""
+    return [node_key(job, node.number), named_node_key(job, node.name)]
 
 
 def _judged_beside_another(model: str, version: int, judged: int | None, present: int | None) -> Conflict:

@@ -11,6 +11,7 @@ from redis.exceptions import WatchError
 
 from agents.base.errors import Conflict
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.clock import ServerClock
 from pipelines.engine.decide import decide, first_head, first_states, scope
 from pipelines.engine.job import (
@@ -25,7 +26,7 @@ from pipelines.engine.job import (
     Submitted,
 )
 from pipelines.engine.job_reader import JobReader, as_state, node_field
-from pipelines.engine.queue import Message, NodeQueues, message_for, message_id
+from pipelines.engine.queue import Message, NodeQueues, message_for
 from pipelines.plan import Plan
 
 IDEMPOTENCY_TTL_S = 7 * 86400
@@ -35,6 +36,7 @@ IDEMPOTENCY_TTL_S = 7 * 86400
 class Claim:
     """What a worker gets with an attempt: its message, the outputs it needs, and what came before."""
 
+    attempt: AttemptId
     message: Message
     outputs: list[dict[str, Any]]
     notes: dict[str, Any]
@@ -185,24 +187,24 @@ class RunState(JobReader):
             outputs = [json.loads(output) for output in pipe.execute()[-1]]
         else:
             pipe.execute()
-        return Claim(message_for(job.id, state.attempt, node), outputs, state.notes, decision.head.retry_of)
+        attempt = AttemptId(job.id, node.number, state.attempt)
+        return Claim(attempt, message_for(attempt, node), outputs, state.notes, decision.head.retry_of)
 
-    def resend(self, job_id: str, node: str, attempt: int) -> bool:
+    def resend(self, attempt: AttemptId) -> bool:
         """Queue the message of a ready node once more; False where the node is no longer ready."""
-        planned = self.plan(job_id).nodes[node]
-        lease = _lease(job_id, node, attempt)
+        planned, key = self.node(attempt), attempt.key()
         with self.connection.pipeline() as pipe:
             try:
-                pipe.watch(keys.state(job_id))
-                state = as_state(pipe.hget(keys.state(job_id), node_field(node)))
-                wanted = state.status == "ready" and state.attempt == attempt
+                pipe.watch(keys.state(attempt.job))
+                found = pipe.hget(keys.state(attempt.job), node_field(planned.name))
+                state = as_state(found) if found else None
+                wanted = state is not None and (state.status, state.attempt) == ("ready", attempt.attempt)
                 pipe.multi()
-                pipe.zrem(keys.SENT, lease)
+                pipe.zrem(keys.SENT, key)
                 if wanted:
-                    name = message_id(job_id, planned.number, attempt)
-                    self.queues.remove(planned.queue, name, pipe)
-                    self.queues.send(planned.queue, [(name, message_for(job_id, attempt, planned))], pipe)
-                    pipe.zadd(keys.SENT, {lease: self.clock.now()})
+                    self.queues.remove(planned.queue, key, pipe)
+                    self.queues.send(planned.queue, [(key, message_for(attempt, planned))], pipe)
+                    pipe.zadd(keys.SENT, {key: self.clock.now()})
                 pipe.execute()
                 return wanted
             except WatchError:
@@ -214,14 +216,15 @@ class RunState(JobReader):
         for name, output in decision.outputs.items():
             pipe.hset(keys.outputs(job.id), name, json.dumps(output))
         if decision.leased:
-            lease = _lease(job.id, decision.leased, decision.nodes[decision.leased].attempt)
-            pipe.zadd(keys.LEASES, {lease: now + self._lease_ttl_s})
-        for node, attempt in decision.released:
-            pipe.zrem(keys.LEASES, _lease(job.id, node, attempt))
-            pipe.hdel(keys.said(job.id), _lease(job.id, node, attempt))
+            attempt = attempt_at(job, decision.leased, decision.nodes[decision.leased].attempt)
+            pipe.zadd(keys.LEASES, {attempt.key(): now + self._lease_ttl_s})
+        for node, number in decision.released:
+            released = attempt_at(job, node, number).key()
+            pipe.zrem(keys.LEASES, released)
+            pipe.hdel(keys.said(job.id), released)
         for node in decision.due:
             state = decision.nodes[node]
-            pipe.zadd(keys.DUE, {_lease(job.id, node, state.attempt): state.due_at or now})
+            pipe.zadd(keys.DUE, {attempt_at(job, node, state.attempt).key(): state.due_at or now})
         self._unqueue(pipe, job, decision)
         self._queue(pipe, job, decision, now)
         for line in decision.log:
@@ -234,25 +237,18 @@ class RunState(JobReader):
         for name in decision.queue:
             by_queue.setdefault(job.plan.nodes[name].queue, []).append(name)
         for queue, names in by_queue.items():
-            attempts = {name: decision.nodes[name].attempt for name in names}
-            rows = [
-                (
-                    message_id(job.id, job.plan.nodes[name].number, attempts[name]),
-                    message_for(job.id, attempts[name], job.plan.nodes[name]),
-                )
-                for name in names
-            ]
+            attempts = {name: attempt_at(job, name, decision.nodes[name].attempt) for name in names}
+            rows = [(each.key(), message_for(each, job.plan.nodes[name])) for name, each in attempts.items()]
             self.queues.send(queue, rows, pipe)
-            pipe.zadd(keys.SENT, {_lease(job.id, name, attempts[name]): now for name in names})
+            pipe.zadd(keys.SENT, {each.key(): now for each in attempts.values()})
 
     def _unqueue(self, pipe: Pipeline, job: Job, decision: Decision) -> None:
         """Remove the messages of nodes that are no longer ready: claimed, cancelled or paused."""
         for name, state in decision.nodes.items():
             if job.nodes[name].status == "ready" and state.status != "ready":
-                node = job.plan.nodes[name]
-                message = message_id(job.id, node.number, state.attempt)
-                self.queues.remove(node.queue, message, pipe)
-                pipe.zrem(keys.SENT, _lease(job.id, name, state.attempt))
+                key = attempt_at(job, name, state.attempt).key()
+                self.queues.remove(job.plan.nodes[name].queue, key, pipe)
+                pipe.zrem(keys.SENT, key)
 
     @staticmethod
     def _write_states(pipe: Pipeline, job_id: str, nodes: Mapping[str, NodeState]) -> None:
@@ -297,8 +293,9 @@ def move_alias(pipe: Pipeline, model: str, version: int, champion: int | None, n
     pipe.lpush(keys.history(model), json.dumps({"version": version, "from": champion, **note}))
 
 
-def _lease(job: str, node: str, attempt: int) -> str:
-    return f"{job}|{node}|{attempt}"
+def attempt_at(job: Job, name: str, number: int) -> AttemptId:
+    """Return the id of an attempt at a node of a job."""
+    return AttemptId(job.id, job.plan.nodes[name].number, number)
 
 
 def _same_request(known: Mapping[str, str], idempotency: tuple[str, str]) -> str:

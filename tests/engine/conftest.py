@@ -112,7 +112,7 @@ def drain(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     runner = worker._runner()
 
     def work() -> None:
-        run_worker(["default"], parts.connection, "worker-of-the-test", runner.shut_down, burst=True)
+        run_worker(["default"], parts.connection, "worker-of-the-test", runner.run, runner.shut_down, burst=True)
 
     return work
 

@@ -12,18 +12,26 @@ from agents.base.contract import DeviceNeed
 from agents.base.errors import Fenced
 from app.embedded import Server
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.devices import Device, DevicePool, Loan, reported
+from pipelines.engine.job_reader import JobReader
+from pipelines.judge import judge
+from tests.agents import TEST_AGENTS, echo, spec
 
 GPU = Device(0, "GPU-a", "H200", total_mib=16_000, free_mib=16_000)
 SECOND = Device(1, "GPU-b", "H200", total_mib=16_000, free_mib=12_000)
 SMALL = DeviceNeed(mib=6_000)
 
 
-def lease(connection: redis.Redis, node: str) -> str:
-    """Give an attempt a lease and return its name."""
-    name = f"job|{node}|1"
-    connection.zadd(keys.LEASES, {name: 1})
-    return name
+def at(node: str) -> AttemptId:
+    """Return the first attempt at a node: `a` is the job's first, `b` its second, and so on; or a number."""
+    return AttemptId("job", int(node) if node.isdigit() else ord(node) - ord("a"), 1)
+
+
+def lease(connection: redis.Redis, node: str) -> AttemptId:
+    """Give an attempt a lease and return it."""
+    connection.zadd(keys.LEASES, {at(node).key(): 1})
+    return at(node)
 
 
 def pool(connection: redis.Redis, *devices: Device, wait_s: float = 0.0, default_mib: int = 0) -> DevicePool:
@@ -55,15 +63,15 @@ def test_jobs_share_a_device_while_they_fit(reserve: Reserve) -> None:
 
 def test_a_reservation_ends_with_its_lease(connection: redis.Redis, reserve: Reserve) -> None:
     reserve("a", SMALL), reserve("b", SMALL)
-    connection.zrem(keys.LEASES, "job|a|1")
+    connection.zrem(keys.LEASES, "job-0-1")
 
     assert uuids(reserve("c", SMALL)) == ["GPU-a"]
-    assert set(connection.hkeys(keys.device("GPU-a"))) == {b"job|b|1", b"job|c|1"}
+    assert set(connection.hkeys(keys.device("GPU-a"))) == {b"job-1-1", b"job-2-1"}
 
 
 def test_nothing_is_reserved_without_a_lease(connection: redis.Redis) -> None:
     with pytest.raises(Fenced, match="no lease"):
-        pool(connection).reserve("job|late|1", SMALL, [GPU])
+        pool(connection).reserve(at("z"), SMALL, [GPU])
     assert not connection.exists(keys.device("GPU-a"))
 
 
@@ -139,7 +147,7 @@ def test_at_once_no_more_is_lent_than_there_is(connection: redis.Redis, valkey_s
     names = [lease(connection, str(number)) for number in range(24)]
     together = threading.Barrier(8)
 
-    def ask(numbers: Sequence[str]) -> int:
+    def ask(numbers: Sequence[AttemptId]) -> int:
         own = redis.Redis(port=valkey_server.port)
         together.wait()
         lent = [pool(own).reserve(name, DeviceNeed(mib=3_000, count=2), [GPU, SECOND]) for name in numbers]
@@ -167,7 +175,7 @@ def test_a_host_without_the_tool_asks_nothing_of_redis() -> None:
     nowhere = redis.Redis(port=1)
     none = DevicePool(nowhere, "host", lambda: None, wait_s=60, default_mib=0)
 
-    assert none.lend("job|a|1", lambda: SMALL, say=Said(), stopped=lambda: False) is None
+    assert none.lend(at("a"), lambda: SMALL, say=Said(), stopped=lambda: False) is None
     none.report_until(threading.Event())
 
 
@@ -182,7 +190,7 @@ def test_without_a_device_it_is_the_cpu_at_once(connection: redis.Redis) -> None
 
 def test_who_needs_none_is_shown_none(connection: redis.Redis) -> None:
     said = Said()
-    loan = pool(connection, GPU).lend("job|a|1", lambda: DeviceNeed(count=0), say=said, stopped=lambda: False)
+    loan = pool(connection, GPU).lend(at("a"), lambda: DeviceNeed(count=0), say=said, stopped=lambda: False)
 
     assert (loan, said) == (Loan(), [])
 
@@ -202,7 +210,7 @@ def test_what_comes_free_is_lent_to_who_waits(connection: redis.Redis, reserve: 
 
     def say(event: str, **_: object) -> None:
         if event == "device_awaited":
-            connection.execute_command(*held.commands("job|a|1")[0])
+            connection.execute_command(*held.commands(at("a"))[0])
 
     loan = pool(connection, GPU, wait_s=60).lend(lease(connection, "b"), lambda: SMALL, say=say, stopped=lambda: False)
 
@@ -221,10 +229,12 @@ def test_a_stop_ends_the_wait(connection: redis.Redis, reserve: Reserve) -> None
 
 def test_a_report_shows_the_reservations_that_count(connection: redis.Redis, reserve: Reserve) -> None:
     reserve("a", SMALL), reserve("b", SMALL)
-    connection.zrem(keys.LEASES, "job|a|1")
+    connection.zrem(keys.LEASES, "job-0-1")
     pool(connection).report([GPU])
 
-    (host,) = reported(connection, ["elsewhere", "host"])
+    connection.set(keys.plan("job"), judge(spec({"a": echo(), "b": echo()}), {}, TEST_AGENTS).model_dump_json())
+
+    (host,) = reported(JobReader(connection), ["elsewhere", "host"])
     (device,) = host["devices"]
 
     assert host["host"] == "host"

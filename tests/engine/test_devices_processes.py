@@ -85,14 +85,14 @@ def test_an_attempt_that_waits_for_a_device_can_be_cancelled(
     gpu_host(wait_s=600)
     # Over before the wait looks up: nothing may break into the worker then.
     monkeypatch.setenv("TUNELINE_STOP_GRACE_S", "0.1")
-    parts.connection.zadd(keys.LEASES, {"job_other|wait|1": parts.state.clock.now() + 600})
-    parts.connection.hset(keys.device(UUID), "job_other|wait|1", '{"mib": 16000, "others_mib": 0}')
+    parts.connection.zadd(keys.LEASES, {"job_other-0-1": parts.state.clock.now() + 600})
+    parts.connection.hset(keys.device(UUID), "job_other-0-1", '{"mib": 16000, "others_mib": 0}')
     job = parts.orchestrator.submit(spec({"wait": waiting(6_000)}), {})
     with worker_processes():
         wait_for(parts, job, "device_awaited")
         parts.orchestrator.stop(job, "cancel")
         wait_for(parts, job, "job_cancelled")
-        parts.connection.zrem(keys.LEASES, "job_other|wait|1")
+        parts.connection.zrem(keys.LEASES, "job_other-0-1")
         after = parts.orchestrator.submit(spec({"wait": waiting(6_000)}), {})
         assert wait_for(parts, after, "waiting")["devices"] == UUID
 

@@ -11,6 +11,7 @@ from agents.base.objects import ObjectStore
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine import keys
+from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.queue import message_for
 from pipelines.engine.run_state import RunState
 from tests.agents import echo, spec
@@ -146,7 +147,7 @@ def submitted(parts: Parts) -> str:
 
 def test_a_worker(parts: Parts, drain: Callable[[], None], victim: Victim) -> None:
     def take_the_first_message(mine: Parts, job_id: str) -> None:
-        mine.runner("victim").run(message_for(job_id, 1, mine.state.plan(job_id).nodes["a"]))
+        mine.runner("victim").run(message_for(AttemptId(job_id, 0, 1), mine.state.plan(job_id).nodes["a"]))
 
     words = every_moment(parts, drain, victim, lambda: submitted(parts), take_the_first_message)
     # It ran all three nodes, handed over from one to the next: their claims, words and ends are all in it.
@@ -157,7 +158,7 @@ def test_a_sweeper(parts: Parts, drain: Callable[[], None], victim: Victim, monk
     def with_a_lost_lease() -> str:
         job_id = submitted(parts)
         parts.orchestrator.claim(job_id, "a", 1, "gone")
-        parts.connection.zadd(keys.LEASES, {f"{job_id}|a|1": 1.0})
+        parts.connection.zadd(keys.LEASES, {AttemptId(job_id, 0, 1).key(): 1.0})
         return job_id
 
     assert every_moment(parts, drain, victim, with_a_lost_lease, lambda mine, _: mine.sweeper.sweep()) > 5
