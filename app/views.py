@@ -5,8 +5,8 @@ from typing import Any
 
 from agents.base.contract import Artifact
 from app.schemas import JobSummary, JobView, ModelView, NodeView, VersionSummary
-from pipelines.engine.job import NODE_ENDED, Job, JobHead, NodeState
-from pipelines.engine.registry import Registry
+from pipelines.engine.state.job import NODE_ENDED, Job, JobHead, NodeState
+from pipelines.engine.state.registry import Registry
 from pipelines.plan import Plan, PlannedNode
 
 

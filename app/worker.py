@@ -13,10 +13,10 @@ from pathlib import Path
 
 from app.settings import Settings
 from app.wiring import Parts, build_parts, work_root, worker_name
-from pipelines.engine.attempt import AttemptRunner
-from pipelines.engine.child import share_forkserver
 from pipelines.engine.process_log import configure_process_log
-from pipelines.engine.queue import run_worker
+from pipelines.engine.state.queue import run_worker
+from pipelines.engine.worker.attempt import AttemptRunner
+from pipelines.engine.worker.child import share_forkserver
 
 #: Past the grace time of its agent a worker still has to report.
 STOP_SLACK_S = 10.0

@@ -13,7 +13,7 @@ from agents.base.contract import Input, Output
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from app.embedded import start_s3
-from pipelines.engine.context import AttemptContext
+from pipelines.engine.worker.context import AttemptContext
 
 
 @dataclass

@@ -11,9 +11,9 @@ from agents.base.contract import Agent, Config
 from agents.base.errors import InvalidSpec
 from pipelines.graph import Graph
 from pipelines.params import combinations, references, substitute, value_sources, variant_name, with_values
-from pipelines.plain import Report, plain
 from pipelines.plan import Plan, PlannedNode
 from pipelines.spec import NODE_NAME, Node, Spec
+from pipelines.spec_text import Report, plain_value
 from pipelines.wording import shown, suggestion
 
 AgentType = type[Agent[Any, Any]]
@@ -32,7 +32,7 @@ def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEnt
         if path not in refused and {"path": path, "message": message} not in faults:
             faults.append({"path": path, "message": message})
 
-    spec, overrides = plain(spec, report), plain(overrides, report, "params")
+    spec, overrides = plain_value(spec, report), plain_value(overrides, report, "params")
     refused.update(fault["path"] for fault in faults)
     plan = _Judge(agents, report).plan(spec, overrides)
     if faults or plan is None:

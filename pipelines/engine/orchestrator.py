@@ -14,8 +14,8 @@ from ulid import ULID
 from agents import AgentEntry
 from agents.base.errors import Conflict, Fenced, NotFound, StopKind
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.cache import digest
-from pipelines.engine.job import (
+from pipelines.engine.state.cache import digest
+from pipelines.engine.state.job import (
     JOB_ENDED,
     NODE_DONE,
     Claimed,
@@ -29,14 +29,14 @@ from pipelines.engine.job import (
     ResumeAsked,
     StopAsked,
 )
-from pipelines.engine.run_state import Claim, RunState
+from pipelines.engine.state.store import Claim, JobStore
 from pipelines.judge import judge
 
 
 class Orchestrator:
     """Any number of these may run, in any process: all they know is in Redis."""
 
-    def __init__(self, state: RunState, agents: Mapping[str, AgentEntry]) -> None:
+    def __init__(self, state: JobStore, agents: Mapping[str, AgentEntry]) -> None:
         self.state = state
         self.agents = agents
 

@@ -13,8 +13,8 @@ from agents.outputs import PreprocessingOutput, TrainingOutput
 from app.embedded import Server
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from pipelines.engine.job import Job
-from pipelines.engine.queue import run_worker
+from pipelines.engine.state.job import Job
+from pipelines.engine.state.queue import run_worker
 from tests.agents import NAMES, TEST_AGENTS
 from tests.conftest import AgentBench, new_bucket
 from tests.decoders import prepare_answers, write_tiny_decoder

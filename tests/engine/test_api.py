@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from app.api.main import create_app
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 from tests.agents import echo, spec
 
 Http = httpx.Client

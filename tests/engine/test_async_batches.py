@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from app.serving.main import create_serving
 from app.wiring import Parts
-from pipelines.engine.queue import run_worker
+from pipelines.engine.state.queue import run_worker
 from tests.engine.served import write_version
 
 Http = httpx.Client

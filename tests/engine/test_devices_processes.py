@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from app.api.main import create_app
 from app.wiring import Parts
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 from tests.agents import echo, spec
 from tests.engine.processes import wait_for, wait_until_gone, worker_processes
 

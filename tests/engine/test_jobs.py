@@ -7,9 +7,9 @@ import pytest
 
 from agents.base.errors import Conflict, Fenced, NotFound
 from app.wiring import Parts
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.job import Completed, NodeState
+from pipelines.engine.state import keys
+from pipelines.engine.state.job import Completed, NodeState
 from tests.agents import echo, spec
 from tests.engine.conftest import RunJob
 

@@ -10,10 +10,10 @@ import redis
 from agents.base.objects import ObjectStore
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.queue import message_for
-from pipelines.engine.run_state import RunState
+from pipelines.engine.state import keys
+from pipelines.engine.state.queue import message_for
+from pipelines.engine.state.store import JobStore
 from tests.agents import echo, spec
 
 pytestmark = pytest.mark.slow
@@ -88,8 +88,8 @@ def parts(quick_leases: Settings, monkeypatch: pytest.MonkeyPatch) -> Parts:
     built = build_parts(quick_leases)
     built.check()
     # The run's Valkey has been up for long; here it is asked within the first second of a short suite too.
-    monkeypatch.setattr("pipelines.engine.sweeper.Sweeper._redis_has_just_started", lambda _: False)
-    monkeypatch.setattr("pipelines.engine.sweeper.LOST_MESSAGE_S", 0.0)
+    monkeypatch.setattr("pipelines.engine.upkeep.sweeper.Sweeper._redis_has_just_started", lambda _: False)
+    monkeypatch.setattr("pipelines.engine.upkeep.sweeper.LOST_MESSAGE_S", 0.0)
     return built
 
 
@@ -210,4 +210,4 @@ def test_an_answer_that_gets_lost_is_no_second_submit(parts: Parts, monkeypatch:
 
     assert job_id == lost[0]
     assert parts.state.job(job_id).nodes["a"].status == "running"
-    assert isinstance(parts.state, RunState)
+    assert isinstance(parts.state, JobStore)

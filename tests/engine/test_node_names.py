@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from agents.base.objects import ObjectStore
 from app.api.main import create_app
 from app.wiring import Parts, build_parts
-from pipelines.engine import keys
-from pipelines.engine.attempt import checkpoint_prefixes
 from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state import keys
+from pipelines.engine.worker.attempt import checkpoint_prefixes
 from pipelines.judge import judge
 from tests.agents import TEST_AGENTS, echo, spec
 
@@ -66,7 +66,7 @@ ON_SERVERS = settings(
 
 @pytest.fixture(autouse=True)
 def _long_lived_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.engine.sweeper.Sweeper._redis_has_just_started", lambda _: False)
+    monkeypatch.setattr("pipelines.engine.upkeep.sweeper.Sweeper._redis_has_just_started", lambda _: False)
 
 
 def sweep(parts: Parts) -> None:

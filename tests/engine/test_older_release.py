@@ -10,9 +10,10 @@ from rq.serializers import JSONSerializer
 
 from app.api.main import create_app
 from app.wiring import Parts, build_parts
-from pipelines.engine import keys
-from pipelines.engine.attempt import checkpoint_prefixes
 from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state import keys
+from pipelines.engine.state.fleet import Reservation
+from pipelines.engine.worker.attempt import checkpoint_prefixes
 from tests.agents import echo, spec
 
 #: A matrix value with a bar in it: what the older release could not cut.
@@ -22,7 +23,7 @@ NODES = {"a": echo(matrix={"say": ["x|y"]}), "b": echo("a", cache=False)}
 
 @pytest.fixture(autouse=True)
 def _long_lived_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.engine.sweeper.Sweeper._redis_has_just_started", lambda _: False)
+    monkeypatch.setattr("pipelines.engine.upkeep.sweeper.Sweeper._redis_has_just_started", lambda _: False)
 
 
 def rename(parts: Parts, key: str, job_id: str, score: float = 1.0) -> bytes:
@@ -114,11 +115,9 @@ def test_what_it_runs_and_has_reserved_is_shown(parts: Parts) -> None:
     parts.connection.hset(keys.device("GPU-a"), "nobody", '{"mib": 1, "others_mib": 0}')
     parts.connection.zadd(keys.LEASES, {"nobody": parts.state.clock.now() + 600})
 
-    from pipelines.engine.devices import reported
-
     assert TestClient(create_app(parts)).get("/workers").status_code == 200
-    (host,) = reported(parts.state, ["host"])
-    assert host["devices"][0]["reservations"] == [{"run": f"{job_id}/{NAME}", "attempt": 1, "mib": 6000}]
+    (host,) = parts.fleet.hosts(["host"])
+    assert host.devices[0].reservations == (Reservation(f"{job_id}/{NAME}", attempt=1, mib=6000),)
 
 
 def test_its_version_number_is_kept(parts: Parts) -> None:

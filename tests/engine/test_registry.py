@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 from agents.base.errors import Conflict, NotFound
 from app.cli.commands import app
 from app.wiring import Parts
-from pipelines.engine import keys
-from pipelines.engine.job import Claimed, Completed
+from pipelines.engine.state import keys
+from pipelines.engine.state.job import Claimed, Completed
 from pipelines.judge import judge
 from tests.agents import TEST_AGENTS, spec
 from tests.engine.conftest import RunJob

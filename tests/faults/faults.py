@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agents.base.errors import Conflict
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.queue import message_for
+from pipelines.engine.state.queue import message_for
 from tests.faults.breakpoints import Moment, let_go
 from tests.faults.farm import Farm, alive, log_of, says, until, wait_completed
 

@@ -4,8 +4,7 @@ import pytest
 
 from agents.base.errors import InvalidRequest
 from app.cli.jobs import parse_param
-from app.documents import read_document
-from pipelines.plain import DEPTH_MOST, VALUES_MOST
+from pipelines.spec_text import DEPTH_MOST, VALUES_MOST, read_document
 
 BOMB = "\n".join(
     ["a: &a [x, x, x, x, x, x, x, x, x, x]"]

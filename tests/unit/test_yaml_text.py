@@ -11,7 +11,7 @@ import yaml
 from agents.base.errors import InvalidSpec
 from pipelines.judge import judge
 from pipelines.plan import Plan
-from pipelines.yaml_text import read_yaml
+from pipelines.spec_text import read_yaml
 from tests.agents import TEST_AGENTS, echo, spec
 
 

@@ -8,14 +8,14 @@ from redis import Redis
 from redis.client import Pipeline
 
 from agents.base.errors import NotFound
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId, NamedAttemptId
-from pipelines.engine.job import Job, JobHead, NodeState
+from pipelines.engine.state import keys
+from pipelines.engine.state.job import Job, JobHead, NodeState
 from pipelines.plan import Plan, PlannedNode
 
 
 class JobReader:
-    """Reads what `RunState` writes."""
+    """Reads what `JobStore` writes."""
 
     def __init__(self, connection: "Redis") -> None:
         self.connection = connection

@@ -11,9 +11,9 @@ from redis import Redis
 
 from agents.base.errors import Conflict, NotFound, TunelineError
 from agents.base.objects import ObjectStore
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import named_node_key, node_key
-from pipelines.engine.run_state import move_alias
+from pipelines.engine.state import keys
+from pipelines.engine.state.store import move_alias
 from pipelines.plan import PlannedNode
 
 #: Gives a job's node its version number: the same again however often it asks, also under the name that an older

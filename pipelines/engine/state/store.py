@@ -10,11 +10,11 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 
 from agents.base.errors import Conflict
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.clock import ServerClock
-from pipelines.engine.decide import decide, first_head, first_states, scope
-from pipelines.engine.job import (
+from pipelines.engine.state import keys
+from pipelines.engine.state.clock import ServerClock
+from pipelines.engine.state.decide import decide, first_head, first_states, scope
+from pipelines.engine.state.job import (
     JOB_ENDED,
     Claimed,
     Decision,
@@ -25,8 +25,9 @@ from pipelines.engine.job import (
     Promotion,
     Submitted,
 )
-from pipelines.engine.job_reader import JobReader, as_state, node_field
-from pipelines.engine.queue import Message, NodeQueues, message_for
+from pipelines.engine.state.job_index import add_to_index, move_in_index
+from pipelines.engine.state.job_reader import JobReader, as_state, node_field
+from pipelines.engine.state.queue import Message, NodeQueues, message_for
 from pipelines.plan import Plan
 
 IDEMPOTENCY_TTL_S = 7 * 86400
@@ -43,7 +44,7 @@ class Claim:
     retry_of: str | None
 
 
-class RunState(JobReader):
+class JobStore(JobReader):
     """The only place that writes job state."""
 
     def __init__(self, connection: "Redis", *, lease_ttl_s: float, log_max_entries: int) -> None:
@@ -91,6 +92,7 @@ class RunState(JobReader):
                         record = json.dumps({"job": job_id, "digest": idempotency[1]})
                         pipe.set(keys.idempotency(idempotency[0]), record, ex=IDEMPOTENCY_TTL_S)
                     pipe.zadd(keys.JOBS, {job_id: now})
+                    add_to_index(pipe, job_id, plan.name, job.head)
                     pipe.set(keys.plan(job_id), plan.model_dump_json())
                     self._write_states(pipe, job_id, {**job.nodes, **decision.nodes})
                     self._write(pipe, job, decision, now)
@@ -213,6 +215,8 @@ class RunState(JobReader):
     def _write(self, pipe: Pipeline, job: Job, decision: Decision, now: float) -> None:
         if decision.head != job.head:
             pipe.hset(keys.state(job.id), "head", json.dumps(decision.head.as_record()))
+        if decision.head.status != job.head.status:
+            move_in_index(pipe, job.id, job.plan.name, job.head.status, decision.head)
         for name, output in decision.outputs.items():
             pipe.hset(keys.outputs(job.id), name, json.dumps(output))
         if decision.leased:

@@ -23,13 +23,13 @@ from agents.base.contract import Input
 from agents.base.errors import StopKind, WorkerLost
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
-from pipelines.engine.context import AttemptContext
-from pipelines.engine.libraries import tame
 from pipelines.engine.process_log import configure_process_log
-from pipelines.engine.work import Outcome, run_agent
+from pipelines.engine.worker.context import AttemptContext
+from pipelines.engine.worker.libraries import tame
+from pipelines.engine.worker.run_agent import Outcome, run_agent
 
 #: Imported by the forkserver once, so that every child starts with torch at hand.
-WARM_MODULES = ["pipelines.engine.warm"]
+WARM_MODULES = ["pipelines.engine.worker.warm"]
 POLL_S = 0.1
 
 

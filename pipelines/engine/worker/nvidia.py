@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
-from pipelines.engine.devices import Device
+from pipelines.engine.worker.devices import Device
 
 log = structlog.get_logger()
 QUERY = ("--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")

@@ -16,19 +16,19 @@ from agents.base.contract import Input
 from agents.base.errors import AgentFailed, Fenced, InvalidSpec, NotFound, StopRequested, TimedOut, TunelineError
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
-from pipelines.engine.cache import CacheKey, StepCache, cache_key
-from pipelines.engine.child import AgentProcess
-from pipelines.engine.context import AttemptContext
-from pipelines.engine.devices import DevicePool, Loan
-from pipelines.engine.interrupt import interrupt, interruptible
-from pipelines.engine.job import JOB_ENDED, Completed, Decision, NodeEvent, Stopped
-from pipelines.engine.lease import Lease, LeaseKeeper, Reason
-from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
-from pipelines.engine.queue import Message
-from pipelines.engine.registry import Registry
-from pipelines.engine.run_state import Claim
-from pipelines.engine.work import Outcome, device_need, run_agent, unforeseen
+from pipelines.engine.state.cache import CacheKey, StepCache, cache_key
+from pipelines.engine.state.job import JOB_ENDED, Completed, Decision, NodeEvent, Stopped
+from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.queue import Message
+from pipelines.engine.state.registry import Registry
+from pipelines.engine.state.store import Claim
+from pipelines.engine.worker.child import AgentProcess
+from pipelines.engine.worker.context import AttemptContext
+from pipelines.engine.worker.devices import DeviceLease, DevicePool
+from pipelines.engine.worker.interrupt import interrupt, interruptible
+from pipelines.engine.worker.lease import Lease, LeaseKeeper, Reason
+from pipelines.engine.worker.run_agent import Outcome, device_need, run_agent, unforeseen
 from pipelines.plan import PlannedNode
 
 log = structlog.get_logger()
@@ -138,7 +138,7 @@ class _Attempt:
         self.work_path = runner.limits.work_root / claim.attempt.key()
         self.key: CacheKey | None = None
         self.process: AgentProcess | None = None
-        self.loan: Loan | None = None
+        self.device_lease: DeviceLease | None = None
         self._said = 0
         self.lease = Lease(claim.attempt, timeout_s=node.timeout_s, on_stop=self._on_stop)
 
@@ -248,19 +248,19 @@ class _Attempt:
 
     def _run_apart(self, context: AttemptContext) -> Outcome:
         """Run a heavy agent in a process of its own, on what devices there are for it."""
-        self.loan = loan = patiently(lambda: self._lend(context))
+        self.device_lease = device_lease = patiently(lambda: self._lend(context))
         if stop := self.lease.stop_wanted():
             return Outcome(stopped=stop)
         environment: dict[str, str] = {}
-        if loan is not None:
-            context, environment = replace(context, device_mib=loan.mib), loan.environment
+        if device_lease is not None:
+            context, environment = replace(context, device_mib=device_lease.mib), device_lease.environment
         grace_s = self.runner.limits.stop_grace_s
         self.process = AgentProcess(self.entry.path, self.node.config, context, grace_s, environment)
         if self.lease.stop_reason:
             self._on_stop(self.lease.stop_reason)
         return self.process.run()
 
-    def _lend(self, context: AttemptContext) -> Loan | None:
+    def _lend(self, context: AttemptContext) -> DeviceLease | None:
         def say(event: str, *, level: str = "info", **fields: Any) -> None:
             self._emit({"kind": "log", "level": level, "event": event, "fields": fields})
 
@@ -305,7 +305,7 @@ class _Attempt:
         )
 
     def _extra(self, outcome: Outcome) -> list[tuple[str, ...]]:
-        commands = self.loan.commands(self.claim.attempt) if self.loan else []
+        commands = self.device_lease.commands(self.claim.attempt) if self.device_lease else []
         if outcome.output is None:
             return commands
         if self.key is not None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from agents.base.errors import Fenced
-from pipelines.engine.conditions import describe, holds
-from pipelines.engine.job import JOB_ENDED, NODE_DONE, Decision, Job, LogLine, NodeEvent, NodeState, Promotion
+from pipelines.engine.state.conditions import describe, holds
+from pipelines.engine.state.job import JOB_ENDED, NODE_DONE, Decision, Job, LogLine, NodeEvent, NodeState, Promotion
 
 
 class Draft:

@@ -12,8 +12,8 @@ from redis import Redis
 
 from agents.base.errors import Fenced, NotFound
 from agents.base.objects import ObjectStore
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state import keys
 
 PAGE = 1000
 LEVELS = ("debug", "info", "warning", "error")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ import structlog
 from redis import Redis, RedisError
 
 from agents.base.errors import NotFound, TunelineError
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
-from pipelines.engine.registry import Registry
-from pipelines.engine.set_aside import give_back, set_aside
+from pipelines.engine.state import keys
+from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.registry import Registry
+from pipelines.engine.state.set_aside import give_back, set_aside
 
 log = structlog.get_logger()
 #: A message that was queued so long ago and is not in its queue either waits in a worker or was lost.

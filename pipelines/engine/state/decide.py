@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from agents.base.errors import Conflict, Fenced
-from pipelines.engine.draft import Draft
-from pipelines.engine.job import (
+from pipelines.engine.state.decision_draft import Draft
+from pipelines.engine.state.job import (
     JOB_ENDED,
     Claimed,
     Completed,

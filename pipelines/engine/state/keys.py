@@ -16,6 +16,23 @@ MODELS = "tuneline:models"
 """Set: names of all models."""
 FLEET = "tuneline:fleet"
 """Hash: queue -> workers wanted."""
+UNREADABLE = "unreadable"
+"""In place of a status: of jobs that this release can't read."""
+
+
+def jobs_of_status(status: str) -> str:
+    """Sorted set: jobs of a status by time of submission."""
+    return f"tuneline:jobs:status:{status}"
+
+
+def jobs_named(name: str) -> str:
+    """Sorted set: jobs of a pipeline by time of submission."""
+    return f"tuneline:jobs:name:{name}"
+
+
+def jobs_of_status_named(status: str, name: str) -> str:
+    """Sorted set: jobs of a pipeline that have a status, by time of submission."""
+    return f"tuneline:jobs:name:{name}:status:{status}"
 
 
 def devices(host: str) -> str:
@@ -66,11 +83,6 @@ def cache(key: str) -> str:
 def cache_parts(pipeline: str, node: str) -> str:
     """String: what the newest key of this node was made of, to say why the next one misses."""
     return f"tuneline:cache:parts:{pipeline}:{node}"
-
-
-def answer(model: str, version: int, form: str, text_digest: str) -> str:
-    """String: what a version answered to a text: the scores of its labels as JSON; expires."""
-    return f"tuneline:answer:{model}:{version}:{form}:{text_digest}"
 
 
 def idempotency(key: str) -> str:

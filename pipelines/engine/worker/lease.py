@@ -9,8 +9,8 @@ from typing import Literal
 from redis import Redis, RedisError
 
 from agents.base.errors import StopKind
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state import keys
 
 #: Renews only a lease that is still there, and says what the job's users want.
 RENEW = """

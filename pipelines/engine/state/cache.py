@@ -16,7 +16,7 @@ from agents.base.contract import Artifact, Input
 from agents.base.errors import InvalidData, InvalidModel
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 from pipelines.params import leaves
 from pipelines.plan import PlannedNode
 

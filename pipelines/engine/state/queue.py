@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
@@ -42,6 +43,16 @@ class Message(Record):
     config: dict[str, Any]
     inputs: list[str]
     """Nodes whose outputs the agent gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningWorker:
+    """A worker that takes messages."""
+
+    name: str
+    queues: tuple[str, ...]
+    host: str
+    pid: int
 
 
 #: Runs a message; says whether its attempt was claimed.
@@ -90,15 +101,10 @@ class NodeQueues:
         """Return how many messages wait: queue -> count."""
         return {queue.name: queue.count for queue in Queue.all(self._connection, serializer=JSONSerializer)}
 
-    def workers(self) -> list[dict[str, Any]]:
-        """Return the living workers: name, queues, host, process id."""
+    def workers(self) -> list[ListeningWorker]:
+        """Return the living workers."""
         return [
-            {
-                "name": worker.name,
-                "queues": worker.queue_names(),
-                "host": worker.hostname,
-                "pid": worker.pid,
-            }
+            ListeningWorker(worker.name, tuple(worker.queue_names()), worker.hostname, worker.pid)
             for worker in Worker.all(connection=self._connection, serializer=JSONSerializer)
         ]
 
@@ -192,7 +198,8 @@ def run_worker(
 ) -> None:
     """Take messages from `queues` until told to stop by SIGTERM or SIGINT; `burst`: until they are empty.
 
-    `handle` runs a message and says whether its attempt was claimed; `on_stop` is called when the signal comes, while a handler may be running.
+    `handle` runs a message and says whether its attempt was claimed; `on_stop` is called when the signal comes, while
+    a message may be running.
     """
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
     worker = NodeWorker(

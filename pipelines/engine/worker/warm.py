@@ -4,8 +4,8 @@ import contextlib
 import importlib
 import os
 
-from pipelines.engine.libraries import tame
-from pipelines.engine.nvidia import is_managed
+from pipelines.engine.worker.libraries import tame
+from pipelines.engine.worker.nvidia import is_managed
 
 tame()
 

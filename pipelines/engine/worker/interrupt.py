@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from agents.base.errors import StopRequested
-from pipelines.engine.lease import Lease
+from pipelines.engine.worker.lease import Lease
 
 
 @contextmanager

@@ -8,18 +8,16 @@ containers that share a GPU share its account.
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import structlog
 from redis import Redis, RedisError
 
 from agents.base.contract import DeviceNeed
 from agents.base.errors import Fenced
-from pipelines.engine import keys
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.job_reader import JobReader
+from pipelines.engine.state import keys
 
 log = structlog.get_logger()
 #: How often devices are looked at by an attempt that waits for one.
@@ -90,7 +88,7 @@ Probe = Callable[[], Sequence[Device] | None]
 
 
 @dataclass(frozen=True)
-class Loan:
+class DeviceLease:
     """The devices an attempt may use, none of them where it has to do with the CPU."""
 
     devices: tuple[Device, ...] = ()
@@ -129,8 +127,8 @@ class DevicePool:
         *,
         say: Callable[..., None],
         stopped: Callable[[], bool],
-    ) -> Loan | None:
-        """Reserve what an attempt needs, waiting for it; an empty loan where nothing came free in time.
+    ) -> DeviceLease | None:
+        """Reserve what an attempt needs, waiting for it; an empty device_lease where nothing came free in time.
 
         `need` is asked only where there is something to lend; `say` is called with an event and its fields.
 
@@ -145,14 +143,14 @@ class DevicePool:
             return None
         wanted = need() if devices else DeviceNeed()
         if not wanted.count:
-            return Loan()
+            return DeviceLease()
         deadline, waited = time.monotonic() + self._wait_s, False
         while devices and not stopped():
-            loan = self.reserve(attempt, wanted, devices)
-            if loan.devices:
-                names = [f"{device.index}: {device.name}" for device in loan.devices]
-                say("device_leased", devices=names, mib=loan.mib)
-                return loan
+            device_lease = self.reserve(attempt, wanted, devices)
+            if device_lease.devices:
+                names = [f"{device.index}: {device.name}" for device in device_lease.devices]
+                say("device_leased", devices=names, mib=device_lease.mib)
+                return device_lease
             if time.monotonic() >= deadline:
                 break
             if not waited:
@@ -163,9 +161,9 @@ class DevicePool:
         if not stopped():
             why = f"none came free in {self._wait_s:g} s" if devices else "there is none"
             say("device_none", level="warning" if devices else "info", why=why, runs_on="cpu")
-        return Loan()
+        return DeviceLease()
 
-    def reserve(self, attempt: AttemptId, need: DeviceNeed, devices: Sequence[Device]) -> Loan:
+    def reserve(self, attempt: AttemptId, need: DeviceNeed, devices: Sequence[Device]) -> DeviceLease:
         """Reserve on as many devices as are needed, those with most room first, or on none.
 
         More devices than there are are not waited for: the agent says itself that it can't do with fewer.
@@ -182,7 +180,7 @@ class DevicePool:
         if answer is None:
             raise Fenced(f"'{attempt.key()}' holds no lease any more: no device was reserved for it.")
         numbers, sizes = answer[::2], answer[1::2]
-        return Loan(tuple(devices[number] for number in numbers), min(sizes, default=None))
+        return DeviceLease(tuple(devices[number] for number in numbers), min(sizes, default=None))
 
     # -- for people ----------------------------------------------------------------------------
 
@@ -200,24 +198,3 @@ class DevicePool:
                 log.warning("devices_not_reported", message=str(fault))
             if stop.wait(REPORT_EVERY_S):
                 return
-
-
-def reported(reader: JobReader, hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what hosts said of their devices, with the reservations that count."""
-    return [
-        {"host": host, "devices": [_with_reservations(reader, device) for device in json.loads(text)]}
-        for host in hosts
-        if (text := reader.connection.get(keys.devices(host)))
-    ]
-
-
-def _with_reservations(reader: JobReader, device: dict[str, Any]) -> dict[str, Any]:
-    reservations = sorted(_living(reader, device["uuid"]), key=lambda found: found["run"])
-    return {**device, "reserved_mib": sum(found["mib"] for found in reservations), "reservations": reservations}
-
-
-def _living(reader: JobReader, uuid: str) -> Iterator[dict[str, Any]]:
-    for lease, record in reader.connection.hgetall(keys.device(uuid)).items():
-        if reader.connection.zscore(keys.LEASES, lease) is not None and (run := reader.run(lease)):
-            attempt, node = run
-            yield {"run": f"{attempt.job}/{node}", "attempt": attempt.attempt, "mib": json.loads(record)["mib"]}

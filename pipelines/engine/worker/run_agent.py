@@ -12,7 +12,7 @@ import structlog
 from agents import load_agent
 from agents.base.contract import DeviceNeed
 from agents.base.errors import AgentFailed, NoSpace, OutOfMemory, StopKind, StopRequested, TunelineError
-from pipelines.engine.context import AttemptContext
+from pipelines.engine.worker.context import AttemptContext
 
 log = structlog.get_logger()
 

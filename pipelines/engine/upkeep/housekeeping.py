@@ -12,12 +12,13 @@ from redis import Redis
 
 from agents.base.contract import Artifact
 from agents.base.objects import REUSE_S, Entry, ObjectStore
-from pipelines.engine import keys
-from pipelines.engine.cache import artifacts_in
-from pipelines.engine.job import JOB_ENDED, Job, JobHead
-from pipelines.engine.logs import Logs
-from pipelines.engine.registry import reservation_fields
-from pipelines.engine.run_state import RunState
+from pipelines.engine.state import keys
+from pipelines.engine.state.cache import artifacts_in
+from pipelines.engine.state.job import JOB_ENDED, Job, JobHead
+from pipelines.engine.state.job_index import remove_from_index
+from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.registry import reservation_fields
+from pipelines.engine.state.store import JobStore
 
 #: Twice the age at which an artifact is written anew instead of reused: nothing that a running node counts on.
 YOUNGEST_S = 2 * REUSE_S
@@ -33,7 +34,7 @@ class Retention:
 
 
 @dataclass(frozen=True)
-class Rubbish:
+class Garbage:
     """What can be removed."""
 
     jobs: tuple[str, ...] = ()
@@ -52,21 +53,21 @@ class Rubbish:
 class Housekeeper:
     """Looks through Redis and the bucket."""
 
-    def __init__(self, state: RunState, logs: Logs, objects: ObjectStore, retention: Retention) -> None:
+    def __init__(self, state: JobStore, logs: Logs, objects: ObjectStore, retention: Retention) -> None:
         self._state = state
         self._connection: Redis = state.connection
         self._logs = logs
         self._objects = objects
         self._retention = retention
 
-    def find(self) -> Rubbish:
+    def find(self) -> Garbage:
         """Return what can be removed; changes nothing."""
         now = self._state.clock.now()
         heads = self._heads()
         forgotten = self._forgotten(heads, now)
         kept = {job: head for job, head in heads.items() if job not in forgotten}
         referred = self._referred(kept)
-        return Rubbish(
+        return Garbage(
             jobs=tuple(forgotten),
             live_logs=tuple(self._live_logs(kept, now)),
             checkpoints=tuple(entry for entry in self._below("checkpoints/") if self._is_over(entry, kept, now)),
@@ -74,14 +75,14 @@ class Housekeeper:
             artifacts=tuple(e for e in self._below("artifacts/") if e.key.rpartition("/")[2] not in referred),
         )
 
-    def remove(self, rubbish: Rubbish) -> None:
+    def remove(self, garbage: Garbage) -> None:
         """Remove what was found, but for what has been referred to since. Stopped half way, it can be run again."""
-        for job in rubbish.live_logs:
+        for job in garbage.live_logs:
             self._logs.drop_live(job)
-        for job in rubbish.jobs:
+        for job in garbage.jobs:
             self._forget(self._state.job(job))
         referred = self._referred(self._heads())
-        gone = [entry.key for entry in rubbish.objects if entry.key.rpartition("/")[2] not in referred]
+        gone = [entry.key for entry in garbage.objects if entry.key.rpartition("/")[2] not in referred]
         self._objects.delete(gone)
 
     def _heads(self) -> dict[str, JobHead]:
@@ -143,6 +144,7 @@ class Housekeeper:
     def _forget(self, job: Job) -> None:
         with self._connection.pipeline() as pipe:
             pipe.zrem(keys.JOBS, job.id)
+            remove_from_index(pipe, job.id, job.plan.name)
             pipe.delete(*(of(job.id) for of in (keys.state, keys.outputs, keys.progress, keys.said, keys.log)))
             for node in job.plan.nodes.values():
                 if node.makes_version:
