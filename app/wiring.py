@@ -28,8 +28,9 @@ from pipelines.engine.state.store import JobStore
 from pipelines.engine.upkeep.housekeeping import Housekeeper, Retention
 from pipelines.engine.upkeep.sweeper import Sweeper
 from pipelines.engine.worker import nvidia
-from pipelines.engine.worker.attempt import AttemptRunner, Limits
 from pipelines.engine.worker.devices import Device, DevicePool, Probe
+from pipelines.engine.worker.runner import AttemptRunner
+from pipelines.engine.worker.workplace import Limits
 
 #: An answer that takes longer than this to look up is no cheaper than the model's.
 ANSWER_TIMEOUT_S = 0.1

@@ -15,8 +15,8 @@ from app.settings import Settings
 from app.wiring import Parts, build_parts, work_root, worker_name
 from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.state.queue import run_worker
-from pipelines.engine.worker.attempt import AttemptRunner
 from pipelines.engine.worker.child import share_forkserver
+from pipelines.engine.worker.runner import AttemptRunner
 
 #: Past the grace time of its agent a worker still has to report.
 STOP_SLACK_S = 10.0

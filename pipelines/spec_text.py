@@ -15,7 +15,7 @@ from agents.base.errors import InvalidRequest, InvalidSpec
 from agents.reading.documents import object_once
 
 Report = Callable[[str, str], None]
-#: References of YAML let a few lines stand for ever so many values, or for one inside itself.
+#: References of YAML let a few lines stand for very many values, or for one inside itself.
 VALUES_MOST = 100_000
 DEPTH_MOST = 50
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -27,7 +27,7 @@ def read_document(text: bytes | str, what: str) -> Any:
     """Return the plain data of a JSON or YAML text; `what` is its name in faults.
 
     Raises:
-        InvalidRequest: neither, or data that JSON has no place for.
+        InvalidRequest: it is neither, or has values that JSON can't hold.
     """
     value = parse_document(text, what)
     faults: list[str] = []
@@ -41,7 +41,7 @@ def read_document(text: bytes | str, what: str) -> Any:
 
 
 def parse_document(text: bytes | str, what: str) -> Any:
-    """Return what a JSON or YAML text says, be it more than JSON can hold.
+    """Return what a JSON or YAML text says, even where it is more than JSON can hold.
 
     Raises:
         InvalidRequest: it is neither.
@@ -94,7 +94,7 @@ def read_yaml(text: str | bytes) -> Any:
     """Return what a YAML text says.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or has a key twice. UnicodeDecodeError: it is not UTF-8.
+        yaml.YAMLError: it is not YAML, or has a key twice. UnicodeDecodeError: it is not UTF-8.
     """
     return yaml.load(text, _Loader)
 
@@ -131,18 +131,18 @@ class _Plain:
 
     def scalar(self, value: Any, path: str) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
-            self.report(path, f"{value} is no number that can be stored")
+            self.report(path, f"{value} is not a number that can be stored")
             return None
         if value is None or isinstance(value, int | float):
             return value
-        self.report(path, f"a {type(value).__name__} is no value of a spec; write text, in quotes")
+        self.report(path, f"a {type(value).__name__} is not a value of a spec; write text, in quotes")
         return str(value)
 
     def text(self, value: str, path: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            self.report(path, "half of a character (a lone surrogate) is no text")
+            self.report(path, "half of a character (a lone surrogate) is not text")
             return value.encode(errors="replace").decode()
         return value
 

@@ -120,7 +120,7 @@ class Orchestrator:
     # -- the sweeper's findings ----------------------------------------------------------------
 
     def lease_lost(self, attempt: AttemptId) -> Decision | None:
-        """Queue a node anew whose worker went silent; None where that is known already.
+        """Queue a node again whose worker went silent; None where that is known already.
 
         Raises:
             ValueError: the job has no such node.
@@ -129,7 +129,7 @@ class Orchestrator:
         return self._applied(attempt, lambda node: Lost(node, attempt.attempt, done.get(node, {}).get("done", 0.0)))
 
     def retry_due(self, attempt: AttemptId) -> Decision | None:
-        """Queue a node anew whose backoff is over; None where that is known already.
+        """Queue a node again whose backoff is over; None where that is known already.
 
         Raises:
             ValueError: the job has no such node.

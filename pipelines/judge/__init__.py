@@ -27,7 +27,7 @@ def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEnt
     faults.close()
     plan = _plan(spec, overrides, agents, faults)
     faults.raise_found()
-    assert plan is not None, "what is no plan was reported"
+    assert plan is not None, "whatever has no plan was reported"
     return plan
 
 

@@ -35,7 +35,7 @@ class Faults:
             self.report(path, message)
 
     def close(self) -> None:
-        """Report nothing more at the paths that have a fault by now: what follows from it is no news."""
+        """Report nothing more at the paths that have a fault by now: what follows from it is not news."""
         self._closed.update(fault["path"] for fault in self.found)
 
     def raise_found(self) -> None:

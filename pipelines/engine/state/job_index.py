@@ -81,7 +81,7 @@ class JobIndex:
             self._take_in(moved)
 
     def rebuild(self) -> None:
-        """Make the index anew from the jobs themselves."""
+        """Rebuild the index from the jobs themselves."""
         jobs = self._ids(keys.JOBS)
         self._drop({job for status in ALL for job in self._ids(keys.jobs_of_status(status))}.difference(jobs))
         for start in range(0, len(jobs), BATCH):

@@ -118,7 +118,7 @@ class Registry:
         if manifest["verdict"] != "PROMOTE" and not force:
             raise Conflict(
                 f"Version {version} of '{model}' was judged {manifest['verdict']}: {' '.join(manifest['reasons'])}",
-                cure="Promote it all the same with force and a reason.",
+                cure="Promote it anyway with force and a reason.",
             )
         # A version that was champion before may come back: what it was judged beside is long gone.
         been = any(move["version"] == version and not move.get("deleted") for move in self.history(model))
@@ -188,7 +188,7 @@ class Registry:
         self._objects.put_manifest(_aliases_key(model), record)
 
     def rebuild(self) -> dict[str, int]:
-        """Make the index anew from the manifests; return how many versions each model has.
+        """Rebuild the index from the manifests; return how many versions each model has.
 
         Versions without a manifest are left out: they don't exist.
         """
@@ -230,7 +230,7 @@ def _judged_beside_another(model: str, version: int, judged: int | None, present
     now = f"v{present} is champion" if present else "there is none"
     return Conflict(
         f"Version {version} of '{model}' was judged {was}, and now {now}: the verdict says nothing of that.",
-        cure="Run its pipeline again, or promote it all the same with force and a reason.",
+        cure="Run its pipeline again, or promote it anyway with force and a reason.",
     )
 
 

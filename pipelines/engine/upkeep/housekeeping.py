@@ -20,7 +20,7 @@ from pipelines.engine.state.logs import Logs
 from pipelines.engine.state.registry import reservation_fields
 from pipelines.engine.state.store import JobStore
 
-#: Twice the age at which an artifact is written anew instead of reused: nothing that a running node counts on.
+#: Twice the age at which an artifact is written again instead of reused: nothing that a running node counts on.
 YOUNGEST_S = 2 * REUSE_S
 
 

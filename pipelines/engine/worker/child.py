@@ -16,14 +16,11 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
-from agents.base.contract import Input
 from agents.base.errors import StopKind, WorkerLost
-from agents.base.objects import ObjectStore
-from agents.base.sources import Sources
 from pipelines.engine.process_log import configure_process_log
+from pipelines.engine.worker.agent_task import AgentTask
 from pipelines.engine.worker.context import AttemptContext
 from pipelines.engine.worker.libraries import tame
 from pipelines.engine.worker.run_agent import Outcome, run_agent
@@ -111,32 +108,9 @@ class AgentProcess:
         process = start(_child_main, theirs)
         theirs.close()
         with _ended(process), ours:
-            ours.send_bytes(json.dumps(self._task()).encode())
+            task = AgentTask.of(self.agent_path, self.config, self.environment, self.context)
+            ours.send_bytes(json.dumps(task.model_dump(mode="json")).encode())
             return self._watch(ours, process)
-
-    def _task(self) -> dict[str, Any]:
-        context = self.context
-        return {
-            "agent_path": self.agent_path,
-            "config": self.config,
-            "environment": dict(self.environment),
-            "store": context.objects.address,
-            "roots": [str(root) for root in context.sources.roots],
-            "cache_dir": str(context.sources.cache_dir),
-            "inputs": [given.model_dump() for given in context.inputs],
-            "context": {
-                "job_id": context.job_id,
-                "pipeline": context.pipeline,
-                "node": context.node,
-                "attempt": context.attempt,
-                "work_path": str(context.work_path),
-                "checkpoint_prefixes": list(context.checkpoint_prefixes),
-                "champion": context.champion,
-                "version": context.version,
-                "attempt_notes": dict(context.attempt_notes),
-                "device_mib": context.device_mib,
-            },
-        }
 
     def _watch(self, pipe: Connection, process: BaseProcess) -> Outcome:
         while True:
@@ -202,11 +176,11 @@ def _child_main(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     configure_process_log()
-    task = json.loads(pipe.recv_bytes())
-    if task["environment"]:
+    task = AgentTask.model_validate(json.loads(pipe.recv_bytes()))
+    if task.environment:
         # An interpreter of its own; one from the forkserver has had this done.
         tame()
-        os.environ.update(task["environment"])
+        os.environ.update(task.environment)
     stop: list[StopKind] = []
     threading.Thread(target=_listen, args=(pipe, stop), daemon=True).start()
     lock = threading.Lock()
@@ -215,8 +189,8 @@ def _child_main(pipe: Connection) -> None:
         with lock:
             pipe.send_bytes(json.dumps(record).encode())
 
-    context = _context(task, emit, lambda: stop[0] if stop else None)
-    emit({"kind": "ended", **run_agent(task["agent_path"], task["config"], context).as_record()})
+    context = task.make_context(emit, lambda: stop[0] if stop else None)
+    emit({"kind": "ended", **run_agent(task.agent_path, task.config, context).as_record()})
     pipe.close()
     # Threads of native libraries may hang at exit; all that counts has been sent.
     os._exit(0)
@@ -228,21 +202,3 @@ def _listen(pipe: Connection, stop: list[StopKind]) -> None:
             stop.append(pipe.recv_bytes().decode())  # type: ignore[arg-type]
     except (EOFError, OSError):
         os.killpg(0, signal.SIGKILL)
-
-
-def _context(task: dict[str, Any], emit: Callable[[dict[str, Any]], None], stop: Callable[[], Any]) -> AttemptContext:
-    objects = ObjectStore(**task["store"])
-    fields = task["context"]
-    return AttemptContext(
-        objects=objects,
-        sources=Sources(objects, tuple(Path(root) for root in task["roots"]), Path(task["cache_dir"])),
-        inputs=tuple(Input(**given) for given in task["inputs"]),
-        emit=emit,
-        wanted_stop=stop,
-        stops_at_once=False,
-        **{
-            **fields,
-            "work_path": Path(fields["work_path"]),
-            "checkpoint_prefixes": tuple(fields["checkpoint_prefixes"]),
-        },
-    )

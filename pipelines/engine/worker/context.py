@@ -12,6 +12,7 @@ from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 
 Emit = Callable[[dict[str, Any]], None]
+WantedStop = Callable[[], StopKind | None]
 #: Least time between two progress records that say nothing but how far the node is.
 PROGRESS_INTERVAL_S = 0.2
 
@@ -33,7 +34,7 @@ class AttemptContext:
     sources: Sources
     work_path: Path
     emit: Emit
-    wanted_stop: Callable[[], StopKind | None] = lambda: None
+    wanted_stop: WantedStop = lambda: None
     stops_at_once: bool = True
     checkpoint_prefixes: tuple[str, ...] = ()
     champion: Mapping[str, Any] | None = None

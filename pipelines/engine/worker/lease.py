@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import structlog
 from redis import Redis, RedisError
 
 from agents.base.errors import StopKind
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state import keys
 
+log = structlog.get_logger()
 #: Renews only a lease that is still there, and says what the job's users want.
 RENEW = """
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == false then return 'lost' end
@@ -104,7 +106,11 @@ class LeaseKeeper:
             lease = self.lease
             if lease is not None and lease.stop_reason != "lost":
                 lease.check_time()
-                self._renew(lease)
+                try:
+                    self._renew(lease)
+                except Exception as fault:
+                    # The thread must outlive what nobody foresaw: without it this worker's leases all run out.
+                    log.error("lease_not_renewed", attempt=lease.attempt.key(), message=str(fault), exc_info=fault)
 
     def _renew(self, lease: Lease) -> None:
         try:
