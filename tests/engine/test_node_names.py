@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from pipelines.engine.state import keys
 from pipelines.engine.worker.attempt import checkpoint_prefixes
 from pipelines.judge import judge
 from tests.agents import TEST_AGENTS, echo, spec
+from tests.engine.conftest import RunJob
 
 AWKWARD = [
     *(
@@ -123,6 +125,23 @@ def test_a_job_runs_through_and_shows_all_it_has(parts: Parts, drain: Callable[[
         assert found.content.decode() == output["said"]
     logs = api.get(f"/jobs/{job_id}/logs", params={"node": first.name}).json()["records"]
     assert {record["node"] for record in logs} == {first.name}
+
+
+def test_files_whose_names_have_bars_are_swept_over(run_job: RunJob, parts: Parts, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a|b.jsonl", "c d.jsonl")]
+    for number, file in enumerate(files, start=1):
+        file.write_text('{"text": "win", "label": "spam"}\n{"text": "hello", "label": "ham"}\n' * number)
+    job = run_job({"rows": {"agent": "dataset", "matrix": {"source": [str(file) for file in files]}}})
+
+    assert job.head.status == "completed", [node.error for node in job.nodes.values()]
+    assert [output["row_count"] for output in job.outputs.values()] == [2, 4]
+    assert list(job.outputs) == [f"rows[source={file}]" for file in files]
+
+
+def test_an_agent_in_a_process_of_its_own_has_such_a_name_too(run_job: RunJob) -> None:
+    job = run_job({"a": {"agent": "killed", "config": {"times": 0}, "matrix": {"kind": ["a|b\0/../\n", "é" * 500]}}})
+
+    assert job.head.status == "completed", [node.error for node in job.nodes.values()]
 
 
 @ON_SERVERS

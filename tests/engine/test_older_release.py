@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,11 +15,13 @@ from app.wiring import Parts, build_parts
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state import keys
 from pipelines.engine.state.fleet import Reservation
+from pipelines.engine.upkeep.housekeeping import Garbage
 from pipelines.engine.worker.attempt import checkpoint_prefixes
 from tests.agents import echo, spec
 
 #: A matrix value with a bar in it: what the older release could not cut.
 NAME = "a[say=x|y]"
+KEPT = Path(__file__).parent / "kept" / "running_job.json"
 NODES = {"a": echo(matrix={"say": ["x|y"]}), "b": echo("a", cache=False)}
 
 
@@ -36,13 +40,60 @@ def rename(parts: Parts, key: str, job_id: str, score: float = 1.0) -> bytes:
 
 def finish(parts: Parts, drain: Callable[[], None], job_id: str) -> None:
     """Sweep and work as processes of this release, and see that the job ends and leaves nothing behind."""
-    build_parts(parts.settings).sweeper.sweep()
-    drain()
+    for _ in range(2):
+        build_parts(parts.settings).sweeper.sweep()
+        drain()
     assert parts.state.head(job_id).status == "completed"
     left = [parts.connection.zcard(key) for key in (keys.LEASES, keys.SENT, keys.DUE, keys.UNARCHIVED)]
     assert left == [0, 0, 0, 0]
     assert parts.connection.hlen(keys.SET_ASIDE) == 0
     assert parts.connection.hlen(keys.said(job_id)) == 0
+
+
+def restore(parts: Parts, dump: dict[str, tuple[str, Any]]) -> None:
+    """Write what `kept/running_job.json` has of each key; what has a time limit is past it."""
+    for key, (kind, value) in dump.items():
+        if kind == "string":
+            parts.connection.set(key, value)
+        elif kind == "hash":
+            binary = {field: text.encode("latin-1") if field == "data" else text for field, text in value.items()}
+            parts.connection.hset(key, mapping=binary)
+        elif kind == "zset":
+            timed = key in {keys.LEASES, keys.DUE, keys.SENT}
+            parts.connection.zadd(key, {member: 1.0 if timed else score for member, score in value.items()})
+        elif kind == "list":
+            parts.connection.rpush(key, *value)
+        elif kind == "set":
+            parts.connection.sadd(key, *value)
+        else:
+            for stream_id, entry in value:
+                parts.connection.xadd(key, entry, id=stream_id)
+
+
+def test_a_whole_job_that_it_left_half_way_goes_on(parts: Parts, drain: Callable[[], None]) -> None:
+    """One node is done, one runs, one waits in its queue, one for its next try, and one has a version number."""
+    restore(parts, json.loads(KEPT.read_text(encoding="utf-8")))
+    (job_id,) = parts.state.job_ids()
+    half_way = parts.logs.read(job_id)
+    assert [record["event"] for record in half_way][-2:] == ["said", "progress"]
+    finish(parts, drain, job_id)
+    job, records = parts.state.job(job_id), parts.logs.read(job_id)
+
+    assert {name: node.attempt for name, node in job.nodes.items()} == {
+        "first": 1,
+        "branch[say=a/b.jsonl]": 2,
+        "branch[say=c]": 1,
+        "flaky": 2,
+        "join": 1,
+        "export": 1,
+    }
+    assert job.outputs["join"]["heard"] == ["a/b.jsonl", "c", "at last"]
+    assert job.outputs["export"]["version"] == 1
+    assert records[: len(half_way)] == half_way
+    assert [record["event"] for record in records].count("job_completed") == 1
+    assert [found.id for found in parts.job_index.page("completed", "kept", 0, 10).jobs] == [job_id]
+    parts.housekeeper.remove(Garbage(jobs=(job_id,)))
+    assert not parts.connection.hexists(keys.reserved("kept"), f"{job_id}|export")
 
 
 def test_its_lost_lease_is_found(parts: Parts, drain: Callable[[], None]) -> None:

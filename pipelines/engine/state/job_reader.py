@@ -13,13 +13,17 @@ from pipelines.engine.state import keys
 from pipelines.engine.state.job import Job, JobHead, NodeState
 from pipelines.plan import Plan, PlannedNode
 
+#: Plans never change: so many stay in memory.
+PLANS_KEPT = 64
+
 
 class JobReader:
     """Reads what `JobStore` writes."""
 
     def __init__(self, connection: "Redis") -> None:
         self.connection = connection
-        self._cached_plan = lru_cache(maxsize=64)(self._read_plan)
+        self._cached_plan = lru_cache(maxsize=PLANS_KEPT)(self._read_plan)
+        self._cached_numbers = lru_cache(maxsize=PLANS_KEPT)(self._read_numbers)
 
     def plan(self, job_id: str) -> Plan:
         """Return a job's plan; kept in this process, since it never changes.
@@ -65,8 +69,7 @@ class JobReader:
             NotFound: no such job.
             ValueError: the job has no node of this number.
         """
-        nodes = self.plan(attempt.job).nodes.values()
-        found = next((node for node in nodes if node.number == attempt.node), None)
+        found = self._cached_numbers(attempt.job).get(attempt.node)
         if found is None:
             raise ValueError(f"{attempt.job} has no node number {attempt.node}.")
         return found
@@ -117,6 +120,9 @@ class JobReader:
         outputs = {name: json.loads(value) for name, value in zip(with_output, found, strict=True) if value}
         nodes = {name: as_state(value) for name, value in zip(names, states, strict=True)}
         return Job(job_id, plan, as_head(head), nodes, outputs)
+
+    def _read_numbers(self, job_id: str) -> dict[int, PlannedNode]:
+        return {node.number: node for node in self.plan(job_id).nodes.values()}
 
     def _read_plan(self, job_id: str) -> Plan:
         found = self.connection.get(keys.plan(job_id))
