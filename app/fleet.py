@@ -17,8 +17,7 @@ from redis import RedisError
 from app.settings import Settings
 from app.wiring import Parts
 from app.worker import STOP_SLACK_S, work_in_fleet
-from pipelines.engine import keys
-from pipelines.engine.child import warm_forkserver
+from pipelines.engine.worker.child import warm_forkserver
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
@@ -76,10 +75,10 @@ class Fleet:
 
     def _wanted(self) -> dict[str, int]:
         try:
-            said = self._parts.connection.hgetall(keys.FLEET)
+            said = self._parts.fleet.wanted()
         except RedisError:
             return self._counts
-        return {queue: int(said.get(queue.encode(), count)) for queue, count in self._counts.items()}
+        return {queue: said.get(queue, count) for queue, count in self._counts.items()}
 
     def _start(self, queue: str) -> WorkerProcess:
         warm_forkserver()

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.engine.job import JobStatus, NodeStatus
+from pipelines.engine.state.job import JobStatus, NodeStatus
 
 
 class Body(BaseModel):

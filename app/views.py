@@ -6,8 +6,8 @@ from typing import Any
 from agents.base.records import Artifact
 from agents.formats.manifest import Manifest
 from app.schemas import JobSummary, JobView, ModelView, NodeView, VersionSummary
-from pipelines.engine.job import NODE_ENDED, Job, JobHead, NodeState
-from pipelines.engine.registry import Registry
+from pipelines.engine.state.job import NODE_ENDED, Job, JobHead, NodeState
+from pipelines.engine.state.registry import Registry
 from pipelines.plan import Plan, PlannedNode
 
 

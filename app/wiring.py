@@ -19,15 +19,18 @@ from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 from app.settings import Settings
-from pipelines.engine import nvidia
-from pipelines.engine.attempt import AttemptRunner, Limits
-from pipelines.engine.devices import Device, DevicePool, Probe
-from pipelines.engine.housekeeping import Housekeeper, Retention
-from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
-from pipelines.engine.registry import Registry
-from pipelines.engine.run_state import RunState
-from pipelines.engine.sweeper import Sweeper
+from pipelines.engine.state.fleet import FleetState
+from pipelines.engine.state.job_index import JobIndex
+from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.registry import Registry
+from pipelines.engine.state.store import JobStore
+from pipelines.engine.upkeep.housekeeping import Housekeeper, Retention
+from pipelines.engine.upkeep.sweeper import Sweeper
+from pipelines.engine.worker import nvidia
+from pipelines.engine.worker.devices import Device, DevicePool, Probe
+from pipelines.engine.worker.runner import AttemptRunner
+from pipelines.engine.worker.workplace import Limits
 
 #: An answer that takes longer than this to look up is no cheaper than the model's.
 ANSWER_TIMEOUT_S = 0.1
@@ -98,9 +101,17 @@ class Parts:
         return {**AGENTS, **extra_agents(self.settings.agents)}
 
     @cached_property
-    def state(self) -> RunState:
+    def state(self) -> JobStore:
         settings = self.settings
-        return RunState(self.connection, lease_ttl_s=settings.lease_ttl_s, log_max_entries=settings.log_max_entries)
+        return JobStore(self.connection, lease_ttl_s=settings.lease_ttl_s, log_max_entries=settings.log_max_entries)
+
+    @cached_property
+    def job_index(self) -> JobIndex:
+        return JobIndex(self.state)
+
+    @cached_property
+    def fleet(self) -> FleetState:
+        return FleetState(self.state)
 
     @cached_property
     def orchestrator(self) -> Orchestrator:

@@ -1,4 +1,4 @@
-"""The worker process: takes messages from its queues and runs them. `handle` is named to RQ by its path."""
+"""The worker process: takes messages from its queues and runs them."""
 
 import os
 import shutil
@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from app.settings import Settings
 from app.wiring import Parts, build_parts, work_root, worker_name
-from pipelines.engine.attempt import AttemptRunner
-from pipelines.engine.child import share_forkserver
 from pipelines.engine.process_log import configure_process_log
-from pipelines.engine.queue import Message, run_worker
+from pipelines.engine.state.queue import run_worker
+from pipelines.engine.worker.child import share_forkserver
+from pipelines.engine.worker.runner import AttemptRunner
 
 #: Past the grace time of its agent a worker still has to report.
 STOP_SLACK_S = 10.0
@@ -31,11 +30,6 @@ def _parts() -> Parts:
 @cache
 def _runner() -> AttemptRunner:
     return _parts().runner(worker_name())
-
-
-def handle(message: dict[str, Any]) -> bool:
-    """Run one message; called by RQ's worker. Says whether its attempt was claimed."""
-    return _runner().run(Message.model_validate(message))
 
 
 def work(queues: Sequence[str], *, burst: bool = False) -> None:
@@ -58,7 +52,7 @@ def work(queues: Sequence[str], *, burst: bool = False) -> None:
     )
     sweeper.start()
     try:
-        run_worker(queues, parts.connection, worker_name(), _runner().shut_down, burst=burst)
+        run_worker(queues, parts.connection, worker_name(), _runner().run, _runner().shut_down, burst=burst)
     finally:
         stop.set()
         sweeper.join()

@@ -13,7 +13,7 @@ from agents.base.object_store import ObjectStore
 from agents.base.records import Input, Output
 from agents.base.sources import Sources
 from app.embedded import start_s3
-from pipelines.engine.context import AttemptContext
+from pipelines.engine.worker.context import AttemptContext
 
 
 @dataclass

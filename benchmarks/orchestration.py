@@ -24,7 +24,7 @@ from app.wiring import Parts
 from benchmarks import _raw_rq
 from benchmarks._report import finish, machine, print_table
 from benchmarks._servers import ROOT, servers
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 
 Graph = dict[str, list[str]]
 WORKERS = 2

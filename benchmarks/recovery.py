@@ -24,8 +24,8 @@ from typing import Any
 from app.wiring import Parts
 from benchmarks._report import finish, machine, print_table
 from benchmarks._servers import ROOT, servers
-from pipelines.engine import keys
-from pipelines.engine.logs import as_record
+from pipelines.engine.state import keys
+from pipelines.engine.state.logs import as_record
 
 HOSTS, WORKERS_PER_HOST, AT_ONCE = 2, 5, 4
 STRIKES = ("worker killed", "both killed", "worker frozen", "agent killed")

@@ -1,4 +1,4 @@
-"""The graph of a spec: rings, order, who needs whom. Pure; the algorithms are networkx's."""
+"""The graph of a spec: cycles, order, who needs whom. Pure; the algorithms are networkx's."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -14,8 +14,8 @@ class Graph:
         self._graph.add_nodes_from(needs)
         self._graph.add_edges_from((need, name) for name, found in needs.items() for need in found if need in needs)
 
-    def rings(self) -> list[list[str]]:
-        """Return each ring as the nodes along it, the first one repeated at the end."""
+    def cycles(self) -> list[list[str]]:
+        """Return each cycle as the nodes along it, the first one repeated at the end."""
         found = []
         for component in nx.strongly_connected_components(self._graph):
             start = min(component)

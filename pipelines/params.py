@@ -1,6 +1,7 @@
 """Substitution of `${params.x}`, and `matrix` fan-out: resolved values, each with its source."""
 
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -62,9 +63,9 @@ def combinations(matrix: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*matrix.values())]
 
 
-def variant_name(node: str, values: Mapping[str, Any]) -> str:
-    """Name one variant of a fanned-out node: `training[lora.r=8,seed=1]`."""
-    return f"{node}[{','.join(f'{key}={value}' for key, value in values.items())}]"
+def variant_name(node: str, values: Mapping[str, Any], *, quoted: bool = False) -> str:
+    """Name one variant of a fanned-out node: `training[lora.r=8,seed=1]`; `quoted`: with its values as JSON."""
+    return f"{node}[{','.join(f'{key}={json.dumps(v) if quoted else v}' for key, v in values.items())}]"
 
 
 def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

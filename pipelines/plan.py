@@ -11,7 +11,7 @@ class PlannedNode(Record):
 
     name: str
     number: int
-    """Place in the plan, from 0; part of the queue message's id."""
+    """Place in the plan, from 0; names the node in keys, ids and paths."""
     agent: str
     stands_for: str | None = None
     """The agent whose place it takes for the nodes after it."""

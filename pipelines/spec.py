@@ -9,6 +9,8 @@ from agents.base.records import Record
 
 #: Names go into object store keys, log records and URLs.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+#: Of nodes as they are written; a matrix adds its values, which may be any text.
+NODE_NAME = re.compile(r"[a-z0-9_-]{1,63}")
 UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Scalar = str | int | float | bool | None

@@ -48,6 +48,23 @@ class EchoAgent(Agent[EchoConfig, EchoOutput]):
         return EchoOutput(said=config.say, level=config.level, heard=heard, artifact=artifact)
 
 
+class AnythingConfig(Config):
+    """A value of any kind."""
+
+    value: str | int | float | bool | None = None
+
+
+class AnythingAgent(Agent[AnythingConfig, EchoOutput]):
+    """Takes whatever a matrix may have."""
+
+    config_type = AnythingConfig
+    output_type = EchoOutput
+
+    def run(self, config: AnythingConfig, context: Context) -> EchoOutput:
+        artifact = context.objects.put_artifact(repr(config.value).encode())
+        return EchoOutput(said=repr(config.value), level=1, heard=[], artifact=artifact)
+
+
 class VersionAgent(EchoAgent):
     """Makes a model version, as export does."""
 
@@ -182,7 +199,7 @@ class KilledAgent(FailAgent):
     heavy: ClassVar[bool] = True
 
 
-NAMES = ("echo", "version", "fail", "wait", "light_wait", "killed", "chatter")
+NAMES = ("echo", "version", "fail", "wait", "light_wait", "killed", "chatter", "anything")
 TEST_AGENTS: dict[str, AgentEntry] = {
     name: AgentEntry(f"tests.agents:{name.title().replace('_', '')}Agent", "default") for name in NAMES
 }

@@ -13,7 +13,7 @@ from agents.base.object_store import ObjectStore
 from agents.base.records import Input, Output
 from agents.base.sources import Sources
 from app.embedded import Server, start_s3, start_valkey
-from pipelines.engine.context import AttemptContext
+from pipelines.engine.worker.context import AttemptContext
 from tests.decoders import write_short_smollm2, write_tiny_decoder
 from tests.prepared import write_small_model
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from agents.base.errors import NotFound
 from agents.base.records import Artifact
@@ -32,17 +33,29 @@ def list_artifacts(job_id: str, parts: PartsDep) -> ArtifactsView:
     )
 
 
-@router.get("/{job_id}/artifacts/{node}/{name:path}")
+class _AnyPath(PathConvertor):
+    """A path that may have line breaks in it, as names of nodes may."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("any_path", _AnyPath())
+
+
+@router.get("/{job_id}/artifacts/{node}/{name:any_path}")
 def artifact(
     job_id: str, node: str, name: Annotated[str, Path(description="As listed.")], parts: PartsDep
 ) -> StreamingResponse:
     """Return an artifact's bytes, such as `evaluation/pictures/roc.svg`."""
     outputs = parts.state.job(job_id).outputs
-    found = dict(named_artifacts(outputs.get(node, {})))
-    if name not in found:
-        known = f"It has: {', '.join(found)}." if found else f"There are some of: {', '.join(outputs) or 'none yet'}."
+    # A node's name may have a slash in it: what belongs to the name shows in what there is.
+    paths = {f"{known}/{path}": found for known, output in outputs.items() for path, found in named_artifacts(output)}
+    found = paths.get(f"{node}/{name}")
+    if found is None:
+        own = [path for path, _ in named_artifacts(outputs.get(node, {}))]
+        known = f"It has: {', '.join(own)}." if own else f"There are some of: {', '.join(outputs) or 'none yet'}."
         raise NotFound(f"'{node}' of {job_id} has no artifact '{name}'.", cure=known)
-    return send_artifact(parts, found[name])
+    return send_artifact(parts, found)
 
 
 def send_artifact(parts: Parts, found: Artifact) -> StreamingResponse:

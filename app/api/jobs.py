@@ -7,13 +7,12 @@ from starlette.concurrency import run_in_threadpool as _in_thread
 
 from agents.base.errors import InvalidRequest
 from app.api.parts import PartsDep
-from app.documents import parse_document
 from app.http import Offset
-from app.schemas import JobPage, JobSummary, JobView, SubmitBody
+from app.schemas import JobPage, JobView, SubmitBody
 from app.views import job_summary, job_view
 from app.wiring import Parts
-from pipelines.engine import keys
-from pipelines.engine.job import JobStatus
+from pipelines.engine.state.job import JobStatus
+from pipelines.spec_text import parse_document
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 #: A spec is written by a person; more than this is a mistake or an attack.
@@ -50,10 +49,8 @@ def list_jobs(
     name: str | None = None,
 ) -> JobPage:
     """List jobs, newest first."""
-    found = (_summary(parts, job_id) for job_id in parts.state.job_ids(0, 10_000 if status or name else offset + limit))
-    wanted = [job for job in found if status in (None, job.status) and name in (None, job.name)]
-    total = len(wanted) if status or name else parts.connection.zcard(keys.JOBS)
-    return JobPage(jobs=wanted[offset : offset + limit], total=total)
+    page = parts.job_index.page(status, name, offset, limit)
+    return JobPage(jobs=[job_summary(job.id, job.plan, job.head) for job in page.jobs], total=page.total)
 
 
 @router.get("/{job_id}")
@@ -121,7 +118,3 @@ def _view(parts: Parts, job_id: str) -> JobView:
     job = parts.state.job(job_id)
     progress = parts.state.progress(job_id)
     return job_view(job, progress, parts.state.clock.now())
-
-
-def _summary(parts: Parts, job_id: str) -> JobSummary:
-    return job_summary(job_id, parts.state.plan(job_id), parts.state.head(job_id))

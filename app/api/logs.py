@@ -1,13 +1,9 @@
 """A job's log: history by cursor, and the live stream as server-sent events."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import redis.asyncio
 from fastapi import APIRouter, Header, Query
-from redis import RedisError
 from sse_starlette import EventSourceResponse, JSONServerSentEvent, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
@@ -15,16 +11,13 @@ from agents.base.errors import InvalidRequest
 from app.api.parts import PartsDep
 from app.schemas import LogPage
 from app.wiring import Parts
-from pipelines.engine import keys
-from pipelines.engine.job import JOB_ENDED
-from pipelines.engine.logs import FIRST, PAGE, as_record, parse_id, selected
+from pipelines.engine.state.job import JOB_ENDED
+from pipelines.engine.state.log_follower import LogFollower
+from pipelines.engine.state.logs import FIRST, PAGE, parse_id, selected
 
 router = APIRouter(prefix="/jobs/{job_id}/logs", tags=["logs"])
 Level = Literal["debug", "info", "warning", "error"]
-#: How long one blocking read waits; shorter than the socket's timeout.
-BLOCK_MS = 2000
 PING_S = 10
-RECONNECT_S = 0.5
 
 
 @router.get("")
@@ -69,10 +62,9 @@ async def _follow(
 ) -> AsyncIterator[ServerSentEvent]:
     if await run_in_threadpool(parts.logs.trimmed_after, job_id, cursor):
         yield JSONServerSentEvent({"after": cursor}, event="gap")
-    client = redis.asyncio.Redis.from_url(parts.redis_url, socket_timeout=BLOCK_MS / 1000 + 5)
-    try:
+    async with LogFollower(parts.redis_url, parts.logs, job_id) as follower:
         while True:
-            records, ended = await _next(parts, client, job_id, cursor)
+            records, ended = await follower.next(cursor)
             for record in selected(records, level, node):
                 yield JSONServerSentEvent(record, event="log", id=record["id"])
             if records:
@@ -81,26 +73,6 @@ async def _follow(
                 status = (await run_in_threadpool(parts.state.head, job_id)).status
                 yield JSONServerSentEvent({"status": status}, event="end")
                 return
-    finally:
-        await client.aclose()
-
-
-async def _next(
-    parts: Parts, client: "redis.asyncio.Redis", job_id: str, cursor: str
-) -> tuple[list[dict[str, Any]], bool]:
-    """Return what came after the cursor, waiting a while for it, and whether the job had ended before."""
-    try:
-        head, live = await asyncio.gather(client.hget(keys.state(job_id), "head"), client.exists(keys.log(job_id)))
-        ended = json.loads(head)["status"] in JOB_ENDED
-        if not live:
-            return await run_in_threadpool(parts.logs.read, job_id, cursor), ended
-        block = None if ended else BLOCK_MS
-        found = await client.xread({keys.log(job_id): cursor}, count=PAGE, block=block)
-    except RedisError:
-        # Redis is away for a while: the follower keeps its cursor and goes on where it was.
-        await asyncio.sleep(RECONNECT_S)
-        return [], False
-    return [as_record(stream_id, entry) for stream_id, entry in (found[0][1] if found else [])], ended
 
 
 def _ping() -> ServerSentEvent:

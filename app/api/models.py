@@ -15,7 +15,7 @@ from app.api.parts import PartsDep
 from app.http import Offset
 from app.schemas import DeleteBody, FilesView, FileView, ModelPage, ModelView, PromoteBody, RollbackBody
 from app.views import model_view
-from pipelines.engine.cache import digest
+from pipelines.engine.state.cache import digest
 
 router = APIRouter(prefix="/models", tags=["models"])
 URL_EXPIRES_S = 3600

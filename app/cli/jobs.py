@@ -13,8 +13,8 @@ from agents.base.errors import InvalidRequest
 from app.cli.common import AsJson, ago, client, console, print_json, print_table
 from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
-from app.documents import read_document
 from pipelines import shipped_specs
+from pipelines.spec_text import read_document
 
 HEADLINE = {
     *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),

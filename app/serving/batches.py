@@ -19,8 +19,8 @@ from app.serving.loading import base_of, choose_files
 from app.serving.reconcile import Versions
 from app.serving.schemas import Text
 from app.wiring import Parts
-from pipelines.engine.job import JobStatus
 from pipelines.engine.orchestrator import Orchestrator
+from pipelines.engine.state.job import JobStatus
 
 AGENT = "prediction"
 NODE = "prediction"

@@ -13,7 +13,6 @@ from prometheus_client import Counter
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, prediction_of
 from app.serving.reconcile import Served
-from pipelines.engine import keys
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -95,9 +94,14 @@ class AnswerCache:
         log.warning("answers_not_cached", message=str(fault) or type(fault).__name__)
 
 
+def answer_key(model: str, version: int | str, form: str, text_digest: str) -> str:
+    """Return the Redis key of what a version answered to a text: the scores of its labels as JSON; it expires."""
+    return f"tuneline:answer:{model}:{version}:{form}:{text_digest}"
+
+
 def _name(served: Served, text: str) -> str:
     digest = hashlib.sha256(clean_text(text).encode(errors="surrogatepass")).hexdigest()
-    return keys.answer(served.name, served.version, served.format, digest)
+    return answer_key(served.name, served.version, served.format, digest)
 
 
 def _prediction(labels: Sequence[str], value: bytes) -> Prediction | None:

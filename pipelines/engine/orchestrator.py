@@ -6,15 +6,16 @@ claims and ends of attempts from workers, lost leases and due retries from the s
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ulid import ULID
 
 from agents import AgentEntry
 from agents.base.errors import Conflict, Fenced, NotFound, StopKind
-from pipelines.engine.cache import digest
-from pipelines.engine.job import (
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state.cache import digest
+from pipelines.engine.state.job import (
     JOB_ENDED,
     NODE_DONE,
     Claimed,
@@ -28,14 +29,14 @@ from pipelines.engine.job import (
     ResumeAsked,
     StopAsked,
 )
-from pipelines.engine.run_state import Claim, RunState
+from pipelines.engine.state.store import Claim, JobStore
 from pipelines.judge import judge
 
 
 class Orchestrator:
     """Any number of these may run, in any process: all they know is in Redis."""
 
-    def __init__(self, state: RunState, agents: Mapping[str, AgentEntry]) -> None:
+    def __init__(self, state: JobStore, agents: Mapping[str, AgentEntry]) -> None:
         self.state = state
         self.agents = agents
 
@@ -118,17 +119,26 @@ class Orchestrator:
 
     # -- the sweeper's findings ----------------------------------------------------------------
 
-    def lease_lost(self, job_id: str, node: str, attempt: int) -> Decision | None:
-        """Queue a node anew whose worker went silent; None where that is known already."""
-        return self._applied(job_id, Lost(node, attempt, self.state.progress(job_id).get(node, {}).get("done", 0.0)))
+    def lease_lost(self, attempt: AttemptId) -> Decision | None:
+        """Queue a node again whose worker went silent; None where that is known already.
 
-    def retry_due(self, job_id: str, node: str, attempt: int) -> Decision | None:
-        """Queue a node anew whose backoff is over; None where that is known already."""
-        return self._applied(job_id, Due(node, attempt))
+        Raises:
+            ValueError: the job has no such node.
+        """
+        done = self.state.progress(attempt.job)
+        return self._applied(attempt, lambda node: Lost(node, attempt.attempt, done.get(node, {}).get("done", 0.0)))
 
-    def _applied(self, job_id: str, event: Event) -> Decision | None:
+    def retry_due(self, attempt: AttemptId) -> Decision | None:
+        """Queue a node again whose backoff is over; None where that is known already.
+
+        Raises:
+            ValueError: the job has no such node.
+        """
+        return self._applied(attempt, lambda node: Due(node, attempt.attempt))
+
+    def _applied(self, attempt: AttemptId, event: Callable[[str], Event]) -> Decision | None:
         try:
-            return self.state.apply(job_id, event)
+            return self.state.apply(attempt.job, event(self.state.node(attempt).name))
         except (Fenced, NotFound):
             return None
 

@@ -14,8 +14,8 @@ from agents.training.types import TrainingOutput
 from app.embedded import Server
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from pipelines.engine.job import Job
-from pipelines.engine.queue import run_worker
+from pipelines.engine.state.job import Job
+from pipelines.engine.state.queue import run_worker
 from tests.agents import NAMES, TEST_AGENTS
 from tests.conftest import AgentBench, new_bucket
 from tests.decoders import prepare_answers, write_tiny_decoder
@@ -114,7 +114,7 @@ def drain(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     runner = worker._runner()
 
     def work() -> None:
-        run_worker(["default"], parts.connection, "worker-of-the-test", runner.shut_down, burst=True)
+        run_worker(["default"], parts.connection, "worker-of-the-test", runner.run, runner.shut_down, burst=True)
 
     return work
 

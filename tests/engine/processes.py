@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.wiring import Parts
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 
 PATIENCE_S = 60.0
 WORK = "from app.worker import work; work(['default'])"

@@ -14,9 +14,9 @@ from agents.models.classifiers.base import Prediction
 from agents.models.files import ModelFiles
 from agents.models.kinds import ModelKind
 from app.embedded import free_port, start_valkey
+from app.serving.cache import answer_key
 from app.serving.main import create_app
 from app.wiring import Parts
-from pipelines.engine import keys
 
 Http = httpx.Client
 Open = Callable[..., AbstractContextManager[Http]]
@@ -96,7 +96,7 @@ def test_kept_answers_expire_and_damaged_ones_count_for_nothing(open_serving: Op
     redis = versions.connection
     with open_serving() as client:
         first = ask(client, "hello")
-    (name,) = redis.keys(keys.answer("spam", 1, "*", "*"))
+    (name,) = redis.keys(answer_key("spam", 1, "*", "*"))
     assert 0 < redis.ttl(name) <= 3600
     for damaged in (b"[0.5]", b"{", b'["a", "b"]', b"[]"):
         redis.set(name, damaged)

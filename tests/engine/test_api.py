@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from app.api.main import create_app
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 from tests.agents import echo, spec
 
 Http = httpx.Client
@@ -304,7 +304,7 @@ def test_with_a_key_only_those_who_have_it_are_answered(settings: Settings) -> N
     [
         (b'{"a":' + b"[" * 5000, "INVALID_REQUEST", "nested too deep"),
         (b"name: a\nname: b", "INVALID_REQUEST", "the key 'name' is there twice"),
-        (b"name: .nan", "INVALID_SPEC", "nan is no number"),
+        (b"name: .nan", "INVALID_SPEC", "nan is not a number"),
         (b'{"name": "\\ud800"}', "INVALID_SPEC", "half of a character"),
         (b"x" * ((1 << 20) + 1), "INVALID_REQUEST", "more than the 1,048,576 bytes"),
     ],

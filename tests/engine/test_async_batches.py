@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from app.serving.main import create_serving
 from app.wiring import Parts
-from pipelines.engine.queue import run_worker
+from pipelines.engine.state.queue import run_worker
 from tests.engine.served import write_version
 
 Http = httpx.Client
@@ -29,7 +29,9 @@ def work_off(parts: Parts, drain: Callable[[], None]) -> Callable[[], None]:
     from app import worker
 
     runner = worker._runner()
-    return lambda: run_worker(["serving"], parts.connection, "worker-of-the-test", runner.shut_down, burst=True)
+    return lambda: run_worker(
+        ["serving"], parts.connection, "worker-of-the-test", runner.run, runner.shut_down, burst=True
+    )
 
 
 def test_a_batch_is_answered_later_as_serving_would_have(serving: Http, work_off: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from app.api.main import create_app
 from app.wiring import Parts
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 from tests.agents import echo, spec
 from tests.engine.processes import wait_for, wait_until_gone, worker_processes
 
@@ -85,14 +85,14 @@ def test_an_attempt_that_waits_for_a_device_can_be_cancelled(
     gpu_host(wait_s=600)
     # Over before the wait looks up: nothing may break into the worker then.
     monkeypatch.setenv("TUNELINE_STOP_GRACE_S", "0.1")
-    parts.connection.zadd(keys.LEASES, {"job_other|wait|1": parts.state.clock.now() + 600})
-    parts.connection.hset(keys.device(UUID), "job_other|wait|1", '{"mib": 16000, "others_mib": 0}')
+    parts.connection.zadd(keys.LEASES, {"job_other-0-1": parts.state.clock.now() + 600})
+    parts.connection.hset(keys.device(UUID), "job_other-0-1", '{"mib": 16000, "others_mib": 0}')
     job = parts.orchestrator.submit(spec({"wait": waiting(6_000)}), {})
     with worker_processes():
         wait_for(parts, job, "device_awaited")
         parts.orchestrator.stop(job, "cancel")
         wait_for(parts, job, "job_cancelled")
-        parts.connection.zrem(keys.LEASES, "job_other|wait|1")
+        parts.connection.zrem(keys.LEASES, "job_other-0-1")
         after = parts.orchestrator.submit(spec({"wait": waiting(6_000)}), {})
         assert wait_for(parts, after, "waiting")["devices"] == UUID
 

@@ -6,9 +6,9 @@ import pytest
 
 from agents.base.records import Artifact
 from app.wiring import Parts
-from pipelines.engine import keys
-from pipelines.engine.cache import artifacts_in
-from pipelines.engine.housekeeping import Housekeeper, Retention
+from pipelines.engine.state import keys
+from pipelines.engine.state.cache import artifacts_in
+from pipelines.engine.upkeep.housekeeping import Housekeeper, Retention
 from tests.agents import echo, spec
 from tests.engine.conftest import RunJob
 
@@ -18,7 +18,7 @@ VERSION = {"v": {"agent": "version", "config": {"say": "kept by its manifest's j
 
 @pytest.fixture(autouse=True)
 def _nothing_is_too_young(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.engine.housekeeping.YOUNGEST_S", -1.0)
+    monkeypatch.setattr("pipelines.engine.upkeep.housekeeping.YOUNGEST_S", -1.0)
 
 
 def keeper(parts: Parts, jobs_s: float = DAY, live_logs_s: float = DAY, checkpoints_s: float = DAY) -> Housekeeper:

@@ -7,8 +7,9 @@ import pytest
 
 from agents.base.errors import Conflict, Fenced, NotFound
 from app.wiring import Parts
-from pipelines.engine import keys
-from pipelines.engine.job import Completed, NodeState
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state import keys
+from pipelines.engine.state.job import Completed, NodeState
 from tests.agents import echo, spec
 from tests.engine.conftest import RunJob
 
@@ -62,7 +63,7 @@ def test_nothing_is_left_in_redis_but_the_job_itself(run_job: RunJob, parts: Par
 
 def test_a_message_delivered_twice_runs_once(parts: Parts, drain: Callable[[], None]) -> None:
     job_id = parts.orchestrator.submit(spec({"a": echo()}), {})
-    assert parts.state.resend(job_id, "a", 1)
+    assert parts.state.resend(AttemptId(job_id, 0, 1))
     drain()
 
     assert events(parts, job_id).count("node_started") == 1
@@ -99,7 +100,7 @@ def test_errors_that_can_pass_are_tried_again(parts: Parts, drain: Callable[[], 
     drain()
     state = parts.state.job(job_id).nodes["a"]
     assert (state.status, state.notes) == ("waiting", {"out_of_memory": 1})
-    parts.connection.zadd(keys.DUE, {f"{job_id}|a|1": 0})
+    parts.connection.zadd(keys.DUE, {AttemptId(job_id, 0, 1).key(): 0})
     parts.sweeper.sweep()
     drain()
 
@@ -118,14 +119,16 @@ def test_an_unforeseen_error_names_its_place_without_a_traceback(run_job: RunJob
 def test_a_late_writer_changes_nothing(parts: Parts, drain: Callable[[], None]) -> None:
     job_id = parts.orchestrator.submit(spec({"a": echo()}), {})
     parts.orchestrator.claim(job_id, "a", 1, "zombie")
-    parts.orchestrator.lease_lost(job_id, "a", 1)
+    parts.orchestrator.lease_lost(AttemptId(job_id, 0, 1))
     drain()
     before = parts.connection.hgetall(keys.state(job_id))
 
     with pytest.raises(Fenced):
         parts.state.apply(job_id, Completed("a", 1, {"said": "late"}))
     with pytest.raises(Fenced):
-        parts.logs.append(job_id, "a", 1, 1, {"kind": "log", "level": "info", "event": "late", "fields": {}})
+        parts.logs.append(
+            AttemptId(job_id, 0, 1), "a", 1, {"kind": "log", "level": "info", "event": "late", "fields": {}}
+        )
     assert parts.connection.hgetall(keys.state(job_id)) == before
     assert parts.state.job(job_id).nodes["a"].attempt == 2
 
@@ -152,7 +155,7 @@ def test_a_sweeper_outlives_what_it_did_not_foresee(parts: Parts) -> None:
 def test_a_message_lost_between_queue_and_claim_is_sent_again(parts: Parts, drain: Callable[[], None]) -> None:
     job_id = parts.orchestrator.submit(spec({"a": echo()}), {})
     parts.connection.delete("rq:queue:default")
-    parts.connection.zadd(keys.SENT, {f"{job_id}|a|1": 0})
+    parts.connection.zadd(keys.SENT, {AttemptId(job_id, 0, 1).key(): 0})
     parts.sweeper.sweep()
     drain()
 
@@ -161,7 +164,7 @@ def test_a_message_lost_between_queue_and_claim_is_sent_again(parts: Parts, drai
 
 def test_a_message_that_still_waits_is_not_sent_again(parts: Parts) -> None:
     job_id = parts.orchestrator.submit(spec({"a": echo()}), {})
-    parts.connection.zadd(keys.SENT, {f"{job_id}|a|1": 0})
+    parts.connection.zadd(keys.SENT, {AttemptId(job_id, 0, 1).key(): 0})
     parts.sweeper.sweep()
 
     assert parts.state.queues.lengths() == {"default": 1}

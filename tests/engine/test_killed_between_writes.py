@@ -10,9 +10,10 @@ import redis
 from agents.base.object_store import ObjectStore
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from pipelines.engine import keys
-from pipelines.engine.queue import message_for
-from pipelines.engine.run_state import RunState
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state import keys
+from pipelines.engine.state.queue import message_for
+from pipelines.engine.state.store import JobStore
 from tests.agents import echo, spec
 
 pytestmark = pytest.mark.slow
@@ -87,8 +88,8 @@ def parts(quick_leases: Settings, monkeypatch: pytest.MonkeyPatch) -> Parts:
     built = build_parts(quick_leases)
     built.check()
     # The run's Valkey has been up for long; here it is asked within the first second of a short suite too.
-    monkeypatch.setattr("pipelines.engine.sweeper.Sweeper._redis_has_just_started", lambda _: False)
-    monkeypatch.setattr("pipelines.engine.sweeper.LOST_MESSAGE_S", 0.0)
+    monkeypatch.setattr("pipelines.engine.upkeep.sweeper.Sweeper._redis_has_just_started", lambda _: False)
+    monkeypatch.setattr("pipelines.engine.upkeep.sweeper.LOST_MESSAGE_S", 0.0)
     return built
 
 
@@ -146,7 +147,7 @@ def submitted(parts: Parts) -> str:
 
 def test_a_worker(parts: Parts, drain: Callable[[], None], victim: Victim) -> None:
     def take_the_first_message(mine: Parts, job_id: str) -> None:
-        mine.runner("victim").run(message_for(job_id, 1, mine.state.plan(job_id).nodes["a"]))
+        mine.runner("victim").run(message_for(AttemptId(job_id, 0, 1), mine.state.plan(job_id).nodes["a"]))
 
     words = every_moment(parts, drain, victim, lambda: submitted(parts), take_the_first_message)
     # It ran all three nodes, handed over from one to the next: their claims, words and ends are all in it.
@@ -157,7 +158,7 @@ def test_a_sweeper(parts: Parts, drain: Callable[[], None], victim: Victim, monk
     def with_a_lost_lease() -> str:
         job_id = submitted(parts)
         parts.orchestrator.claim(job_id, "a", 1, "gone")
-        parts.connection.zadd(keys.LEASES, {f"{job_id}|a|1": 1.0})
+        parts.connection.zadd(keys.LEASES, {AttemptId(job_id, 0, 1).key(): 1.0})
         return job_id
 
     assert every_moment(parts, drain, victim, with_a_lost_lease, lambda mine, _: mine.sweeper.sweep()) > 5
@@ -209,4 +210,4 @@ def test_an_answer_that_gets_lost_is_no_second_submit(parts: Parts, monkeypatch:
 
     assert job_id == lost[0]
     assert parts.state.job(job_id).nodes["a"].status == "running"
-    assert isinstance(parts.state, RunState)
+    assert isinstance(parts.state, JobStore)

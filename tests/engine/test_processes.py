@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from app.wiring import Parts
-from pipelines.engine import keys
+from pipelines.engine.state import keys
 from tests.agents import echo, spec
 from tests.engine.processes import is_alive, wait_for, wait_until_gone, worker_processes
 

@@ -9,7 +9,7 @@ import torch
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 from agents.training.checkpoint import Checkpoint, Checkpoints
-from pipelines.engine.context import AttemptContext
+from pipelines.engine.worker.context import AttemptContext
 
 
 @pytest.fixture

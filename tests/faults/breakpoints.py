@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from agents.base.object_store import ObjectStore
-from pipelines.engine.context import AttemptContext
 from pipelines.engine.orchestrator import Orchestrator
-from pipelines.engine.run_state import RunState
+from pipelines.engine.state.store import JobStore
+from pipelines.engine.worker.context import AttemptContext
 
 Moment = Literal["claim", "run", "upload", "report", "reported"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
@@ -57,7 +57,7 @@ def reach(moment: Moment, node: str) -> None:
 
 def install() -> None:
     """Put the breakpoints in."""
-    _before(RunState, "claim", lambda _self, _job, event: reach("claim", event.node))
+    _before(JobStore, "claim", lambda _self, _job, event: reach("claim", event.node))
     _before(Orchestrator, "node_ended", lambda _self, _job, event, *_: reach("report", event.node))
     _after(Orchestrator, "node_ended", lambda _self, _job, event, *_: reach("reported", event.node))
     _after(AttemptContext, "log", _said)

@@ -22,7 +22,7 @@ from app.processes import Server, launch
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from app.worker import work_in_fleet
-from pipelines.engine.child import WARM_MODULES
+from pipelines.engine.worker.child import WARM_MODULES
 from tests.faults import breakpoints
 
 PATIENCE_S = 60.0

@@ -6,7 +6,8 @@ import signal
 from collections.abc import Callable
 
 from agents.base.errors import Conflict
-from pipelines.engine.queue import message_for, message_id
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state.queue import message_for
 from tests.faults.breakpoints import Moment, let_go
 from tests.faults.farm import Farm, alive, log_of, says, until, wait_completed
 
@@ -79,8 +80,8 @@ def deliver_twice(farm: Farm, job: str, node: str, _reached: int) -> None:
     state = farm.parts.state
     planned, attempt = state.plan(job).nodes[node], state.job(job).nodes[node].attempt
     with state.connection.pipeline() as pipe:
-        message = message_for(job, attempt, planned)
-        state.queues.send(planned.queue, [(message_id(job, planned.number, attempt), message)], pipe)
+        again = AttemptId(job, planned.number, attempt)
+        state.queues.send(planned.queue, [(again.key(), message_for(again, planned))], pipe)
         pipe.execute()
     let_go(farm.breakpoints)
 

@@ -26,6 +26,7 @@ from agents.base.errors import TunelineError, Unavailable
 from app.client import ApiError, Client
 from app.embedded import free_port
 from app.processes import Server
+from pipelines.engine.state.queue import ListeningWorker
 from tests.agents import NAMES, TEST_AGENTS, echo
 from tests.faults.conftest import pipeline, write_inputs
 from tests.faults.farm import Farm, farm, log_of
@@ -129,11 +130,11 @@ class Soak:
         servers = [child for host in self.hosts for child in _children(host.pid) if _children(child.pid)]
         if kind == "forkserver":
             return servers
-        workers = {int(worker["name"].rpartition("-")[2]) for worker in self._workers()}
+        workers = {int(worker.name.rpartition("-")[2]) for worker in self._workers()}
         below = [child for server in servers for child in _children(server.pid)]
         return [process for process in below if (process.pid in workers) == (kind == "worker")]
 
-    def _workers(self) -> list[dict[str, Any]]:
+    def _workers(self) -> list[ListeningWorker]:
         with contextlib.suppress(Exception):
             return self.farm.parts.state.queues.workers()
         return []

@@ -4,9 +4,9 @@ import json
 from collections import Counter
 from typing import Any
 
-from pipelines.engine import keys
-from pipelines.engine.cache import artifacts_in
-from pipelines.engine.registry import manifest_key
+from pipelines.engine.state import keys
+from pipelines.engine.state.cache import artifacts_in
+from pipelines.engine.state.registry import manifest_key
 from tests.faults.farm import Farm, dump, log_of, until
 
 #: How an attempt can end in the log.

@@ -91,7 +91,7 @@ def test_the_demo_takes_nothing_from_the_environment_or_the_folder(
         (["cancel", ""], "'' is no name or id"),
         (["models", "show", ".."], "'..' is no name or id"),
         (["run", "spam", "-p", "epochs=[1"], "The value of 'epochs' is neither JSON nor YAML"),
-        (["run", "spam", "-p", "epochs=.inf"], "The value of 'epochs': inf is no number"),
+        (["run", "spam", "-p", "epochs=.inf"], "The value of 'epochs': inf is not a number"),
         (["run", "."], "There is no spec '.' (Is a directory)"),
     ],
 )

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agents.base.errors import Conflict, Fenced
-from pipelines.engine.conditions import holds
-from pipelines.engine.decide import backoff_s, decide, first_head, first_states
-from pipelines.engine.job import (
+from pipelines.engine.state.conditions import holds
+from pipelines.engine.state.decide import backoff_s, decide, first_head, first_states
+from pipelines.engine.state.job import (
     Claimed,
     Completed,
     Decision,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agents.base.errors import Conflict, Fenced
-from pipelines.engine.decide import decide, first_head, first_states, scope
-from pipelines.engine.job import (
+from pipelines.engine.state.decide import decide, first_head, first_states, scope
+from pipelines.engine.state.job import (
     JOB_ENDED,
     LEGAL,
     NODE_DONE,

@@ -4,8 +4,7 @@ import pytest
 
 from agents.base.errors import InvalidRequest
 from app.cli.jobs import parse_param
-from app.documents import read_document
-from pipelines.plain import DEPTH_MOST, VALUES_MOST
+from pipelines.spec_text import DEPTH_MOST, VALUES_MOST, read_document
 
 BOMB = "\n".join(
     ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
@@ -34,10 +33,10 @@ def test_json_and_yaml_are_plain_data(text: str | bytes, value: object) -> None:
         ("a: [1", "at line 1, column 6"),
         ("a: {b: 1}\na: 2", "at line 2, column 1: the key 'a' is there twice"),
         ('{"a": {"b": 1, "b": 2}}', "at line 1, column 16: the key 'b' is there twice"),
-        ("a: {b: .nan}", "The spec, a.b: nan is no number"),
-        ('{"a": [1, -Infinity]}', "The spec, a[1]: -inf is no number"),
-        ("a: !!set {b}", "The spec, a: a set is no value"),
-        ("a: !!binary aGk=", "The spec, a: a bytes is no value"),
+        ("a: {b: .nan}", "The spec, a.b: nan is not a number"),
+        ('{"a": [1, -Infinity]}', "The spec, a[1]: -inf is not a number"),
+        ("a: !!set {b}", "The spec, a: a set is not a value"),
+        ("a: !!binary aGk=", "The spec, a: a bytes is not a value"),
         ("a: !!bool maybe", "neither JSON nor YAML"),
         ("a: !!python/name:os.system x", "neither JSON nor YAML at line 1"),
         ('{"a": "\\ud800"}', "The spec, a: half of a character"),

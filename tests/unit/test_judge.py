@@ -43,11 +43,11 @@ def test_an_unknown_key_is_named_with_the_nearest_one() -> None:
 def test_a_ring_is_shown_as_the_way_round() -> None:
     found = faults({"a": echo("c"), "b": echo("a"), "c": echo("b"), "d": echo()})
 
-    assert found == {"nodes.a.needs": "a ring: a -> b -> c -> a; remove one of these needs"}
+    assert found == {"nodes.a.needs": "a cycle: a -> b -> c -> a; remove one of these needs"}
 
 
 def test_a_node_that_needs_itself_is_a_ring() -> None:
-    assert faults({"a": echo("a")}) == {"nodes.a.needs": "a ring: a -> a; remove one of these needs"}
+    assert faults({"a": echo("a")}) == {"nodes.a.needs": "a cycle: a -> a; remove one of these needs"}
 
 
 def test_a_need_that_does_not_exist_is_named() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.engine.devices import Device
-from pipelines.engine.nvidia import chosen, parsed
+from pipelines.engine.worker.devices import Device
+from pipelines.engine.worker.nvidia import chosen, parsed
 
 ANSWER = """\
 0, GPU-5f1c, NVIDIA H200, 143771, 143158

@@ -11,7 +11,7 @@ import yaml
 from agents.base.errors import InvalidSpec
 from pipelines.judge import judge
 from pipelines.plan import Plan
-from pipelines.yaml_text import read_yaml
+from pipelines.spec_text import read_yaml
 from tests.agents import TEST_AGENTS, echo, spec
 
 
@@ -43,10 +43,10 @@ def test_a_key_twice_is_a_fault_with_its_line(written: str) -> None:
 @pytest.mark.parametrize(
     ("params", "path", "message"),
     [
-        ({"say": inf}, "params.say", "inf is no number"),
-        ({"say": nan}, "params.say", "nan is no number"),
-        ({"say": date(2024, 1, 1)}, "params.say", "a date is no value of a spec"),
-        ({"say": [b"x"]}, "params.say[0]", "a bytes is no value of a spec"),
+        ({"say": inf}, "params.say", "inf is not a number"),
+        ({"say": nan}, "params.say", "nan is not a number"),
+        ({"say": date(2024, 1, 1)}, "params.say", "a date is not a value of a spec"),
+        ({"say": [b"x"]}, "params.say[0]", "a bytes is not a value of a spec"),
         ({"say": "\ud800"}, "params.say", "half of a character"),
         ({"say": {True: "x"}}, "params.say", "YAML reads one of the keys as True"),
     ],

@@ -1,0 +1,55 @@
+"""Following a job's log without holding a thread: what comes after a cursor, as soon as it comes."""
+
+import asyncio
+import json
+from types import TracebackType
+from typing import Any, Self
+
+import redis.asyncio
+from redis import RedisError
+
+from pipelines.engine.state import keys
+from pipelines.engine.state.job import JOB_ENDED
+from pipelines.engine.state.logs import PAGE, Logs, as_record
+
+#: How long one blocking read waits.
+BLOCK_MS = 2000
+#: A socket that is silent for longer than a blocking read is broken.
+SOCKET_SLACK_S = 5
+RECONNECT_S = 0.5
+
+
+class LogFollower:
+    """Reads one job's log over a connection of its own."""
+
+    def __init__(self, redis_url: str, logs: Logs, job: str) -> None:
+        self._client = redis.asyncio.Redis.from_url(redis_url, socket_timeout=BLOCK_MS / 1000 + SOCKET_SLACK_S)
+        self._logs = logs
+        self._job = job
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def next(self, cursor: str) -> tuple[list[dict[str, Any]], bool]:
+        """Return the records after a cursor, waiting a while for them, and whether the job had ended before.
+
+        While Redis is away there are none: who follows keeps the cursor and asks again.
+        """
+        try:
+            head, live = await asyncio.gather(
+                self._client.hget(keys.state(self._job), "head"), self._client.exists(keys.log(self._job))
+            )
+            ended = json.loads(head)["status"] in JOB_ENDED
+            if not live:
+                return await asyncio.to_thread(self._logs.read, self._job, cursor), ended
+            block_ms = None if ended else BLOCK_MS
+            found = await self._client.xread({keys.log(self._job): cursor}, count=PAGE, block=block_ms)
+        except RedisError:
+            await asyncio.sleep(RECONNECT_S)
+            return [], False
+        return [as_record(stream_id, entry) for stream_id, entry in (found[0][1] if found else [])], ended

@@ -1,0 +1,160 @@
+"""A job's log: append, read after a cursor, archive at the end.
+
+A record's id is its stream id (`<milliseconds>-<number>`), also once it lies in the archive: a reader
+goes on from the last id it saw, whatever was restarted in between.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from redis import Redis
+
+from agents.base.errors import Fenced, NotFound
+from agents.base.object_store import ObjectStore
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state import keys
+
+PAGE = 1000
+LEVELS = ("debug", "info", "warning", "error")
+FIRST = "0-0"
+
+#: Appends a record, and keeps the newest progress, only while the attempt holds its lease; a record that comes
+#: again, because the answer to it was lost, is left out.
+FENCED_APPEND = """
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) == false then return false end
+if tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[8]) then return 'known' end
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[8])
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], ARGV[3], ARGV[2]) end
+return redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'level', ARGV[5], 'event', ARGV[6], 'node', ARGV[3],
+                  'fields', ARGV[7])
+"""
+
+
+class Logs:
+    """The logs of all jobs: live in Redis, archived in the object store."""
+
+    def __init__(self, connection: "Redis", objects: ObjectStore, *, max_entries: int) -> None:
+        self.connection = connection
+        self._objects = objects
+        self._max_entries = max_entries
+        self._append = connection.register_script(FENCED_APPEND)
+
+    def append(self, attempt: AttemptId, node: str, number: int, record: dict[str, Any]) -> None:
+        """Add what an attempt at a node said; `number` counts its records from 1, so that each is added once.
+
+        Raises:
+            Fenced: the attempt holds no lease any more; nothing was written.
+        """
+        is_progress = record["kind"] == "progress"
+        fields = {key: value for key, value in record.items() if key != "kind"} if is_progress else record["fields"]
+        text, job = json.dumps(fields), attempt.job
+        written = self._append(
+            keys=[keys.LEASES, keys.progress(job), keys.log(job), keys.said(job)],
+            args=[
+                attempt.key(),
+                text if is_progress else "",
+                node,
+                self._max_entries,
+                record.get("level", "info"),
+                "progress" if is_progress else record["event"],
+                text,
+                number,
+            ],
+        )
+        if written is None:
+            raise Fenced(f"Attempt {attempt.attempt} at '{node}' has lost its lease: what it said was not written.")
+
+    def read(self, job: str, after: str = FIRST, limit: int = PAGE) -> list[dict[str, Any]]:
+        """Return records after a cursor, oldest first, from the stream or the archive.
+
+        Raises:
+            NotFound: no such job.
+        """
+        rows = self.connection.xrange(keys.log(job), min=f"({after}", count=limit)
+        if rows or self.connection.exists(keys.log(job)):
+            return [as_record(stream_id, entry) for stream_id, entry in rows]
+        archived = (json.loads(line) for line in self._archived_lines(job))
+        wanted = (record for record in archived if parse_id(record["id"]) > parse_id(after))
+        return [record for record, _ in zip(wanted, range(limit), strict=False)]
+
+    def trimmed_after(self, job: str, after: str) -> bool:
+        """Say whether records after a cursor may have been dropped from the live stream to keep it short.
+
+        A cursor that is just the newest dropped record can't be told from older ones: it counts as a gap too.
+        """
+        if not self.connection.exists(keys.log(job)):
+            return False
+        info = self.connection.xinfo_stream(keys.log(job))
+        if info["entries-added"] == info["length"] or info["first-entry"] is None:
+            return False
+        return parse_id(after) < parse_id(info["first-entry"][0].decode())
+
+    # -- archive -------------------------------------------------------------------------------
+
+    def archive(self, job: str) -> None:
+        """Copy an ended job's log to the object store; done twice it writes the same."""
+        if self.connection.exists(keys.log(job)):
+            lines = (json.dumps(record) for record in self._all(job))
+            self._objects.put(_archive_key(job), "\n".join(lines).encode(), "application/x-ndjson")
+        self.connection.zrem(keys.UNARCHIVED, job)
+
+    def unarchived(self) -> list[str]:
+        """Return ended jobs whose log still has to be archived."""
+        return [job.decode() for job in self.connection.zrange(keys.UNARCHIVED, 0, -1)]
+
+    def is_archived(self, job: str) -> bool:
+        """Say whether a job's log lies in the object store."""
+        return self._objects.size(_archive_key(job)) is not None
+
+    def drop_live(self, job: str) -> None:
+        """Remove the live stream of a job whose log is archived."""
+        if self.is_archived(job):
+            self.connection.delete(keys.log(job))
+
+    def _all(self, job: str) -> Iterator[dict[str, Any]]:
+        cursor = FIRST
+        while page := self.connection.xrange(keys.log(job), min=f"({cursor}", count=PAGE):
+            yield from (as_record(stream_id, entry) for stream_id, entry in page)
+            cursor = page[-1][0].decode()
+
+    def _archived_lines(self, job: str) -> list[str]:
+        try:
+            return self._objects.get(_archive_key(job)).decode().splitlines()
+        except NotFound:
+            if not self.connection.exists(keys.state(job)):
+                raise NotFound(f"There is no job '{job}'.", cure="See `tuneline jobs` for those there are.") from None
+            return []
+
+
+def as_record(stream_id: bytes, entry: dict[bytes, bytes]) -> dict[str, Any]:
+    """Return a stream entry as the record that clients see."""
+    stream = stream_id.decode()
+    return {
+        "id": stream,
+        "at": int(stream.partition("-")[0]) / 1000,
+        "level": entry[b"level"].decode(),
+        "event": entry[b"event"].decode(),
+        "node": entry[b"node"].decode() or None,
+        "fields": json.loads(entry[b"fields"]),
+    }
+
+
+def parse_id(stream_id: str) -> tuple[int, int]:
+    """Return a stream id as numbers, so that ids can be compared.
+
+    Raises:
+        ValueError: not a stream id.
+    """
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def selected(records: Iterable[dict[str, Any]], level: str | None, node: str | None) -> list[dict[str, Any]]:
+    """Return the records of at least a level, and of one node."""
+    least = LEVELS.index(level) if level else 0
+    return [r for r in records if LEVELS.index(r["level"]) >= least and (node is None or r["node"] == node)]
+
+
+def _archive_key(job: str) -> str:
+    return f"jobs/{job}/log.jsonl"

@@ -1,0 +1,231 @@
+"""The queues: one small JSON message per attempt. The only file that imports RQ.
+
+RQ is a pipe here: order, retries, leases and results are the engine's own, so its `depends_on`,
+result store and registries stay unused, and the worker skips their book-keeping.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError, TimeoutError
+from rq import Queue, SimpleWorker, Worker
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job as QueuedMessage
+from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
+
+from agents.base.records import Record
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.plan import PlannedNode
+
+#: The path that messages carry. Workers are given what handles a message and never look at it; those of older releases
+#: call what it names, so it stays as it is while they may run beside these.
+HANDLER = "app.worker.handle"
+NO_TIMEOUT = -1
+HEARTBEAT_S = 10.0
+#: RQ forgets a worker a minute after this much silence.
+SILENCE_S = 30
+
+
+class Message(Record):
+    """What a worker needs to know of an attempt."""
+
+    job: str
+    node: str
+    attempt: int
+    agent: str
+    config: dict[str, Any]
+    inputs: list[str]
+    """Nodes whose outputs the agent gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningWorker:
+    """A worker that takes messages."""
+
+    name: str
+    queues: tuple[str, ...]
+    host: str
+    pid: int
+
+
+#: Runs a message; says whether its attempt was claimed.
+Handle = Callable[[Message], bool]
+
+
+class NodeQueues:
+    """All queues on one Redis."""
+
+    def __init__(self, connection: "Redis") -> None:
+        self._connection = connection
+        self._queues: dict[str, Queue] = {}
+
+    def send(self, queue: str, messages: Sequence[tuple[str, Message]], pipeline: Pipeline) -> None:
+        """Add messages, each with its id, to a queue, as part of the caller's transaction."""
+        rows = [
+            Queue.prepare_data(
+                HANDLER,
+                args=(message.model_dump(),),
+                job_id=message_id,
+                timeout=NO_TIMEOUT,
+                result_ttl=0,
+                failure_ttl=0,
+                description=message_id,
+            )
+            for message_id, message in messages
+        ]
+        self._queue(queue).enqueue_many(rows, pipeline=pipeline)
+
+    def holds(self, queue: str, message_id: str) -> bool:
+        """Say whether a message still waits in a queue."""
+        return self._connection.lpos(self._queue(queue).key, message_id) is not None
+
+    def is_empty(self, queue: str, pipeline: Pipeline) -> bool:
+        """Say whether no message waits in a queue, asked over a connection that watches keys."""
+        return not pipeline.llen(self._queue(queue).key)
+
+    def remove(self, queue: str, message_id: str, pipeline: Pipeline) -> None:
+        """Remove a message, waiting or taken by a worker, as part of the caller's transaction."""
+        key = self._queue(queue).key
+        pipeline.lrem(key, 0, message_id)
+        pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(key), 0, message_id)
+        pipeline.delete(QueuedMessage.key_for(message_id))
+
+    def lengths(self) -> dict[str, int]:
+        """Return how many messages wait: queue -> count."""
+        return {queue.name: queue.count for queue in Queue.all(self._connection, serializer=JSONSerializer)}
+
+    def workers(self) -> list[ListeningWorker]:
+        """Return the living workers."""
+        return [
+            ListeningWorker(worker.name, tuple(worker.queue_names()), worker.hostname, worker.pid)
+            for worker in Worker.all(connection=self._connection, serializer=JSONSerializer)
+        ]
+
+    def _queue(self, name: str) -> Queue:
+        if name not in self._queues:
+            self._queues[name] = Queue(name, connection=self._connection, serializer=JSONSerializer)
+        return self._queues[name]
+
+
+class NodeWorker(SimpleWorker):  # type: ignore[misc]
+    """Takes messages and runs their handler, in this process.
+
+    `handle` is called with each message, whatever path the message carries, and says whether it claimed anything. It
+    reports to the engine by itself and never raises for an agent's fault, so nothing of
+    RQ's success and failure handling is wanted. A message is removed in the transaction that claims
+    its attempt; one that claims nothing is removed here.
+    """
+
+    #: A Redis that was away for a while is back for long before RQ's 60 s are over.
+    max_connection_wait_time = 2.0
+
+    def __init__(self, *args: Any, handle: Handle, on_stop: Callable[[], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._handle = handle
+        self._on_stop = on_stop
+
+    def execute_job(self, job: QueuedMessage, queue: Queue) -> None:
+        # Tells RQ's signal handler to wait for the handler's end; costs no round trip.
+        self._state = WorkerStatus.BUSY
+        try:
+            claimed = self._handle(Message.model_validate(job.args[0]))
+        finally:
+            self._state = WorkerStatus.IDLE
+        if not claimed:
+            with self.connection.pipeline(transaction=False) as pipeline:
+                pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 1, job.id)
+                pipeline.delete(job.key)
+                pipeline.execute()
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[QueuedMessage, Queue] | None:
+        """Wait for a message, also for a Redis that is too slow to answer: RQ would quit there."""
+        while True:
+            try:
+                found: tuple[QueuedMessage, Queue] | None = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+                return found
+            except TimeoutError:
+                logging.getLogger("rq.worker").warning("Redis did not answer in time; asking again.")
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Nothing: RQ would call it several times for each message, but not while one is worked on."""
+
+    def beat(self, stop: threading.Event) -> None:
+        """Say now and then that this worker lives, until `stop` is set."""
+        while not stop.wait(HEARTBEAT_S):
+            with suppress(RedisError):
+                super().heartbeat()
+
+    def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
+        if state != self._state:
+            super().set_state(state, pipeline)
+
+    def handle_warm_shutdown_request(self) -> None:
+        self._on_stop()
+
+    def set_shutdown_requested_date(self) -> None:
+        """Nothing: it is called in a signal's handler, where a Redis that is away would break into the agent."""
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Nothing: queues are not suspended here, and asking would cost a round trip for each message."""
+
+    def register_death(self) -> None:
+        with suppress(RedisError):
+            super().register_death()
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """No: lost messages are found by the engine's sweeper, not by RQ's registries."""
+        return False
+
+
+def run_worker(
+    queues: Sequence[str],
+    connection: "Redis",
+    name: str,
+    handle: Handle,
+    on_stop: Callable[[], None],
+    *,
+    burst: bool = False,
+) -> None:
+    """Take messages from `queues` until told to stop by SIGTERM or SIGINT; `burst`: until they are empty.
+
+    `handle` runs a message and says whether its attempt was claimed; `on_stop` is called when the signal comes, while
+    a message may be running.
+    """
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)
+    worker = NodeWorker(
+        list(queues),
+        connection=connection,
+        name=name,
+        serializer=JSONSerializer,
+        worker_ttl=SILENCE_S,
+        handle=handle,
+        on_stop=on_stop,
+    )
+    stop = threading.Event()
+    threading.Thread(target=worker.beat, args=(stop,), name="heartbeat", daemon=True).start()
+    try:
+        worker.work(burst=burst, logging_level="WARNING")
+    finally:
+        stop.set()
+
+
+def message_for(attempt: AttemptId, node: PlannedNode) -> Message:
+    """Return the message of an attempt at a planned node."""
+    return Message(
+        job=attempt.job,
+        node=node.name,
+        attempt=attempt.attempt,
+        agent=node.agent,
+        config=node.config,
+        inputs=list(node.inputs),
+    )

@@ -1,0 +1,245 @@
+"""The model registry: versions are manifests in the object store, aliases point at them.
+
+Redis holds the index; a copy of the aliases lies beside the manifests, so that the index can be
+rebuilt from the object store alone.
+"""
+
+import json
+from typing import Any
+
+from redis import Redis
+
+from agents.base.errors import Conflict, NotFound, TunelineError
+from agents.base.object_store import ObjectStore
+from agents.formats.manifest import Manifest, read_manifest
+from pipelines.engine.attempt_id import named_node_key, node_key
+from pipelines.engine.state import keys
+from pipelines.engine.state.store import move_alias
+from pipelines.plan import PlannedNode
+
+#: Gives a job's node its version number: the same again however often it asks, also under the name that an older
+#: release kept it by.
+RESERVE = """
+local known = redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[1], ARGV[2])
+if known then return tonumber(known) end
+local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
+redis.call('HSET', KEYS[1], ARGV[1], number)
+return number
+"""
+
+
+class Registry:
+    """Model versions and the aliases `champion` and `previous`."""
+
+    def __init__(self, connection: "Redis", objects: ObjectStore) -> None:
+        self.connection = connection
+        self._objects = objects
+        self._reserve = connection.register_script(RESERVE)
+
+    def reserve(self, model: str, job: str, node: PlannedNode) -> int:
+        """Return the version number that belongs to a job's node."""
+        names = reservation_fields(job, node)
+        return int(self._reserve(keys=[keys.reserved(model)], args=names))
+
+    @staticmethod
+    def add_commands(model: str, version: int) -> list[tuple[str, ...]]:
+        """Return the Redis commands that put a version into the index, for the transaction that ends its export."""
+        return [
+            ("SADD", keys.MODELS, model),
+            ("HSET", keys.versions(model), str(version), manifest_key(model, version)),
+        ]
+
+    def names(self) -> list[str]:
+        """Return all models, sorted."""
+        return sorted(name.decode() for name in self.connection.smembers(keys.MODELS))
+
+    def versions(self, model: str) -> list[int]:
+        """Return a model's versions, newest first.
+
+        Raises:
+            NotFound: no such model.
+        """
+        found = sorted((int(version) for version in self.connection.hkeys(keys.versions(model))), reverse=True)
+        if not found:
+            known = ", ".join(self.names())
+            cure = f"There are: {known}." if known else "There are none yet: `tuneline run spam` makes one."
+            raise NotFound(f"There is no model '{model}'.", cure=cure)
+        return found
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Return a model's aliases, such as `{"champion": 3, "previous": 2}`."""
+        return {alias.decode(): int(version) for alias, version in self.connection.hgetall(keys.aliases(model)).items()}
+
+    def manifest(self, model: str, version: int) -> Manifest:
+        """Return a version's manifest.
+
+        Raises:
+            NotFound: no such model or version.
+        """
+        if version not in self.versions(model):
+            raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
+        return read_manifest(self._objects.get_manifest(manifest_key(model, version)))
+
+    def is_complete(self, model: str, version: int) -> bool:
+        """Say whether a version's manifest is there."""
+        return self._objects.size(manifest_key(model, version)) is not None
+
+    def champion(self, model: str) -> dict[str, Any] | None:
+        """Return the manifest of the present champion, or None where there is none."""
+        version = self.aliases(model).get("champion")
+        return self._objects.get_manifest(manifest_key(model, version)) if version is not None else None
+
+    def resolve(self, model: str, wanted: str) -> int:
+        """Return the version that an alias or a number (`3`, `v3`) names.
+
+        Raises:
+            NotFound: no such model, version or alias.
+        """
+        versions, aliases = self.versions(model), self.aliases(model)
+        number = aliases.get(wanted) or (int(wanted.removeprefix("v")) if wanted.removeprefix("v").isdigit() else None)
+        if number not in versions:
+            raise NotFound(f"'{model}' has no version '{wanted}'.", cure=f"See `tuneline models show {model}`.")
+        return number
+
+    def history(self, model: str) -> list[dict[str, Any]]:
+        """Return every move of the champion alias, newest first."""
+        return [json.loads(move) for move in self.connection.lrange(keys.history(model), 0, -1)]
+
+    # -- moving aliases ------------------------------------------------------------------------
+
+    def promote(self, model: str, version: int, *, at: float, reason: str, force: bool = False) -> dict[str, int]:
+        """Make a version the champion; return the aliases.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: its verdict was not PROMOTE, or was given beside another champion than the present one; not
+                raised with `force`.
+        """
+        manifest = self.manifest(model, version)
+        if manifest.verdict != "PROMOTE" and not force:
+            raise Conflict(
+                f"Version {version} of '{model}' was judged {manifest.verdict}: {' '.join(manifest.reasons)}",
+                cure="Promote it anyway with force and a reason.",
+            )
+        # A version that was champion before may come back: what it was judged beside is long gone.
+        been = any(move["version"] == version and not move.get("deleted") for move in self.history(model))
+        untold = "judged_against" not in manifest.model_fields_set
+        beside = None if force or been or untold else (manifest.judged_against,)
+        return self._move(model, version, {"at": at, "why": reason, "forced": force}, beside)
+
+    def rollback(self, model: str, *, at: float, reason: str) -> dict[str, int]:
+        """Make the previous champion the champion again; return the aliases.
+
+        Raises:
+            NotFound: no such model.
+            Conflict: there was no champion before.
+        """
+        self.versions(model)
+        previous = self.aliases(model).get("previous")
+        if previous is None:
+            raise Conflict(f"'{model}' has no previous champion to go back to.")
+        return self._move(model, previous, {"at": at, "why": reason, "rollback": True})
+
+    def delete(self, model: str, version: int, *, at: float, reason: str) -> None:
+        """Remove a version; its files go with the next `tuneline gc`. Broken off, it can be done again.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: an alias points at it.
+        """
+        if version not in self.versions(model) and not self.is_complete(model, version):
+            raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
+
+        def remove(pipe: Any) -> None:
+            aliases = {int(number): alias.decode() for alias, number in pipe.hgetall(keys.aliases(model)).items()}
+            pipe.multi()
+            if version in aliases:
+                raise Conflict(
+                    f"Version {version} of '{model}' is its {aliases[version]}.", cure="Promote another version first."
+                )
+            pipe.hdel(keys.versions(model), version)
+            pipe.lpush(keys.history(model), json.dumps({"version": version, "deleted": True, "at": at, "why": reason}))
+
+        self.connection.transaction(remove, keys.aliases(model))
+        self._objects.delete([manifest_key(model, version)])
+        self.save_aliases(model)
+
+    def _move(
+        self, model: str, version: int, note: dict[str, Any], beside: tuple[int | None] | None = None
+    ) -> dict[str, int]:
+        """Move the alias; `beside`: the champion that there must be for it, unset where any will do."""
+
+        def move(pipe: Any) -> None:
+            found = pipe.hget(keys.aliases(model), "champion")
+            pipe.multi()
+            present = int(found) if found else None
+            if beside is not None and present not in {version, *beside}:
+                raise _judged_beside_another(model, version, beside[0], present)
+            if found is None or int(found) != version:
+                move_alias(pipe, model, version, int(found) if found else None, note)
+
+        self.connection.transaction(move, keys.aliases(model))
+        self.save_aliases(model)
+        return self.aliases(model)
+
+    # -- the copy beside the manifests ---------------------------------------------------------
+
+    def save_aliases(self, model: str) -> None:
+        """Copy a model's aliases and their history to the object store."""
+        record = {"aliases": self.aliases(model), "history": self.history(model)}
+        self._objects.put_manifest(_aliases_key(model), record)
+
+    def rebuild(self) -> dict[str, int]:
+        """Rebuild the index from the manifests; return how many versions each model has.
+
+        Versions without a manifest are left out: they don't exist.
+        """
+        found: dict[str, list[int]] = {}
+        for key in self._objects.keys("models/"):
+            parts = key.split("/")
+            if len(parts) == 5 and parts[4] == "manifest.json":
+                found.setdefault(parts[1], []).append(int(parts[3]))
+        for model, versions in found.items():
+            self._rebuild(model, versions)
+        return {model: len(versions) for model, versions in found.items()}
+
+    def _rebuild(self, model: str, versions: list[int]) -> None:
+        try:
+            record = self._objects.get_manifest(_aliases_key(model))
+        except TunelineError:
+            record = {"aliases": {}, "history": []}
+        last = max(int(self.connection.hget(keys.reserved(model), "last") or 0), *versions)
+        with self.connection.pipeline() as pipe:
+            pipe.sadd(keys.MODELS, model)
+            pipe.delete(keys.versions(model), keys.aliases(model), keys.history(model))
+            pipe.hset(keys.versions(model), mapping={version: manifest_key(model, version) for version in versions})
+            pipe.hset(keys.reserved(model), "last", last)
+            kept = {alias: version for alias, version in record["aliases"].items() if version in versions}
+            if kept:
+                pipe.hset(keys.aliases(model), mapping=kept)
+            if record["history"]:
+                pipe.rpush(keys.history(model), *(json.dumps(move) for move in record["history"]))
+            pipe.execute()
+
+
+def reservation_fields(job: str, node: PlannedNode) -> list[str]:
+    """Return the fields of `keys.reserved` that may hold a node's version number; new ones go into the first."""
+    return [node_key(job, node.number), named_node_key(job, node.name)]
+
+
+def _judged_beside_another(model: str, version: int, judged: int | None, present: int | None) -> Conflict:
+    was = f"beside champion v{judged}" if judged else "while there was no champion"
+    now = f"v{present} is champion" if present else "there is none"
+    return Conflict(
+        f"Version {version} of '{model}' was judged {was}, and now {now}: the verdict says nothing of that.",
+        cure="Run its pipeline again, or promote it anyway with force and a reason.",
+    )
+
+
+def manifest_key(model: str, version: int) -> str:
+    """Return where a version's manifest lies."""
+    return f"models/{model}/versions/{version:06d}/manifest.json"
+
+
+def _aliases_key(model: str) -> str:
+    return f"models/{model}/aliases.json"

@@ -1,0 +1,160 @@
+"""Housekeeping: finds what no job, version or cache entry refers to, and removes it when told to.
+
+Never touched: model versions, uploaded data sets, anything of an unfinished job, objects younger than a day, and
+objects that lie where Tuneline puts none.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redis import Redis
+
+from agents.base.object_store import REUSE_S, Entry, ObjectStore
+from agents.base.records import Artifact
+from pipelines.engine.state import keys
+from pipelines.engine.state.cache import artifacts_in
+from pipelines.engine.state.job import JOB_ENDED, Job, JobHead
+from pipelines.engine.state.job_index import remove_from_index
+from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.registry import reservation_fields
+from pipelines.engine.state.store import JobStore
+
+#: Twice the age at which an artifact is written again instead of reused: nothing that a running node counts on.
+YOUNGEST_S = 2 * REUSE_S
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long things are kept after their job has ended, in seconds."""
+
+    jobs_s: float
+    live_logs_s: float
+    checkpoints_s: float
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can be removed."""
+
+    jobs: tuple[str, ...] = ()
+    """Ended so long ago that they are forgotten, with their logs."""
+    live_logs: tuple[str, ...] = ()
+    """Jobs whose log is archived and need no stream in Redis any more."""
+    checkpoints: tuple[Entry, ...] = ()
+    archived_logs: tuple[Entry, ...] = ()
+    artifacts: tuple[Entry, ...] = ()
+
+    @property
+    def objects(self) -> tuple[Entry, ...]:
+        return self.checkpoints + self.archived_logs + self.artifacts
+
+
+class Housekeeper:
+    """Looks through Redis and the bucket."""
+
+    def __init__(self, state: JobStore, logs: Logs, objects: ObjectStore, retention: Retention) -> None:
+        self._state = state
+        self._connection: Redis = state.connection
+        self._logs = logs
+        self._objects = objects
+        self._retention = retention
+
+    def find(self) -> Garbage:
+        """Return what can be removed; changes nothing."""
+        now = self._state.clock.now()
+        heads = self._heads()
+        forgotten = self._forgotten(heads, now)
+        kept = {job: head for job, head in heads.items() if job not in forgotten}
+        referred = self._referred(kept)
+        return Garbage(
+            jobs=tuple(forgotten),
+            live_logs=tuple(self._live_logs(kept, now)),
+            checkpoints=tuple(entry for entry in self._below("checkpoints/") if self._is_over(entry, kept, now)),
+            archived_logs=tuple(entry for entry in self._below("jobs/") if entry.key.split("/")[1] not in kept),
+            artifacts=tuple(e for e in self._below("artifacts/") if e.key.rpartition("/")[2] not in referred),
+        )
+
+    def remove(self, garbage: Garbage) -> None:
+        """Remove what was found, but for what has been referred to since. Stopped half way, it can be run again."""
+        for job in garbage.live_logs:
+            self._logs.drop_live(job)
+        for job in garbage.jobs:
+            self._forget(self._state.job(job))
+        referred = self._referred(self._heads())
+        gone = [entry.key for entry in garbage.objects if entry.key.rpartition("/")[2] not in referred]
+        self._objects.delete(gone)
+
+    def _heads(self) -> dict[str, JobHead]:
+        jobs = (job.decode() for job in self._connection.zrange(keys.JOBS, 0, -1))
+        return {job: self._state.head(job) for job in jobs}
+
+    # -- what is over --------------------------------------------------------------------------
+
+    def _forgotten(self, heads: dict[str, JobHead], now: float) -> list[str]:
+        needed = set(self._connection.zrange(keys.UNARCHIVED, 0, -1))
+        for head in heads.values():
+            older = head.retry_of if head.status not in JOB_ENDED else None
+            while older is not None and older in heads:
+                needed.add(older.encode())
+                older = heads[older].retry_of
+        return [
+            job
+            for job, head in heads.items()
+            if job.encode() not in needed and _ended_for(head, now) > self._retention.jobs_s
+        ]
+
+    def _live_logs(self, heads: dict[str, JobHead], now: float) -> Iterator[str]:
+        for job, head in heads.items():
+            over = _ended_for(head, now) > self._retention.live_logs_s
+            if over and self._connection.exists(keys.log(job)) and self._logs.is_archived(job):
+                yield job
+
+    def _is_over(self, checkpoint: Entry, kept: dict[str, JobHead], now: float) -> bool:
+        head = kept.get(checkpoint.key.split("/")[1])
+        return head is None or _ended_for(head, now) > self._retention.checkpoints_s
+
+    # -- what is referred to -------------------------------------------------------------------
+
+    def _referred(self, jobs: dict[str, JobHead]) -> set[str]:
+        """Return the digests of all artifacts that anything refers to."""
+        return {artifact.sha256 for artifact in self._references(jobs)}
+
+    def _references(self, jobs: dict[str, JobHead]) -> Iterator[Artifact]:
+        for job in jobs:
+            # Of batches the configs name the texts and the model's files.
+            for node in self._state.plan(job).nodes.values():
+                yield from artifacts_in(node.config)
+            for output in self._connection.hvals(keys.outputs(job)):
+                yield from artifacts_in(json.loads(output))
+        for key in self._connection.scan_iter(keys.cache("*"), count=1000):
+            found = self._connection.get(key)
+            if found is not None:
+                yield from artifacts_in(json.loads(found))
+        for prefix in ("models/", "datasets/"):
+            for key in self._objects.keys(prefix):
+                if key.endswith("/manifest.json"):
+                    yield from artifacts_in(self._objects.get_manifest(key))
+
+    def _below(self, prefix: str) -> Iterator[Entry]:
+        return (entry for entry in self._objects.entries(prefix) if entry.age_s > YOUNGEST_S)
+
+    # -- removing ------------------------------------------------------------------------------
+
+    def _forget(self, job: Job) -> None:
+        with self._connection.pipeline() as pipe:
+            pipe.zrem(keys.JOBS, job.id)
+            remove_from_index(pipe, job.id, job.plan.name)
+            pipe.delete(*(of(job.id) for of in (keys.state, keys.outputs, keys.progress, keys.said, keys.log)))
+            for node in job.plan.nodes.values():
+                if node.makes_version:
+                    model = node.config.get("model_name") or job.plan.name
+                    pipe.hdel(keys.reserved(model), *reservation_fields(job.id, node))
+            # Last: whoever finds no plan takes the job for gone.
+            pipe.delete(keys.plan(job.id))
+            pipe.execute()
+
+
+def _ended_for(head: JobHead, now: float) -> float:
+    """Return for how many seconds a job has been over; below 0 where it is not."""
+    return now - head.ended_at if head.status in JOB_ENDED and head.ended_at else -1.0

@@ -1,0 +1,163 @@
+"""The sweeper: finds leases that ran out, retries that are due, and messages that were lost.
+
+Any number of sweepers may run: what one has done the next finds done.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+
+import structlog
+from redis import Redis, RedisError
+
+from agents.base.errors import NotFound, TunelineError
+from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.orchestrator import Orchestrator
+from pipelines.engine.state import keys
+from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.registry import Registry
+from pipelines.engine.state.set_aside import give_back, set_aside
+
+log = structlog.get_logger()
+#: A message that was queued so long ago and is not in its queue either waits in a worker or was lost.
+LOST_MESSAGE_S = 5.0
+PAGE = 1000
+
+
+class Sweeper:
+    """Looks once a second at what has a time limit."""
+
+    def __init__(self, orchestrator: Orchestrator, logs: Logs, registry: Registry, *, lease_ttl_s: float) -> None:
+        self._orchestrator = orchestrator
+        self._state = orchestrator.state
+        self._connection: Redis = orchestrator.state.connection
+        self._logs = logs
+        self._registry = registry
+        self._lease_ttl_s = lease_ttl_s
+        self._swept_at: float | None = None
+        self._blind_until = 0.0
+
+    def sweep(self) -> int:
+        """Look once; return how many things were put right.
+
+        An entry that can't be handled is set aside and shown in `GET /health`; the first sweep of a process tries
+        those of before once more.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        now = self._state.clock.now()
+        if self._swept_at is None:
+            give_back(self._connection)
+        elif now - self._swept_at > self._lease_ttl_s / 2:
+            # Redis or this host was away: others may have been cut off as well and get the chance to renew.
+            self._blind_until = now + self._lease_ttl_s
+        self._swept_at = now
+        return self._leases(now) + self._due(now) + self._lost_messages(now) + self._archives()
+
+    def run(self, stop: threading.Event, interval_s: float) -> None:
+        """Look every `interval_s` seconds until `stop` is set."""
+        while not stop.wait(interval_s):
+            try:
+                self.sweep()
+            except (RedisError, TunelineError) as fault:
+                log.warning("sweep_failed", message=str(fault))
+            except Exception as fault:
+                # The thread must outlive what nobody foresaw.
+                log.error("sweep_failed", message=str(fault), exc_info=fault)
+
+    def _leases(self, now: float) -> int:
+        expired = self._connection.zrangebyscore(keys.LEASES, 0, now, start=0, num=PAGE)
+        if expired and (now < self._blind_until or self._redis_has_just_started()):
+            return 0
+        return self._each(keys.LEASES, expired, self._lease_ran_out)
+
+    def _redis_has_just_started(self) -> bool:
+        return bool(self._connection.info("server")["uptime_in_seconds"] < self._lease_ttl_s)
+
+    def _lease_ran_out(self, entry: bytes) -> int:
+        if (attempt := self._known(keys.LEASES, entry)) is None:
+            return 0
+        lost = self._orchestrator.lease_lost(attempt)
+        if lost:
+            log.warning("lease_lost", job=attempt.job, node=attempt.node, attempt=attempt.attempt)
+        if lost is None or entry != attempt.key().encode():
+            self._connection.zrem(keys.LEASES, entry)
+            self._connection.hdel(keys.said(attempt.job), entry)
+        return 1
+
+    def _due(self, now: float) -> int:
+        due = self._connection.zrangebyscore(keys.DUE, 0, now, start=0, num=PAGE)
+        return self._each(keys.DUE, due, self._is_due)
+
+    def _is_due(self, entry: bytes) -> int:
+        if (attempt := self._known(keys.DUE, entry)) is None:
+            return 0
+        self._orchestrator.retry_due(attempt)
+        self._connection.zrem(keys.DUE, entry)
+        return 1
+
+    def _lost_messages(self, now: float) -> int:
+        """Queue again what a worker took and died with before it could claim it. A doubled message is harmless."""
+        old = self._connection.zrangebyscore(keys.SENT, 0, now - LOST_MESSAGE_S, start=0, num=PAGE)
+        return self._each(keys.SENT, old, self._resend_unless_queued)
+
+    def _resend_unless_queued(self, entry: bytes) -> int:
+        if (attempt := self._known(keys.SENT, entry)) is None:
+            return 0
+        if self._state.queues.holds(self._state.node(attempt).queue, attempt.key()):
+            return 0
+        resent = self._state.resend(attempt)
+        if entry != attempt.key().encode():
+            self._connection.zrem(keys.SENT, entry)
+        return int(resent)
+
+    def _archives(self) -> int:
+        waiting = [job.encode() for job in self._logs.unarchived()]
+        return self._each(keys.UNARCHIVED, waiting, self._archive)
+
+    def _archive(self, entry: bytes) -> int:
+        job = entry.decode()
+        try:
+            plan = self._state.plan(job)
+        except NotFound:
+            self._connection.zrem(keys.UNARCHIVED, entry)
+            return 0
+        for planned in plan.nodes.values():
+            if planned.makes_version:
+                self._registry.save_aliases(planned.config.get("model_name") or plan.name)
+        self._logs.archive(job)
+        return 1
+
+    def _known(self, source: str, entry: bytes) -> AttemptId | None:
+        """Return the attempt that an entry names; one of a job that is gone is removed.
+
+        Raises:
+            ValueError: it names none.
+        """
+        try:
+            attempt = self._state.attempt(entry)
+            self._state.node(attempt)
+        except NotFound:
+            self._connection.zrem(source, entry)
+            return None
+        return attempt
+
+    def _each(self, source: str, entries: Iterable[bytes], handle: Callable[[bytes], int]) -> int:
+        """Handle the entries of a sorted set one by one; return what came of it.
+
+        One that fails is set aside; where only a server or a bucket is away it stays for the next sweep.
+        """
+        done = 0
+        for entry in entries:
+            try:
+                done += handle(entry)
+            except RedisError:
+                raise
+            except Exception as fault:
+                if isinstance(fault, NotFound) or (isinstance(fault, TunelineError) and fault.retryable):
+                    log.warning("swept_later", source=source, entry=repr(entry), message=str(fault))
+                else:
+                    log.error("set_aside", source=source, entry=repr(entry), exc_info=fault)
+                    reason = f"{type(fault).__name__}: {fault}"
+                    set_aside(self._connection, source, entry, reason, self._state.clock.now())
+        return done

@@ -1,0 +1,46 @@
+"""The faults of one spec: each is reported once, with the path of what is wrong."""
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from agents.base.errors import InvalidSpec
+from pipelines.wording import shown, suggestion
+
+
+class Faults:
+    """Collects `{"path", "message"}` records."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, str]] = []
+        self._closed: set[str] = set()
+
+    def report(self, path: str, message: str) -> None:
+        """Note a fault, unless it is known or its path was closed."""
+        fault = {"path": path, "message": message}
+        if path not in self._closed and fault not in self.found:
+            self.found.append(fault)
+
+    def report_validation(self, prefix: str, error: ValidationError, keys: Iterable[str]) -> None:
+        """Note what pydantic found below `prefix`; `keys` are those that there may be."""
+        for fault in error.errors():
+            path = ".".join(str(part) for part in (prefix, *fault["loc"]) if part != "")
+            message = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] == "extra_forbidden":
+                message = f"unknown key; {suggestion(str(fault['loc'][-1]), keys)}"
+            elif fault["type"] == "missing":
+                message = "missing; it has no default"
+            else:
+                message = f"{message[:1].lower()}{message[1:]}, got {shown(fault['input'])}"
+            self.report(path, message)
+
+    def close(self) -> None:
+        """Report nothing more at the paths that have a fault by now: what follows from it is not news."""
+        self._closed.update(fault["path"] for fault in self.found)
+
+    def raise_found(self) -> None:
+        """Raise InvalidSpec with every fault, if there is one."""
+        if self.found:
+            count = "1 fault" if len(self.found) == 1 else f"{len(self.found)} faults"
+            listed = "; ".join(f"{fault['path'] or 'spec'}: {fault['message']}" for fault in self.found)
+            raise InvalidSpec(f"The spec has {count}: {listed}.", details=self.found)

@@ -1,0 +1,58 @@
+"""Second pass: the parameters and their places, `${params.<name>}`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipelines.judge.faults import Faults
+from pipelines.judge.judged_node import JudgedNode, JudgedNodes
+from pipelines.params import references, substitute
+from pipelines.spec import Spec
+from pipelines.wording import suggestion
+
+
+def check_overrides(head: Spec, overrides: Mapping[str, Any], faults: Faults) -> None:
+    """Report values for parameters that the spec doesn't have."""
+    for name in overrides:
+        if name not in head.params:
+            faults.report(f"params.{name}", f"no such parameter; {suggestion(name, head.params)}")
+
+
+def check_all_are_read(head: Spec, nodes: Mapping[str, Any], faults: Faults) -> None:
+    """Report parameters that no node reads; `nodes` as they are written."""
+    read = {name.removeprefix("params.") for name in references(nodes)} | _params_in_conditions(nodes)
+    for name in head.params:
+        if name not in read:
+            faults.report(f"params.{name}", f"no node reads this parameter; write ${{params.{name}}} or remove it")
+
+
+def with_parameters(nodes: JudgedNodes, params: Mapping[str, Any], faults: Faults) -> JudgedNodes:
+    """Return the nodes with the parameters' values in their configs and matrices."""
+    return {name: _with_parameters(node, params, faults) for name, node in nodes.items()}
+
+
+def _with_parameters(judged: JudgedNode, params: Mapping[str, Any], faults: Faults) -> JudgedNode:
+    written = {"config": judged.node.config, "matrix": judged.node.matrix}
+    for key, value in written.items():
+        _check_references(f"nodes.{judged.name}.{key}", value, params, faults)
+    for found in sorted(references(judged.node.when.model_dump() if judged.node.when else None)):
+        message = f"${{{found}}}: nothing is substituted in a condition; name it as `param`"
+        faults.report(f"nodes.{judged.name}.when", message)
+    try:
+        values = {key: substitute(value, params) for key, value in written.items()}
+    except KeyError:
+        return judged
+    return replace(judged, node=judged.node.model_copy(update=values))
+
+
+def _check_references(path: str, value: Any, params: Mapping[str, Any], faults: Faults) -> None:
+    for found in sorted(references(value)):
+        if not found.startswith("params."):
+            faults.report(path, f"${{{found}}}: only ${{params.<name>}} can be substituted")
+        elif found.removeprefix("params.") not in params:
+            faults.report(path, f"${{{found}}}: {suggestion(found.removeprefix('params.'), params)}")
+
+
+def _params_in_conditions(nodes: Mapping[str, Any]) -> set[str]:
+    conditions = (node.get("when") for node in nodes.values() if isinstance(node, Mapping))
+    return {str(when["param"]) for when in conditions if isinstance(when, Mapping) and "param" in when}
