@@ -50,13 +50,13 @@ class Manifest(Record):
     attempt: int | None = None
     pipeline: str | None = None
     task: str
-    labels: list[str]
+    labels: list[str] = []
     positive_label: str | None = None
     prompt: PromptFormat | None = None
     answer_schema: str | None = None
     """JSON Schema of the answers in training, as text whose order of keys counts; None: they are not JSON objects."""
-    max_tokens: int
-    formats: dict[str, list[ExportedFile]]
+    max_tokens: int = 0
+    formats: dict[str, list[ExportedFile]] = {}
     trained_files: list[ExportedFile] = []
     base_model: str | None = None
     base_model_fingerprint: str | None = None
@@ -71,7 +71,7 @@ class Manifest(Record):
     trainable_parameters: int = 0
     total_parameters: int = 0
     seed: int | None = None
-    metrics: dict[str, float]
+    metrics: dict[str, float] = {}
     metric: str | None = None
     metric_interval: tuple[float, float] | None = None
     confusion: list[list[int]] = []
@@ -79,7 +79,7 @@ class Manifest(Record):
     pictures: dict[str, Artifact] = {}
     comparison: dict[str, Compared] = {}
     verdict: Verdict
-    reasons: list[str]
+    reasons: list[str] = []
     reference: Reference | None = None
     judged_against: int | None = None
     """The champion's version that the verdict was given against."""

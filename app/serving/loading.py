@@ -55,8 +55,7 @@ class Loader:
             NotFound, CorruptArtifact, Unavailable: the store lacks a file, holds other bytes, or doesn't answer.
         """
         kind = TASKS[manifest.task].kind
-        if kind == "decoder" and manifest.prompt is None:
-            raise InvalidModel(f"{manifest.title} doesn't say how it is asked.", cure="Export it again.")
+        _check_facts(manifest, kind)
         form, files, base = choose_loadable(manifest, self.formats[kind], self.bases, kind)
         if form.needs_tokenizer:
             files |= _tokenizer_files(manifest)
@@ -66,6 +65,14 @@ class Loader:
         )
         _warm_up(manifest, kind, model)
         return form, model
+
+
+def _check_facts(manifest: Manifest, kind: ModelKind) -> None:
+    """Refuse a manifest that lacks what a model is asked by. Raises InvalidModel: it does."""
+    if kind == "decoder" and manifest.prompt is None:
+        raise InvalidModel(f"{manifest.title} doesn't say how it is asked.", cure="Export it again.")
+    if kind == "classifier" and not (manifest.labels and manifest.max_tokens):
+        raise InvalidModel(f"{manifest.title} doesn't say its labels and `max_tokens`.", cure="Export it again.")
 
 
 def choose_files(

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from agents.evaluation import EvaluationAgent, EvaluationConfig
+from agents.formats.manifest import SCHEMA
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training import TrainingAgent, TrainingConfig
 from agents.training.types import TrainingOutput
