@@ -23,7 +23,7 @@ NO_KEY = "Send the key as `Authorization: Bearer <key>`."
 #: Answered without a key, so that probes need none.
 OPEN_PATHS = {"/health", "/api/v1/health"}
 #: Where a page begins. Stores count in 64 bits, and fail beyond.
-Offset = Annotated[int, Query(ge=0, le=1 << 53)]
+Offset = Annotated[int, Query(ge=0, le=1 << 53, description="How many to leave out before the page begins.")]
 #: A body that is no form or JSON at all is the caller's doing, as a wrong field in it is.
 HTTP_FAULTS = {400: (422, "INVALID_REQUEST"), 404: (404, "NOT_FOUND"), 405: (405, "METHOD_NOT_ALLOWED")}
 

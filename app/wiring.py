@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from agents import AGENTS, AgentEntry
-from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
+from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
 from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from app.settings import Settings
@@ -64,6 +64,10 @@ class Parts:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
             health_check_interval=30,
         )
+
+    def stream_connection(self, silent_s: float) -> "redis.asyncio.Redis":
+        """Return a connection of one's own that may stay silent for so long."""
+        return redis.asyncio.Redis.from_url(self.redis_url, socket_timeout=silent_s)
 
     @cached_property
     def answer_connection(self) -> "redis.asyncio.Redis | None":
@@ -148,6 +152,19 @@ class Parts:
         return AttemptRunner(
             worker, self.orchestrator, self.logs, self.registry, self.objects, self.sources, limits, self.devices
         )
+
+    def server_faults(self) -> dict[str, str | None]:
+        """Return what is wrong with each server that Tuneline leans on; None: it answers."""
+        found: dict[str, str | None] = {"redis": None, "object_store": None}
+        try:
+            self.connection.ping()
+        except redis.RedisError:
+            found["redis"] = str(redis_unavailable(self.redis_url))
+        try:
+            self.objects.size("health")
+        except TunelineError as fault:
+            found["object_store"] = str(fault)
+        return found
 
     def check(self) -> None:
         """See that both servers answer and the bucket is there.

@@ -1,0 +1,40 @@
+"""Named dependencies of the routes: each takes only the parts that it needs."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import redis.asyncio
+from fastapi import Depends, Request
+from pydantic import SecretStr
+
+from agents.base.objects import ObjectStore
+from agents.base.sources import Sources
+from app.wiring import Parts
+from pipelines.engine.logs import Logs
+from pipelines.engine.orchestrator import Orchestrator
+from pipelines.engine.registry import Registry
+from pipelines.engine.run_state import RunState
+
+
+def _part(take: Callable[[Parts], Any]) -> Any:
+    # A coroutine, since FastAPI would run a plain function in a thread of its own for each request.
+    async def give(request: Request) -> Any:
+        return take(request.app.state.parts)
+
+    return Depends(give)
+
+
+StateDep = Annotated[RunState, _part(lambda parts: parts.state)]
+OrchestratorDep = Annotated[Orchestrator, _part(lambda parts: parts.orchestrator)]
+LogsDep = Annotated[Logs, _part(lambda parts: parts.logs)]
+RegistryDep = Annotated[Registry, _part(lambda parts: parts.registry)]
+ObjectsDep = Annotated[ObjectStore, _part(lambda parts: parts.objects)]
+SourcesDep = Annotated[Sources, _part(lambda parts: parts.sources)]
+#: Makes a connection of one's own for a stream, given the seconds it may be silent.
+StreamConnectionDep = Annotated["Callable[[float], redis.asyncio.Redis]", _part(lambda parts: parts.stream_connection)]
+#: Says of each server what is wrong with it, None: nothing.
+ServerFaultsDep = Annotated[Callable[[], dict[str, str | None]], _part(lambda parts: parts.server_faults)]
+#: How large an upload may be, in MiB.
+UploadLimitDep = Annotated[int, _part(lambda parts: parts.settings.upload_limit_mb)]
+#: The key for promotions against the verdict; None: there are none.
+ForceKeyDep = Annotated[SecretStr | None, _part(lambda parts: parts.settings.force_key)]
