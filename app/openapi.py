@@ -43,12 +43,16 @@ def sent(description: str, *media_types: str, **more: Any) -> dict[str, Any]:
     return {"description": description, "content": {kind: {"schema": BYTES} for kind in media_types}, **more}
 
 
-def events(description: str, data: Mapping[str, type[BaseModel]], *, ids: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a route says of a stream of server-sent events: name of the event -> what its data is, as JSON.
+def events(
+    description: str, *kinds: tuple[str, type[BaseModel]], ids: Sequence[str] = (), last: str | None = None
+) -> dict[str, Any]:
+    """Return what a route says of a stream of server-sent events, each a name (or none) and what its data is as JSON.
 
-    The name `""` stands for an event without one; `ids`: the events that have an id.
+    `ids`: the events that have an id; `last`: the text that the last one has instead of JSON.
     """
-    shapes = [_event(name, model, has_id=name in ids) for name, model in data.items()]
+    shapes = [_event(name, model, has_id=name in ids) for name, model in kinds]
+    if last is not None:
+        shapes.append({"type": "object", "properties": {"data": {"const": last}}, "required": ["data"]})
     return {"description": description, "content": {"text/event-stream": {"itemSchema": {"oneOf": shapes}}}}
 
 
@@ -130,9 +134,15 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any
 def _add_faults(operation: dict[str, Any], common: Sequence[type[TunelineError]], *, is_open: bool) -> None:
     """Add the errors that a route of any kind can answer with, where it has none of that status itself."""
     answers = operation["responses"]
+    for status, answer in answers.items():
+        if status >= "400" and "content" in answer:
+            # FastAPI files them under the kind of the good answer, be it Markdown.
+            answer["content"] = {"application/json": next(iter(answer["content"].values()))}
     own = answers.get("422", {})
     if _refers_to(own, NOT_OURS[0]):
-        answers["422"] = _described(InvalidRequest.__doc__ or "")
+        del answers["422"]
+        if "requestBody" in operation or any(map(_may_be_refused, operation.get("parameters", ()))):
+            answers["422"] = _described(InvalidRequest.__doc__ or "")
     everywhere = {"500": _described(UNFORESEEN)}
     if not is_open:
         everywhere["401"] = _described(NO_KEY)
@@ -142,6 +152,12 @@ def _add_faults(operation: dict[str, Any], common: Sequence[type[TunelineError]]
     for status, answer in everywhere.items():
         answers.setdefault(status, answer)
     operation["responses"] = {status: answers[status] for status in sorted(answers)}
+
+
+def _may_be_refused(parameter: Mapping[str, Any]) -> bool:
+    """Say whether a parameter can have a value that is refused before the route sees it."""
+    kinds = parameter["schema"].get("anyOf", [parameter["schema"]])
+    return any(kind.get("type") not in {"string", "null"} or "maxLength" in kind or "enum" in kind for kind in kinds)
 
 
 def _described(description: str) -> dict[str, Any]:

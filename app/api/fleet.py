@@ -20,18 +20,13 @@ from app.api.schemas.fleet import (
     WorkersBody,
     WorkerView,
 )
+from app.http import Figures
 from app.openapi import faults
 from pipelines.engine import keys
 from pipelines.engine.devices import reported
 from pipelines.engine.run_state import RunState
 
 router = APIRouter(tags=["fleet"])
-
-
-class Figures(Response):
-    """An answer for Prometheus."""
-
-    media_type = "text/plain"
 
 
 @router.get("/queues", summary="List the queues")
@@ -100,7 +95,7 @@ def get_metrics(state: StateDep) -> Response:
     leases.set(state.connection.zcard(keys.LEASES))
     jobs = Gauge("tuneline_jobs", "Jobs that were submitted and are kept", registry=registry)
     jobs.set(state.connection.zcard(keys.JOBS))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return Figures(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _worker(worker: dict[str, Any], runs: list[str]) -> WorkerView:

@@ -60,7 +60,10 @@ def read_log(
         **faults(NotFound),
         200: events(
             "The log as server-sent events.",
-            {"log": LogRecord, "gap": LogGap, "ping": Ping, "end": LogEnd},
+            ("log", LogRecord),
+            ("gap", LogGap),
+            ("ping", Ping),
+            ("end", LogEnd),
             ids=("log",),
         ),
     },

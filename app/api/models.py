@@ -24,14 +24,13 @@ from app.api.schemas.models import (
     RollbackBody,
 )
 from app.api.views import model_view
-from app.http import Offset
+from app.http import ModelName, Offset
 from app.openapi import faults, sent
 from pipelines.engine.cache import digest
 
 router = APIRouter(prefix="/models", tags=["models"])
 URL_EXPIRES_S = 3600
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many a page has at most.")]
-Name = Annotated[str, Path(description="The model's name.", examples=["spam"])]
 Version = Annotated[str, Path(description="A version's number, or an alias such as `champion`.", examples=["champion"])]
 FormatName = Annotated[str, Query(alias="format", description="A format of the version.", examples=["adapter"])]
 TAR = "application/x-tar"
@@ -60,7 +59,7 @@ def list_models(
 
 
 @router.get("/{name}", summary="Show a model", response_model_exclude_unset=True, responses=faults(NotFound))
-def get_model(name: Name, registry: RegistryDep, offset: Offset = 0, limit: Limit = 50) -> ModelView:
+def get_model(name: ModelName, registry: RegistryDep, offset: Offset = 0, limit: Limit = 50) -> ModelView:
     """Show a model: aliases, versions (newest first), and every move of the champion, which is its audit log."""
     return model_view(registry, name, offset, limit)
 
@@ -72,13 +71,13 @@ def get_model(name: Name, registry: RegistryDep, offset: Offset = 0, limit: Limi
     response_model_exclude_unset=True,
     responses=faults(NotFound),
 )
-def get_version(name: Name, version: Version, registry: RegistryDep) -> dict[str, Any]:
+def get_version(name: ModelName, version: Version, registry: RegistryDep) -> dict[str, Any]:
     """Show a version's manifest: files with digests, lineage, metrics, verdict. `version` may be an alias."""
     return registry.manifest(name, registry.resolve(name, version))
 
 
 @router.get("/{name}/{version}/card", summary="Read a model card", response_class=Markdown, responses=faults(NotFound))
-def get_card(name: Name, version: Version, registry: RegistryDep, objects: ObjectsDep) -> Markdown:
+def get_card(name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep) -> Markdown:
     """Return the model card as Markdown."""
     manifest = registry.manifest(name, registry.resolve(name, version))
     return Markdown(objects.get_artifact(Artifact.model_validate(manifest["card"])).decode())
@@ -91,7 +90,7 @@ def get_card(name: Name, version: Version, registry: RegistryDep, objects: Objec
     responses={**faults(NotFound), 200: sent("The picture.", "image/svg+xml", "image/png")},
 )
 def get_picture(
-    name: Name,
+    name: ModelName,
     version: Version,
     picture: Annotated[str, Path(description="The picture's name.", examples=["roc.svg"])],
     registry: RegistryDep,
@@ -107,7 +106,7 @@ def get_picture(
 
 @router.get("/{name}/{version}/files", summary="List the files of a version", responses=faults(NotFound))
 def list_files(
-    name: Name, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
+    name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
 ) -> FilesView:
     """List a format's files with their digests, and a URL of the object store's for each that works for an hour."""
     manifest = registry.manifest(name, registry.resolve(name, version))
@@ -136,7 +135,7 @@ def list_files(
     },
 )
 def download_version(
-    name: Name,
+    name: ModelName,
     version: Version,
     registry: RegistryDep,
     objects: ObjectsDep,
@@ -172,7 +171,7 @@ def download_version(
 
 @router.post("/{name}/promote", summary="Promote a version", responses=faults(NotFound, NotAllowed, Conflict))
 def promote_version(
-    name: Name,
+    name: ModelName,
     body: PromoteBody,
     registry: RegistryDep,
     state: StateDep,
@@ -189,7 +188,7 @@ def promote_version(
 
 @router.post("/{name}/rollback", summary="Roll a model back", responses=faults(NotFound, Conflict))
 def roll_back_model(
-    name: Name, registry: RegistryDep, state: StateDep, body: RollbackBody | None = None
+    name: ModelName, registry: RegistryDep, state: StateDep, body: RollbackBody | None = None
 ) -> AliasesView:
     """Make the previous champion the champion again."""
     reason = (body or RollbackBody()).reason
@@ -198,7 +197,7 @@ def roll_back_model(
 
 @router.delete("/{name}/{version}", status_code=204, summary="Delete a version", responses=faults(NotFound, Conflict))
 def delete_version(
-    name: Name,
+    name: ModelName,
     version: Annotated[int, Path(description="The version's number.", examples=[3])],
     registry: RegistryDep,
     state: StateDep,
