@@ -28,7 +28,7 @@ class OpenAIError(View):
 class OpenAIFault(View):
     """The answer of every error below `/v1`."""
 
-    error: OpenAIError = Field(description="What went wrong.")
+    error: OpenAIError = Field(description="The error.")
 
 
 class OpenAIModel(View):
@@ -67,7 +67,7 @@ class ChatChoice(View):
     """The answer to a conversation."""
 
     index: int = INDEX
-    message: ChatMessage = Field(description="The model's turn.")
+    message: ChatMessage = Field(description="What the model says.")
     finish_reason: FinishReason = FINISHED
     logprobs: None = NO_LOGPROBS
 

@@ -32,7 +32,7 @@ class ChatChunkChoice(PartialView):
     """A piece of the answer to a conversation."""
 
     index: int = INDEX
-    delta: ChatDelta = Field(description="What the model's turn gained.")
+    delta: ChatDelta = Field(description="The piece.")
     finish_reason: FinishReason | None = FINISHED
     logprobs: None = NO_LOGPROBS
 
