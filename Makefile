@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,gguf,tracking,embedded,dev
 MINUTES ?= 15
 SEED ?= 1
-BENCHMARKS := orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
+BENCHMARKS := startup orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help

@@ -5,21 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
 
-from agents.base.contract import Artifact
 from agents.base.errors import NotFound
-from agents.base.objects import ObjectStore
-from app.api.dependencies import ObjectsDep, StateDep
-from app.api.jobs import JobId
+from app.api.dependencies import JobId, ObjectsDep, StateDep
 from app.api.schemas.artifacts import ArtifactsView, ArtifactView
+from app.api.sending import send_artifact
 from app.api.views import named_artifacts
 from app.openapi import faults, sent
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-#: An artifact may hold what somebody else wrote: a browser shows it, and runs nothing in it.
-SAFE_TO_SHOW = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 @router.get("/{job_id}/artifacts", summary="List the artifacts of a job", responses=faults(NotFound))
@@ -54,12 +47,3 @@ def get_artifact(
         known = f"It has: {', '.join(found)}." if found else f"There are some of: {', '.join(outputs) or 'none yet'}."
         raise NotFound(f"'{node}' of {job_id} has no artifact '{name}'.", cure=known)
     return send_artifact(objects, found[name])
-
-
-def send_artifact(objects: ObjectStore, found: Artifact) -> StreamingResponse:
-    """Return an answer with an artifact's bytes."""
-    if not objects.has_artifact(found):
-        raise NotFound(f"The artifact {found.sha256[:12]} is no longer in the object store.", cure="Run the job again.")
-    headers = {**SAFE_TO_SHOW, "Content-Length": str(found.size_bytes), "ETag": f'"{found.sha256[:32]}"'}
-    chunks = objects.chunks(objects.artifact_key(found.sha256), 0, found.size_bytes)
-    return StreamingResponse(chunks, headers=headers, media_type=found.media_type)

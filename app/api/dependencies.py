@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import redis.asyncio
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from pydantic import SecretStr
 
 from agents.base.objects import ObjectStore
@@ -14,6 +14,8 @@ from pipelines.engine.logs import Logs
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.registry import Registry
 from pipelines.engine.run_state import RunState
+
+JobId = Annotated[str, Path(description="The job's id.", examples=["job_01JY3Z9S2M"])]
 
 
 def _part(take: Callable[[Parts], Any]) -> Any:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool as _in_thread
 
 from agents.base.errors import Conflict, InvalidRequest, InvalidSpec, NoSpace, NotFound
-from app.api.dependencies import OrchestratorDep, StateDep
+from app.api.dependencies import JobId, OrchestratorDep, StateDep
 from app.api.schemas.jobs import SPEC_EXAMPLE, JobPage, JobSummary, JobView, SubmitBody
 from app.api.views import job_summary, job_view
 from app.documents import parse_document
@@ -19,7 +19,6 @@ from pipelines.engine.run_state import RunState
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 #: A spec is written by a person; more than this is a mistake or an attack.
 SPEC_MOST_BYTES = 1 << 20
-JobId = Annotated[str, Path(description="The job's id.", examples=["job_01JY3Z9S2M"])]
 IdempotencyKey = Annotated[
     str | None,
     Header(max_length=200, description="The same key with the same body gives the first job again, for a week."),

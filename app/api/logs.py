@@ -13,8 +13,7 @@ from sse_starlette import EventSourceResponse, JSONServerSentEvent, ServerSentEv
 from starlette.concurrency import run_in_threadpool
 
 from agents.base.errors import InvalidRequest, NotFound
-from app.api.dependencies import LogsDep, StateDep, StreamConnectionDep
-from app.api.jobs import JobId
+from app.api.dependencies import JobId, LogsDep, StateDep, StreamConnectionDep
 from app.api.schemas.logs import LogEnd, LogGap, LogPage, LogRecord, Ping
 from app.openapi import events, faults
 from pipelines.engine import keys

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from agents.base.contract import Artifact
 from agents.base.errors import Conflict, InvalidRequest, NotAllowed, NotFound
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
-from app.api.artifacts import send_artifact
 from app.api.dependencies import ForceKeyDep, ObjectsDep, RegistryDep, StateDep
 from app.api.schemas.manifest import ManifestView
 from app.api.schemas.models import (
@@ -23,6 +22,7 @@ from app.api.schemas.models import (
     PromoteBody,
     RollbackBody,
 )
+from app.api.sending import send_artifact
 from app.api.views import model_view
 from app.http import ModelName, Offset
 from app.openapi import faults, sent
