@@ -17,6 +17,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from app.api.schemas.manifest import ManifestView
+
 PREFIX = "/api/v1"
 #: The documents, and the pages that show them.
 OWN_PAGES = ("/docs", "/redoc", "/openapi.json")
@@ -142,6 +144,13 @@ def _validator(title: str, schema: str) -> Draft202012Validator:
     registry = Registry().with_resource(DOCUMENT, Resource(document, DRAFT202012))
     absolute = json.loads(schema.replace('"#/components', f'"{DOCUMENT}#/components'))
     return Draft202012Validator(absolute, registry=registry)
+
+
+def shown(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest as the API answers with it, without fields that its document does not have."""
+    view = ManifestView.model_validate(manifest)
+    assert view.model_extra == {}
+    return view.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
