@@ -6,11 +6,11 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,gguf,tracking,embedded,dev
 MINUTES ?= 15
 SEED ?= 1
-BENCHMARKS := orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
+BENCHMARKS := startup orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults soak lint types layers compose bench check settings constraints
+.PHONY: help install demo test faults soak lint types layers compose bench check settings openapi constraints
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -59,6 +59,9 @@ bench: $(INSTALLED) ## every benchmark, small
 
 settings: $(INSTALLED) ## docs/settings.md anew from app/settings.py
 	$(BIN)/python -m tests.docs.settings_page > docs/settings.md
+
+openapi: $(INSTALLED) ## deploy/openapi anew, at a release: what later documents are held against
+	$(BIN)/python -m tests.docs.openapi_documents deploy/openapi
 
 # In a venv of its own, so that nothing which merely happens to be installed gets pinned.
 constraints: ## deploy/constraints.txt anew from the pins in pyproject.toml and requirements.txt

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis import RedisError
@@ -23,9 +23,17 @@ NO_KEY = "Send the key as `Authorization: Bearer <key>`."
 #: Answered without a key, so that probes need none.
 OPEN_PATHS = {"/health", "/api/v1/health"}
 #: Where a page begins. Stores count in 64 bits, and fail beyond.
-Offset = Annotated[int, Query(ge=0, le=1 << 53)]
+Offset = Annotated[int, Query(ge=0, le=1 << 53, description="How many to leave out before the page begins.")]
+#: A model in a path.
+ModelName = Annotated[str, Path(description="The model's name.", examples=["spam"])]
 #: A body that is no form or JSON at all is the caller's doing, as a wrong field in it is.
 HTTP_FAULTS = {400: (422, "INVALID_REQUEST"), 404: (404, "NOT_FOUND"), 405: (405, "METHOD_NOT_ALLOWED")}
+
+
+class Figures(Response):
+    """An answer for Prometheus."""
+
+    media_type = "text/plain"
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -1,177 +1,56 @@
-"""Request and answer bodies of the API."""
+"""What the bodies of both services are made of, and the one answer of every error."""
 
-from typing import Any, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.engine.state.job import JobStatus, NodeStatus
+#: What is written as text of seconds since 1970.
+Moment = Annotated[float, Field(examples=[1767225600.25])]
 
 
 class Body(BaseModel):
-    """A request body: unknown keys are refused."""
+    """A request's body: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class SubmitBody(Body):
-    """`POST /jobs`: a spec, as an object or as YAML text, and values for its params."""
+class View(BaseModel):
+    """An answer's body. Fields with a default are there in every answer, so the document calls them required."""
 
-    spec: dict[str, Any] | str
-    params: dict[str, Any] = {}
-
-
-class PromoteBody(Body):
-    """`POST /models/{name}/promote`."""
-
-    version: int | str = Field(description="A number or an alias.")
-    reason: str = Field(min_length=1)
-    force: bool = False
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class RollbackBody(Body):
-    """`POST /models/{name}/rollback`."""
-
-    reason: str = "rollback"
+class PartialView(BaseModel):
+    """An answer's body of what was kept at the time: a field that was not written then is absent."""
 
 
-class DeleteBody(Body):
-    """`DELETE /models/{name}/{version}`."""
+class FaultDetail(View):
+    """One thing that is wrong; an agent of your own may add fields."""
 
-    reason: str = "deleted"
+    model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
 
-
-class WorkersBody(Body):
-    """`PUT /queues/{name}`."""
-
-    workers: int = Field(ge=0, le=256)
+    path: str = Field("", description="Where it is.", examples=["nodes.training.config.epochs"])
+    message: str = Field("", description="What is wrong there.", examples=["should be greater than 0"])
 
 
-class Fault(BaseModel):
-    """Every error's answer."""
+class Fault(View):
+    """The answer of every error, and what a failed node keeps of its own."""
 
-    error: str
-    message: str
-    details: list[dict[str, Any]] = []
-
-
-class NodeView(BaseModel):
-    """One node as a user sees it."""
-
-    status: NodeStatus
-    agent: str
-    queue: str
-    needs: list[str]
-    attempt: int
-    progress: dict[str, Any] | None = None
-    created_at: float | None = None
-    ready_at: float | None = None
-    started_at: float | None = None
-    ended_at: float | None = None
-    seconds: float | None = None
-    worker: str | None = None
-    cache: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    waits_for: str | None = None
-    """Why it doesn't run, in words."""
-    config: dict[str, Any]
-    sources: dict[str, str]
-    output: dict[str, Any] | None = None
+    error: str = Field(
+        description="The error's name for programs; the page on HTTP has them all.", examples=["NOT_FOUND"]
+    )
+    message: str = Field(
+        description="What is wrong, where, and what to do about it, for people.",
+        examples=["There is no job 'job_x'. See `tuneline jobs` for those there are."],
+    )
+    details: list[FaultDetail] = Field(description="Each single fault of a request or a spec; empty for other errors.")
 
 
-class JobSummary(BaseModel):
-    """One job in a list."""
+class Progress(View):
+    """How far a node is; the agent adds figures of its own, such as `loss` or `tokens_per_s`."""
 
-    id: str
-    name: str
-    status: JobStatus
-    created_at: float
-    started_at: float | None = None
-    ended_at: float | None = None
-    retry_of: str | None = None
-    stop: Literal["cancel", "pause"] | None = None
-    nodes_done: int
-    nodes_total: int
+    model_config = ConfigDict(extra="allow")
 
-
-class JobView(JobSummary):
-    """One job, whole."""
-
-    description: str
-    params: dict[str, Any]
-    param_sources: dict[str, str]
-    nodes: dict[str, NodeView]
-
-
-class JobPage(BaseModel):
-    """`GET /jobs`."""
-
-    jobs: list[JobSummary]
-    total: int
-
-
-class ArtifactView(BaseModel):
-    """One artifact of a job; `name`: where in the node's output it stands, such as `pictures/roc.svg`."""
-
-    node: str
-    name: str
-    sha256: str
-    size_bytes: int
-    media_type: str
-
-
-class ArtifactsView(BaseModel):
-    """`GET /jobs/{id}/artifacts`."""
-
-    artifacts: list[ArtifactView]
-
-
-class LogPage(BaseModel):
-    """`GET /jobs/{id}/logs`; `next` is the cursor for the page after this one."""
-
-    records: list[dict[str, Any]]
-    next: str
-    ended: bool
-
-
-class VersionSummary(BaseModel):
-    """One version in a list."""
-
-    version: int
-    created_at: str | float | None
-    verdict: str
-    metrics: dict[str, Any]
-    formats: list[str]
-    aliases: list[str]
-
-
-class ModelView(BaseModel):
-    """`GET /models/{name}`."""
-
-    name: str
-    aliases: dict[str, int]
-    versions: list[VersionSummary]
-    versions_total: int
-    history: list[dict[str, Any]] = []
-
-
-class ModelPage(BaseModel):
-    """`GET /models`."""
-
-    models: list[ModelView]
-    total: int
-
-
-class FileView(BaseModel):
-    """One file of a version."""
-
-    path: str
-    sha256: str
-    size_bytes: int
-    url: str
-
-
-class FilesView(BaseModel):
-    """`GET /models/{name}/{version}/files`."""
-
-    files: list[FileView]
-    expires_s: int
+    done: float = Field(description="How much is done, in the agent's own units.", examples=[120])
+    total: float = Field(description="How much there is to do.", examples=[400])
+    eta_s: float | None = Field(None, description="Seconds until the end, as far as can be told.", examples=[35.5])

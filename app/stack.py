@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from app.fleet import Fleet
 from app.processes import Server, launch
 from app.settings import Settings
 from app.wiring import build_parts, stack_file
+from tuneline_start import start_command
 
 
 class Stack:
@@ -71,8 +71,7 @@ class Stack:
                 cure=f"Stop what uses it, or set TUNELINE_{'API' if command == 'api' else 'SERVING'}_PORT.",
             )
         folder = self.settings.state_dir.resolve() / command
-        line = [sys.executable, "-m", "app.cli", command]
-        return self._keep(launch(name, line, folder, port, lambda: http_answers(port)))
+        return self._keep(launch(name, start_command(command), folder, port, lambda: http_answers(port)))
 
     def _keep(self, server: Server) -> Server:
         self.servers.append(server)

@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from agents import AGENTS, AgentEntry
-from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
+from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 from app.settings import Settings
@@ -159,6 +159,19 @@ class Parts:
         return AttemptRunner(
             worker, self.orchestrator, self.logs, self.registry, self.objects, self.sources, limits, self.devices
         )
+
+    def server_faults(self) -> dict[str, str | None]:
+        """Return what is wrong with each server that Tuneline leans on; None: it answers."""
+        found: dict[str, str | None] = {"redis": None, "object_store": None}
+        try:
+            self.connection.ping()
+        except redis.RedisError:
+            found["redis"] = str(redis_unavailable(self.redis_url))
+        try:
+            self.objects.size("health")
+        except TunelineError as fault:
+            found["object_store"] = str(fault)
+        return found
 
     def check(self) -> None:
         """See that both servers answer and the bucket is there.

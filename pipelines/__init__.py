@@ -1,4 +1,4 @@
-"""What runs, and when: the shipped specs, the judge of specs, and the engine."""
+"""What Tuneline runs, and when: the shipped specs, the judge of specs, and the engine."""
 
 from pathlib import Path
 

@@ -20,74 +20,76 @@ SCHEMA = 2
 
 
 class DataFacts(Record):
-    """Where the rows came from, as far as the pipeline recorded it."""
+    """What a version was trained and judged on, as far as its pipeline recorded it."""
 
-    test_sha256: str = ""
-    test_rows: int = 0
-    source: str | None = None
-    source_sha256: str | None = None
-    rows: int | None = None
-    splits: dict[str, int] | None = None
-    """Split -> rows."""
-    split_sha256: dict[str, str] | None = None
-    dropped: dict[str, int] = {}
-    """Why rows were left out before the split -> how many."""
-    leaked: int = 0
+    test_sha256: str = Field("", description="The digest of the frozen test split.")
+    test_rows: int = Field(0, description="How many rows the test split has.", examples=[557])
+    source: str | None = Field(None, description="The rows, as the spec named them.", examples=["rows/spam.csv"])
+    source_sha256: str | None = Field(None, description="The digest of the rows as they were read.")
+    rows: int | None = Field(None, description="How many rows there were.", examples=[5572])
+    splits: dict[str, int] | None = Field(None, description="Split -> how many rows it has.")
+    split_sha256: dict[str, str] | None = Field(None, description="Split -> the digest of its rows.")
+    dropped: dict[str, int] = Field({}, description="Why rows were left out before the split -> how many.")
+    leaked: int = Field(0, description="Near duplicates between test and training rows.", examples=[0])
 
 
 class Manifest(Record):
-    """A model version. It exists once this is in the object store."""
+    """Everything that is known of a version. The version exists once this is in the object store."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
-    schema_number: int = Field(SCHEMA, alias="schema")
-    name: str
-    version: int
-    created_at: str | None = None
-    """ISO 8601, UTC."""
-    job: str | None = None
-    node: str | None = None
-    attempt: int | None = None
-    pipeline: str | None = None
-    task: str
-    labels: list[str] = []
-    positive_label: str | None = None
-    prompt: PromptFormat | None = None
-    answer_schema: str | None = None
-    """JSON Schema of the answers in training, as text whose order of keys counts; None: they are not JSON objects."""
-    max_tokens: int = 0
-    formats: dict[str, list[ExportedFile]] = {}
-    trained_files: list[ExportedFile] = []
-    base_model: str | None = None
-    base_model_fingerprint: str | None = None
-    tokenizer_fingerprint: str | None = None
-    method: str | None = None
-    training: dict[str, Any] = {}
-    """Every hyperparameter as used."""
-    training_metrics: dict[str, float] = {}
-    training_node: str | None = None
-    chosen_by: str | None = None
-    candidates: dict[str, float] = {}
-    trainable_parameters: int = 0
-    total_parameters: int = 0
-    seed: int | None = None
-    metrics: dict[str, float] = {}
-    metric: str | None = None
-    metric_interval: tuple[float, float] | None = None
-    confusion: list[list[int]] = []
-    threshold: Threshold | None = None
-    pictures: dict[str, Artifact] = {}
-    comparison: dict[str, Compared] = {}
-    verdict: Verdict
-    reasons: list[str] = []
-    reference: Reference | None = None
-    judged_against: int | None = None
-    """The champion's version that the verdict was given against."""
-    champion_metrics: dict[str, float] | None = None
-    data: DataFacts = DataFacts()
-    environment: dict[str, str | None] = {}
-    parity: dict[str, Parity] = {}
-    card: Artifact | None = None
+    schema_number: int = Field(SCHEMA, alias="schema", description="The number of this shape.", examples=[SCHEMA])
+    name: str = Field(description="The model's name.", examples=["spam"])
+    version: int = Field(description="The version's number.", examples=[3])
+    created_at: str | None = Field(
+        None, description="When the export wrote it (ISO 8601, UTC).", examples=["2026-01-01T00:00:00+00:00"]
+    )
+    job: str | None = Field(None, description="The job that made it.", examples=["job_01JY3Z9S2M"])
+    node: str | None = Field(None, description="The node that exported it.", examples=["export"])
+    attempt: int | None = Field(None, description="That node's attempt.", examples=[1])
+    pipeline: str | None = Field(None, description="The spec's name.", examples=["spam"])
+    task: str = Field(description="What the model does.", examples=["classification"])
+    labels: list[str] = Field([], description="A classifier's labels, by index.", examples=[["ham", "spam"]])
+    positive_label: str | None = Field(None, description="The label that `precision` and `recall` are about.")
+    prompt: PromptFormat | None = Field(None, description="How a decoder is asked.")
+    answer_schema: str | None = Field(
+        None, description="JSON Schema of a decoder's answers, as JSON text; null where they are not JSON objects."
+    )
+    max_tokens: int = Field(0, description="The longest text it takes, in tokens.", examples=[256])
+    formats: dict[str, list[ExportedFile]] = Field({}, description="Format -> its files.")
+    trained_files: list[ExportedFile] = Field([], description="The files that training wrote.")
+    base_model: str | None = Field(None, description="The model that was tuned.")
+    base_model_fingerprint: str | None = Field(None, description="The digest of that model's files.")
+    tokenizer_fingerprint: str | None = Field(None, description="The digest of the tokenizer.")
+    method: str | None = Field(None, description="How it was tuned.", examples=["lora"])
+    training: dict[str, Any] = Field(
+        {}, description="Hyperparameters as used; which there are depends on the method.", examples=[{"epochs": 3}]
+    )
+    training_metrics: dict[str, float] = Field({}, description="Metric -> value, of the training.")
+    training_node: str | None = Field(None, description="The node whose model was judged.", examples=["training"])
+    chosen_by: str | None = Field(None, description="With several trainings: the metric that decided.")
+    candidates: dict[str, float] = Field({}, description="With several trainings: node -> that metric.")
+    trainable_parameters: int = Field(0, description="Weights that were tuned.")
+    total_parameters: int = Field(0, description="All weights.")
+    seed: int | None = Field(None, description="The seed of all that is random.", examples=[42])
+    metrics: dict[str, float] = Field({}, description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
+    metric: str | None = Field(None, description="The metric that the verdict is about.", examples=["f1"])
+    metric_interval: tuple[float, float] | None = Field(None, description="The middle 95 % of its bootstrap.")
+    confusion: list[list[int]] = Field([], description="True labels by row, predicted ones by column.")
+    threshold: Threshold | None = Field(None, description="The best threshold of a binary classifier.")
+    pictures: dict[str, Artifact] = Field({}, description="Name -> picture that the card shows.")
+    comparison: dict[str, Compared] = Field({}, description="Baseline -> how the tuned model did beside it.")
+    verdict: Verdict = Field(description="What the gate said.")
+    reasons: list[str] = Field([], description="Why.")
+    reference: Reference | None = Field(None, description="What predictions on the test split were like.")
+    judged_against: int | None = Field(None, description="The champion that it was judged beside.", examples=[2])
+    champion_metrics: dict[str, float] | None = Field(None, description="That champion's metrics on the same rows.")
+    data: DataFacts = Field(DataFacts(), description="What it was trained and judged on.")
+    environment: dict[str, str | None] = Field(
+        {}, description="Python, platform, device and libraries -> version.", examples=[{"python": "3.11.9"}]
+    )
+    parity: dict[str, Parity] = Field({}, description="Format -> how it answers beside the trained model.")
+    card: Artifact | None = Field(None, description="The model card.")
     unreadable: tuple[str, ...] = Field((), exclude=True)
     """Parts that were left out when it was read, because they are damaged and the version is as good without them."""
 

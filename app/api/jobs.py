@@ -5,85 +5,104 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool as _in_thread
 
-from agents.base.errors import InvalidRequest
-from app.api.parts import PartsDep
+from agents.base.errors import Conflict, InvalidRequest, InvalidSpec, NoSpace, NotFound
+from app.api.dependencies import JobId, JobIndexDep, OrchestratorDep, StateDep
+from app.api.schemas.jobs import SPEC_EXAMPLE, JobPage, JobView, SubmitBody
+from app.api.views import job_summary, job_view
 from app.http import Offset
-from app.schemas import JobPage, JobView, SubmitBody
-from app.views import job_summary, job_view
-from app.wiring import Parts
+from app.openapi import faults
 from pipelines.engine.state.job import JobStatus
+from pipelines.engine.state.store import JobStore
 from pipelines.spec_text import parse_document
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 #: A spec is written by a person; more than this is a mistake or an attack.
 SPEC_MOST_BYTES = 1 << 20
+IdempotencyKey = Annotated[
+    str | None,
+    Header(max_length=200, description="The same key with the same body gives the first job again, for a week."),
+]
+SPEC_BODY = {
+    "required": True,
+    "description": "A spec, or a spec with values for its parameters; at most 1 MiB.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [
+                    SubmitBody.model_json_schema(),
+                    {"type": "object", "title": "A spec", "description": "The pipeline itself; it has no key `spec`."},
+                ]
+            },
+            "example": {"spec": SPEC_EXAMPLE, "params": {"epochs": 4}},
+        },
+        "application/yaml": {
+            "schema": {"type": "string", "title": "A spec", "description": "The same as YAML."},
+            "example": "name: rows\nnodes:\n  dataset: {agent: dataset, config: {source: 'dataset://0123456789abcdef'}}\n",
+        },
+    },
+}
 
 
 @router.post(
     "",
     status_code=202,
-    openapi_extra={
-        "requestBody": {
-            "content": {
-                "application/json": {"schema": SubmitBody.model_json_schema()},
-                "application/yaml": {"schema": {"type": "string"}},
-            }
-        }
-    },
+    summary="Submit a job",
+    responses=faults(InvalidSpec, InvalidRequest, Conflict, NoSpace),
+    openapi_extra={"requestBody": SPEC_BODY},
 )
-async def submit(
-    request: Request, parts: PartsDep, idempotency_key: Annotated[str | None, Header(max_length=200)] = None
+async def submit_job(
+    request: Request, orchestrator: OrchestratorDep, state: StateDep, idempotency_key: IdempotencyKey = None
 ) -> JobView:
     """Judge a spec and start it. The body is `{"spec", "params"}`, or a spec itself, as JSON or YAML."""
     spec, params = await _in_thread(read_body, await _body(request))
-    job_id = await _in_thread(parts.orchestrator.submit, spec, params, idempotency_key)
-    return await _in_thread(_view, parts, job_id)
+    job_id = await _in_thread(orchestrator.submit, spec, params, idempotency_key)
+    return await _in_thread(_view, state, job_id)
 
 
-@router.get("")
+@router.get("", summary="List jobs")
 def list_jobs(
-    parts: PartsDep,
+    index: JobIndexDep,
     offset: Offset = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    status: JobStatus | None = None,
-    name: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many jobs a page has at most.")] = 50,
+    status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
+    name: Annotated[str | None, Query(description="Only jobs of the spec with this name.")] = None,
 ) -> JobPage:
     """List jobs, newest first."""
-    page = parts.job_index.page(status, name, offset, limit)
+    page = index.page(status, name, offset, limit)
     return JobPage(jobs=[job_summary(job.id, job.plan, job.head) for job in page.jobs], total=page.total)
 
 
-@router.get("/{job_id}")
-def look(job_id: str, parts: PartsDep) -> JobView:
+@router.get("/{job_id}", summary="Show a job", responses=faults(NotFound))
+def get_job(job_id: JobId, state: StateDep) -> JobView:
     """Show a job: every node's state, progress, times, cache, and why it waits."""
-    return _view(parts, job_id)
+    return _view(state, job_id)
 
 
-@router.delete("/{job_id}", status_code=202)
-def cancel(job_id: str, parts: PartsDep) -> JobView:
+@router.delete("/{job_id}", status_code=202, summary="Cancel a job", responses=faults(NotFound, Conflict))
+def cancel_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
     """Cancel a job. A training saves a checkpoint first."""
-    parts.orchestrator.stop(job_id, "cancel")
-    return _view(parts, job_id)
+    orchestrator.stop(job_id, "cancel")
+    return _view(state, job_id)
 
 
-@router.post("/{job_id}/pause", status_code=202)
-def pause(job_id: str, parts: PartsDep) -> JobView:
+@router.post("/{job_id}/pause", status_code=202, summary="Pause a job", responses=faults(NotFound, Conflict))
+def pause_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
     """Pause a job: running nodes save a checkpoint and stop, nothing new starts."""
-    parts.orchestrator.stop(job_id, "pause")
-    return _view(parts, job_id)
+    orchestrator.stop(job_id, "pause")
+    return _view(state, job_id)
 
 
-@router.post("/{job_id}/resume", status_code=202)
-def resume(job_id: str, parts: PartsDep) -> JobView:
+@router.post("/{job_id}/resume", status_code=202, summary="Resume a job", responses=faults(NotFound, Conflict))
+def resume_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
     """Let a paused job go on."""
-    parts.orchestrator.resume(job_id)
-    return _view(parts, job_id)
+    orchestrator.resume(job_id)
+    return _view(state, job_id)
 
 
-@router.post("/{job_id}/retry", status_code=202)
-def retry(job_id: str, parts: PartsDep) -> JobView:
+@router.post("/{job_id}/retry", status_code=202, summary="Retry a job", responses=faults(NotFound, Conflict))
+def retry_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
     """Make a new job that takes over the finished nodes of a failed or cancelled one."""
-    return _view(parts, parts.orchestrator.retry(job_id))
+    return _view(state, orchestrator.retry(job_id))
 
 
 async def _body(request: Request) -> bytes:
@@ -114,7 +133,5 @@ def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
     return parse_document(spec, "The spec") if isinstance(spec, str) else spec, params
 
 
-def _view(parts: Parts, job_id: str) -> JobView:
-    job = parts.state.job(job_id)
-    progress = parts.state.progress(job_id)
-    return job_view(job, progress, parts.state.clock.now())
+def _view(state: JobStore, job_id: str) -> JobView:
+    return job_view(state.job(job_id), state.progress(job_id), state.clock.now())

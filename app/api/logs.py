@@ -7,10 +7,10 @@ from fastapi import APIRouter, Header, Query
 from sse_starlette import EventSourceResponse, JSONServerSentEvent, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from agents.base.errors import InvalidRequest
-from app.api.parts import PartsDep
-from app.schemas import LogPage
-from app.wiring import Parts
+from agents.base.errors import InvalidRequest, NotFound
+from app.api.dependencies import FollowLogDep, JobId, LogsDep, StateDep
+from app.api.schemas.logs import LogEnd, LogGap, LogPage, LogRecord, Ping
+from app.openapi import events, faults
 from pipelines.engine.state.job import JOB_ENDED
 from pipelines.engine.state.log_follower import LogFollower
 from pipelines.engine.state.logs import FIRST, PAGE, parse_id, selected
@@ -18,33 +18,57 @@ from pipelines.engine.state.logs import FIRST, PAGE, parse_id, selected
 router = APIRouter(prefix="/jobs/{job_id}/logs", tags=["logs"])
 Level = Literal["debug", "info", "warning", "error"]
 PING_S = 10
+Cursor = Annotated[str, Query(description="The id of the last record that was read.", examples=["1767225600250-0"])]
+Least = Annotated[Level | None, Query(description="The least level of records.")]
+OfNode = Annotated[str | None, Query(description="Only records of this node.", examples=["training"])]
 
 
-@router.get("")
-def history(
-    job_id: str,
-    parts: PartsDep,
-    after: str = FIRST,
-    level: Level | None = None,
-    node: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = PAGE,
+@router.get("", summary="Read a job's log", responses=faults(NotFound))
+def read_log(
+    job_id: JobId,
+    state: StateDep,
+    logs: LogsDep,
+    after: Cursor = FIRST,
+    level: Least = None,
+    node: OfNode = None,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="How many records a page is made of at most.")] = PAGE,
 ) -> LogPage:
     """Return records after a cursor, oldest first."""
     _check_cursor(after)
-    ended = parts.state.head(job_id).status in JOB_ENDED
-    records = parts.logs.read(job_id, after, limit)
+    ended = state.head(job_id).status in JOB_ENDED
+    records = logs.read(job_id, after, limit)
     last = records[-1]["id"] if records else after
-    return LogPage(records=selected(records, level, node), next=last, ended=ended and len(records) < limit)
+    page = [LogRecord.model_validate(record) for record in selected(records, level, node)]
+    return LogPage(records=page, next=last, ended=ended and len(records) < limit)
 
 
-@router.get("/stream")
-async def stream(
-    job_id: str,
-    parts: PartsDep,
-    level: Level | None = None,
-    node: str | None = None,
-    after: str = FIRST,
-    last_event_id: Annotated[str | None, Header()] = None,
+@router.get(
+    "/stream",
+    summary="Follow a job's log",
+    response_class=EventSourceResponse,
+    responses={
+        **faults(NotFound),
+        200: events(
+            "The log as server-sent events.",
+            ("log", LogRecord),
+            ("gap", LogGap),
+            ("ping", Ping),
+            ("end", LogEnd),
+            ids=("log",),
+        ),
+    },
+)
+async def follow_log(
+    job_id: JobId,
+    state: StateDep,
+    logs: LogsDep,
+    follow: FollowLogDep,
+    level: Least = None,
+    node: OfNode = None,
+    after: Cursor = FIRST,
+    last_event_id: Annotated[
+        str | None, Header(description="The cursor of one who comes back; before `after`.")
+    ] = None,
 ) -> EventSourceResponse:
     """Follow the log. `id` is the record's id; a client that comes back with `Last-Event-ID` misses nothing.
 
@@ -52,27 +76,32 @@ async def stream(
     """
     cursor = last_event_id or after
     _check_cursor(cursor)
-    await run_in_threadpool(parts.state.head, job_id)
-    events = _follow(parts, job_id, cursor, level, node)
-    return EventSourceResponse(events, ping=PING_S, ping_message_factory=_ping, headers={"X-Accel-Buffering": "no"})
+    await run_in_threadpool(state.head, job_id)
+
+    async def found() -> AsyncIterator[ServerSentEvent]:
+        if await run_in_threadpool(logs.trimmed_after, job_id, cursor):
+            yield JSONServerSentEvent({"after": cursor}, event="gap")
+        async with follow(job_id) as follower:
+            async for event in _events(follower, cursor, level, node):
+                yield event
+        status = (await run_in_threadpool(state.head, job_id)).status
+        yield JSONServerSentEvent({"status": status}, event="end")
+
+    return EventSourceResponse(found(), ping=PING_S, ping_message_factory=_ping, headers={"X-Accel-Buffering": "no"})
 
 
-async def _follow(
-    parts: Parts, job_id: str, cursor: str, level: str | None, node: str | None
+async def _events(
+    follower: LogFollower, cursor: str, level: str | None, node: str | None
 ) -> AsyncIterator[ServerSentEvent]:
-    if await run_in_threadpool(parts.logs.trimmed_after, job_id, cursor):
-        yield JSONServerSentEvent({"after": cursor}, event="gap")
-    async with LogFollower(parts.redis_url, parts.logs, job_id) as follower:
-        while True:
-            records, ended = await follower.next(cursor)
-            for record in selected(records, level, node):
-                yield JSONServerSentEvent(record, event="log", id=record["id"])
-            if records:
-                cursor = records[-1]["id"]
-            elif ended:
-                status = (await run_in_threadpool(parts.state.head, job_id)).status
-                yield JSONServerSentEvent({"status": status}, event="end")
-                return
+    """Yield the records after a cursor until the job has ended and there are no more."""
+    while True:
+        records, ended = await follower.next(cursor)
+        for record in selected(records, level, node):
+            yield JSONServerSentEvent(record, event="log", id=record["id"])
+        if records:
+            cursor = records[-1]["id"]
+        elif ended:
+            return
 
 
 def _ping() -> ServerSentEvent:
@@ -84,5 +113,5 @@ def _check_cursor(cursor: str) -> None:
         parse_id(cursor)
     except ValueError as fault:
         raise InvalidRequest(
-            f"'{cursor}' is no cursor.", cure="Use the id of a record, such as 1700000000000-0."
+            f"'{cursor}' is not a cursor.", cure="Use the id of a record, such as 1700000000000-0."
         ) from fault

@@ -9,12 +9,22 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.api import artifacts, datasets, fleet, jobs, logs, models
+from app.api.schemas.logs import LogEnd, LogGap, LogRecord, Ping
 from app.http import install_error_handlers, install_key_check, serve_http
+from app.openapi import install_openapi, operation_id
 from app.settings import Settings
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
 #: A sweep that is under way when the API is told to stop may take so long.
 SWEEP_ENDS_S = 5.0
+DESCRIPTION = "Jobs, datasets, models and workers of Tuneline. Every route is also there below `/api/v1`."
+TAGS = [
+    {"name": "jobs", "description": "Pipelines that run."},
+    {"name": "logs", "description": "What the nodes of a job say."},
+    {"name": "datasets", "description": "Files of rows."},
+    {"name": "models", "description": "Versions, and which of them is the champion."},
+    {"name": "fleet", "description": "Queues, workers and health."},
+]
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -29,12 +39,20 @@ def create_app(parts: Parts) -> FastAPI:
         stop.set()
         await run_in_threadpool(thread.join, SWEEP_ENDS_S)
 
-    app = FastAPI(title="Tuneline", version=version("tuneline"), lifespan=lifespan)
+    app = FastAPI(
+        title="Tuneline",
+        description=DESCRIPTION,
+        version=version("tuneline"),
+        lifespan=lifespan,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
+    )
     app.state.parts = parts
     for module in (jobs, artifacts, logs, datasets, models, fleet):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1", include_in_schema=False)
     install_error_handlers(app)
+    install_openapi(app, more=(LogRecord, LogGap, Ping, LogEnd))
     install_key_check(app, parts.settings)
     return app
 

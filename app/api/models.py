@@ -1,80 +1,118 @@
 """Models: versions, card, ranged download, promote, roll back, delete."""
 
 import hmac
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from pydantic import SecretStr
 
-from agents.base.errors import NotAllowed, NotFound
+from agents.base.errors import Conflict, InvalidRequest, NotAllowed, NotFound
 from agents.base.records import Artifact
 from agents.formats.manifest import Manifest
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
-from app.api.artifacts import send_artifact
-from app.api.parts import PartsDep
-from app.http import Offset
-from app.schemas import DeleteBody, FilesView, FileView, ModelPage, ModelView, PromoteBody, RollbackBody
-from app.views import model_view
+from app.api.dependencies import ForceKeyDep, ObjectsDep, RegistryDep, StateDep
+from app.api.schemas.models import (
+    AliasesView,
+    DeleteBody,
+    FilesView,
+    FileView,
+    ModelPage,
+    ModelView,
+    PromoteBody,
+    RollbackBody,
+)
+from app.api.sending import send_artifact
+from app.api.views import model_view
+from app.http import ModelName, Offset
+from app.openapi import faults, sent
 from pipelines.engine.state.cache import digest
 
 router = APIRouter(prefix="/models", tags=["models"])
 URL_EXPIRES_S = 3600
-Limit = Annotated[int, Query(ge=1, le=1000)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many a page has at most.")]
+Version = Annotated[str, Path(description="A version's number, or an alias such as `champion`.", examples=["champion"])]
+FormatName = Annotated[str, Query(alias="format", description="A format of the version.", examples=["adapter"])]
+TAR = "application/x-tar"
+LENGTH = {"Content-Length": {"description": "How many bytes follow.", "schema": {"type": "integer"}}}
+ETAG = {"ETag": {"description": "Names these very bytes, for `If-Range`.", "schema": {"type": "string"}}}
+RANGE = {"Content-Range": {"description": "Which bytes follow, of how many.", "schema": {"type": "string"}}}
 
 
-@router.get("")
-def list_models(parts: PartsDep, name: str = "", offset: Offset = 0, limit: Limit = 50) -> ModelPage:
+class Markdown(PlainTextResponse):
+    """An answer in Markdown."""
+
+    media_type = "text/markdown"
+
+
+@router.get("", summary="List the models", response_model_exclude_unset=True)
+def list_models(
+    registry: RegistryDep,
+    name: Annotated[str, Query(description="Only models whose name has this in it.")] = "",
+    offset: Offset = 0,
+    limit: Limit = 50,
+) -> ModelPage:
     """List models, each with its newest versions; `name`: those whose name has this in it."""
-    names = [known for known in parts.registry.names() if name in known]
-    models = [model_view(parts.registry, known) for known in names[offset : offset + limit]]
+    names = [known for known in registry.names() if name in known]
+    models = [model_view(registry, known) for known in names[offset : offset + limit]]
     return ModelPage(models=models, total=len(names))
 
 
-@router.get("/{name}")
-def look(name: str, parts: PartsDep, offset: Offset = 0, limit: Limit = 50) -> ModelView:
+@router.get("/{name}", summary="Show a model", response_model_exclude_unset=True, responses=faults(NotFound))
+def get_model(name: ModelName, registry: RegistryDep, offset: Offset = 0, limit: Limit = 50) -> ModelView:
     """Show a model: aliases, versions (newest first), and every move of the champion, which is its audit log."""
-    return model_view(parts.registry, name, offset, limit)
+    return model_view(registry, name, offset, limit)
 
 
-@router.get("/{name}/{version}")
-def look_at_version(name: str, version: str, parts: PartsDep) -> Manifest:
+@router.get("/{name}/{version}", summary="Show a version", responses=faults(NotFound))
+def get_version(name: ModelName, version: Version, registry: RegistryDep) -> Manifest:
     """Show a version's manifest: files with digests, lineage, metrics, verdict. `version` may be an alias."""
-    return parts.registry.manifest(name, parts.registry.resolve(name, version))
+    return registry.manifest(name, registry.resolve(name, version))
 
 
-@router.get("/{name}/{version}/card", response_class=PlainTextResponse)
-def card(name: str, version: str, parts: PartsDep) -> PlainTextResponse:
+@router.get("/{name}/{version}/card", summary="Read a model card", response_class=Markdown, responses=faults(NotFound))
+def get_card(name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep) -> Markdown:
     """Return the model card as Markdown."""
-    manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
+    manifest = registry.manifest(name, registry.resolve(name, version))
     if manifest.card is None:
         raise NotFound(f"{manifest.title} has no card.")
-    text = parts.objects.get_artifact(manifest.card).decode()
-    return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
+    return Markdown(objects.get_artifact(manifest.card).decode())
 
 
-@router.get("/{name}/{version}/pictures/{picture}")
-def picture(name: str, version: str, picture: str, parts: PartsDep) -> StreamingResponse:
+@router.get(
+    "/{name}/{version}/pictures/{picture}",
+    summary="Fetch a picture of a model card",
+    response_class=StreamingResponse,
+    responses={**faults(NotFound), 200: sent("The picture.", "image/svg+xml", "image/png")},
+)
+def get_picture(
+    name: ModelName,
+    version: Version,
+    picture: Annotated[str, Path(description="The picture's name.", examples=["roc.svg"])],
+    registry: RegistryDep,
+    objects: ObjectsDep,
+) -> StreamingResponse:
     """Return a picture that the card shows, as SVG or PNG."""
-    found = parts.registry.manifest(name, parts.registry.resolve(name, version)).pictures
+    found = registry.manifest(name, registry.resolve(name, version)).pictures
     if picture not in found:
         known = ", ".join(sorted(found)) or "none"
         raise NotFound(f"Version {version} of '{name}' has no picture '{picture}'.", cure=f"It has: {known}.")
-    return send_artifact(parts, found[picture])
+    return send_artifact(objects, found[picture])
 
 
-@router.get("/{name}/{version}/files")
-def files(
-    name: str, version: str, parts: PartsDep, format_: Annotated[str, Query(alias="format")] = "adapter"
+@router.get("/{name}/{version}/files", summary="List the files of a version", responses=faults(NotFound))
+def list_files(
+    name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
 ) -> FilesView:
     """List a format's files with their digests, and a URL of the object store's for each that works for an hour."""
-    manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
+    manifest = registry.manifest(name, registry.resolve(name, version))
     return FilesView(
         files=[
             FileView(
                 path=path,
                 sha256=artifact.sha256,
                 size_bytes=artifact.size_bytes,
-                url=parts.objects.presigned_url(parts.objects.artifact_key(artifact.sha256), URL_EXPIRES_S),
+                url=objects.presigned_url(objects.artifact_key(artifact.sha256), URL_EXPIRES_S),
             )
             for path, artifact in _format(manifest, format_)
         ],
@@ -82,22 +120,34 @@ def files(
     )
 
 
-@router.get("/{name}/{version}/download")
-def download(
-    name: str,
-    version: str,
-    parts: PartsDep,
-    format_: Annotated[str, Query(alias="format")] = "adapter",
-    range_: Annotated[str | None, Header(alias="range")] = None,
-    if_range: Annotated[str | None, Header()] = None,
+@router.get(
+    "/{name}/{version}/download",
+    summary="Download a version",
+    response_class=StreamingResponse,
+    responses={
+        **faults(NotFound, InvalidRequest),
+        200: sent("The whole archive.", TAR, headers=LENGTH | ETAG),
+        206: sent("The part of the archive that `Range` asked for.", TAR, headers=LENGTH | ETAG | RANGE),
+    },
+)
+def download_version(
+    name: ModelName,
+    version: Version,
+    registry: RegistryDep,
+    objects: ObjectsDep,
+    format_: FormatName = "adapter",
+    range_: Annotated[
+        str | None, Header(alias="Range", description="One range of bytes.", examples=["bytes=1048576-"])
+    ] = None,
+    if_range: Annotated[str | None, Header(description="The ETag of the archive that was begun.")] = None,
 ) -> StreamingResponse:
     """Return a format's files as one tar archive; `Range` goes on with a download that broke off.
 
     `If-Range` has the ETag of what was begun: an archive with another one is sent whole.
     """
-    manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
+    manifest = registry.manifest(name, registry.resolve(name, version))
     named = _format(manifest, format_)
-    files = [*named, *_papers(manifest), ("manifest.json", parts.objects.put_json(manifest.as_json()))]
+    files = [*named, *_papers(manifest), ("manifest.json", objects.put_json(manifest.as_json()))]
     segments = tar_segments(files)
     size = total_bytes(segments)
     etag = f'"{digest([[path, artifact.sha256] for path, artifact in files])[:32]}"'
@@ -111,34 +161,47 @@ def download(
     }
     if wanted:
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
-    body = read_range(parts.objects, segments, start, length)
-    return StreamingResponse(body, 206 if wanted else 200, headers, media_type="application/x-tar")
+    body = read_range(objects, segments, start, length)
+    return StreamingResponse(body, 206 if wanted else 200, headers, media_type=TAR)
 
 
-@router.post("/{name}/promote")
-def promote(
-    name: str, body: PromoteBody, parts: PartsDep, x_tuneline_force_key: Annotated[str, Header()] = ""
-) -> dict[str, Any]:
+@router.post("/{name}/promote", summary="Promote a version", responses=faults(NotFound, NotAllowed, Conflict))
+def promote_version(
+    name: ModelName,
+    body: PromoteBody,
+    registry: RegistryDep,
+    state: StateDep,
+    force_key: ForceKeyDep,
+    x_tuneline_force_key: Annotated[str, Header(description="The key for promotions against the verdict.")] = "",
+) -> AliasesView:
     """Make a version the champion; against its verdict with `force`, a reason and the key for it."""
     if body.force:
-        _check_force_key(x_tuneline_force_key, parts)
-    version = parts.registry.resolve(name, str(body.version))
-    now = parts.state.clock.now()
-    return {"aliases": parts.registry.promote(name, version, at=now, reason=body.reason, force=body.force)}
+        _check_force_key(x_tuneline_force_key, force_key)
+    version = registry.resolve(name, str(body.version))
+    now = state.clock.now()
+    return AliasesView(aliases=registry.promote(name, version, at=now, reason=body.reason, force=body.force))
 
 
-@router.post("/{name}/rollback")
-def rollback(name: str, parts: PartsDep, body: RollbackBody | None = None) -> dict[str, Any]:
+@router.post("/{name}/rollback", summary="Roll a model back", responses=faults(NotFound, Conflict))
+def roll_back_model(
+    name: ModelName, registry: RegistryDep, state: StateDep, body: RollbackBody | None = None
+) -> AliasesView:
     """Make the previous champion the champion again."""
     reason = (body or RollbackBody()).reason
-    return {"aliases": parts.registry.rollback(name, at=parts.state.clock.now(), reason=reason)}
+    return AliasesView(aliases=registry.rollback(name, at=state.clock.now(), reason=reason))
 
 
-@router.delete("/{name}/{version}", status_code=204)
-def delete(name: str, version: int, parts: PartsDep, body: DeleteBody | None = None) -> None:
+@router.delete("/{name}/{version}", status_code=204, summary="Delete a version", responses=faults(NotFound, Conflict))
+def delete_version(
+    name: ModelName,
+    version: Annotated[int, Path(description="The version's number.", examples=[3])],
+    registry: RegistryDep,
+    state: StateDep,
+    body: DeleteBody | None = None,
+) -> None:
     """Delete a version that no alias points at."""
     reason = (body or DeleteBody()).reason
-    parts.registry.delete(name, version, at=parts.state.clock.now(), reason=reason)
+    registry.delete(name, version, at=state.clock.now(), reason=reason)
 
 
 def _format(manifest: Manifest, format_: str) -> list[tuple[str, Artifact]]:
@@ -156,8 +219,7 @@ def _papers(manifest: Manifest) -> list[tuple[str, Artifact]]:
     return sorted(papers.items())
 
 
-def _check_force_key(given: str, parts: PartsDep) -> None:
-    key = parts.settings.force_key
+def _check_force_key(given: str, key: SecretStr | None) -> None:
     if key is None:
         raise NotAllowed(
             "Promotions against the verdict are switched off.",

@@ -1,5 +1,5 @@
 """`python -m app.cli` is `tuneline`."""
 
-from app.cli import main
+from tuneline_start import main
 
 main()

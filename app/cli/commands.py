@@ -1,68 +1,62 @@
 """All commands of the command line, and how their faults reach a user."""
 
+import importlib
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import typer
-from pydantic import ValidationError
-from redis import RedisError
 
-from agents.base.errors import TunelineError
-from app.cli import batches, datasets, jobs, models, registry, servers
-from app.cli.demo import demo
-from pipelines.engine.process_log import configure_process_log
+from app.cli.lazy import Place, lazy_group
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
+COMMANDS = {
+    "up": Place("app.cli.servers:up", "Start everything on this machine."),
+    "demo": Place("app.cli.demo:demo", "Train, promote and serve the spam filter on the shipped sample."),
+    "run": Place("app.cli.jobs:run", "Submit a spec and watch it run."),
+    "jobs": Place("app.cli.jobs:jobs", "List jobs, or show one."),
+    "logs": Place("app.cli.jobs:logs", "Print a job's log."),
+    "artifacts": Place("app.cli.jobs:artifacts", "List what a job's nodes left, or fetch one of it."),
+    "cancel": Place("app.cli.jobs:cancel", "Cancel a job; a training saves a checkpoint first."),
+    "pause": Place("app.cli.jobs:pause", "Pause a job; a training saves a checkpoint first."),
+    "resume": Place("app.cli.jobs:resume", "Let a paused job go on."),
+    "retry": Place("app.cli.jobs:retry", "Run the failed nodes of a job again, as a new job."),
+    "predict": Place("app.cli.models:predict", "Ask the serving process."),
+    "worker": Place("app.cli.servers:worker", "Start workers on this machine."),
+    "api": Place("app.cli.servers:api", "Start the API."),
+    "serve": Place("app.cli.servers:serve", "Start serving: answers with what is promoted."),
+    "doctor": Place("app.cli.servers:doctor", "Look at this machine and the servers."),
+    "gc": Place("app.cli.servers:gc", "Show what nothing refers to any more, and remove it with --apply."),
+    "models": Place("app.cli.models:app", "Models: list, show, card, download, push, promote."),
+    "registry": Place("app.cli.registry:app", "The registry: its index, made anew."),
+    "datasets": Place("app.cli.datasets:app", "Datasets: list, upload, preview."),
+    "batches": Place("app.cli.batches:app", "Batches of texts, answered from a queue."),
+}
 app = typer.Typer(
     help="Fine-tuning as a pipeline: submit a spec, watch it live, get a gated, promoted, served model.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # The frames of Rich cost more than all the rest of the help.
+    rich_markup_mode=None,
+    cls=lazy_group(COMMANDS),
 )
-COMMANDS: tuple[Callable[..., None], ...] = (
-    *(servers.up, demo, jobs.run, jobs.jobs, jobs.logs, jobs.artifacts),
-    *(jobs.cancel, jobs.pause, jobs.resume, jobs.retry),
-    *(models.predict, servers.worker, servers.api, servers.serve, servers.doctor, servers.gc),
-)
-for command in COMMANDS:
-    app.command()(command)
-app.add_typer(models.app, name="models")
-app.add_typer(registry.app, name="registry")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(batches.app, name="batches")
+
+
+@app.callback()
+def tuneline() -> None:
+    """Fine-tuning as a pipeline: submit a spec, watch it live, get a gated, promoted, served model."""
 
 
 def run() -> None:
     """Run the command line; every fault is one sentence and a cure, without a traceback."""
-    configure_process_log()
     try:
-        app(prog_name="tuneline")
-    except TunelineError as fault:
-        _end(str(fault), fault.details)
-    except ValidationError as fault:
-        _end(f"The settings have faults: {'; '.join(map(_setting_fault, fault.errors()))}.")
-    except OSError as fault:
-        if fault.filename is None:
+        app(prog_name="tuneline", obj=_prepare)
+    except Exception as fault:
+        # It knows the errors of libraries that the help of all commands has no use for.
+        lines = importlib.import_module("app.cli.faults").lines_of(fault)
+        if lines is None:
             raise
-        _end(f"'{fault.filename}': {fault.strerror}.")
-    except RedisError as fault:
-        _end(f"Redis doesn't answer ({type(fault).__name__}). Start it, or check TUNELINE_REDIS_URL.")
+        print("\n".join(lines), file=sys.stderr)
+        raise SystemExit(1) from None
 
 
-def _setting_fault(found: "ErrorDetails") -> str:
-    message = found["msg"].removeprefix("Value error, ")
-    return f"TUNELINE_{str(found['loc'][0]).upper()}: {message}" if found["loc"] else message
-
-
-def _end(message: str, details: list[dict[str, object]] | None = None) -> None:
-    # A spec's faults are one to a line; the sentence before them would only repeat them.
-    if details and all("path" in detail for detail in details):
-        print("error: the request has faults:", file=sys.stderr)
-        for detail in details:
-            print(f"  {detail['path'] or 'spec'}: {detail['message']}", file=sys.stderr)
-    else:
-        print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(1)
+def _prepare() -> None:
+    importlib.import_module("pipelines.engine.process_log").configure_process_log()

@@ -5,63 +5,24 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import FastAPI, Path, Query, Response
 
-from agents.base.errors import InvalidRequest, NotFound
+from agents.base.errors import InvalidModel, InvalidRequest, NoSpace, NotFound, Unavailable
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 from agents.formats import Format
 from agents.tasks import TASKS
-from app.http import Offset
+from app.http import ModelName, Offset
+from app.openapi import faults
 from app.serving.formats import batch_formats
 from app.serving.loading import base_of, choose_files
 from app.serving.reconcile import Versions
-from app.serving.schemas import Text
+from app.serving.schemas import AsyncBatchBody, BatchAccepted, BatchView
 from app.wiring import Parts
 from pipelines.engine.orchestrator import Orchestrator
-from pipelines.engine.state.job import JobStatus
 
 AGENT = "prediction"
 NODE = "prediction"
-
-
-class AsyncBatchBody(BaseModel):
-    """`POST /predict/{model}/batch/async`; how many texts may come is a setting."""
-
-    model_config = ConfigDict(extra="forbid")
-    texts: list[Text] = Field(min_length=1)
-
-
-class BatchAccepted(BaseModel):
-    """What is known of a batch at once. The version stays what it is, whatever is promoted later."""
-
-    id: str
-    status: JobStatus
-    model: str
-    version: int
-    format: str
-    texts: int
-
-
-class BatchPrediction(BaseModel):
-    """One answer of a batch; when it was made is not the caller's time, so it has no latency."""
-
-    label: str
-    confidence: float
-    scores: dict[str, float]
-    model: str
-    version: int
-
-
-class BatchView(BatchAccepted):
-    """`GET /predict/batch/{id}`; the predictions are there once the status is `completed`."""
-
-    progress: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    created_at: float
-    ended_at: float | None = None
-    predictions: list[BatchPrediction] | None = None
 
 
 class AsyncBatches:
@@ -168,16 +129,29 @@ def add_batch_routes(app: FastAPI, parts: Parts) -> None:
         settings.async_batch_texts_most,
     )
 
-    @app.post("/predict/{model}/batch/async", status_code=202, response_model=BatchAccepted)
-    def submit(model: str, body: AsyncBatchBody) -> Response:
+    @app.post(
+        "/predict/{model}/batch/async",
+        status_code=202,
+        tags=["batches"],
+        summary="Queue a batch",
+        response_model=BatchAccepted,
+        responses=faults(NotFound, InvalidRequest, InvalidModel, NoSpace, Unavailable),
+    )
+    def submit_batch(model: ModelName, body: AsyncBatchBody) -> Response:
         """Queue many texts; the answers are fetched later by the id."""
         return Response(orjson.dumps(batches.submit(model, body.texts)), 202, media_type="application/json")
 
-    @app.get("/predict/batch/{batch_id}", response_model=BatchView)
-    def look(
-        batch_id: str,
+    @app.get(
+        "/predict/batch/{batch_id}",
+        tags=["batches"],
+        summary="Show a batch",
+        response_model=BatchView,
+        responses=faults(NotFound, Unavailable),
+    )
+    def get_batch(
+        batch_id: Annotated[str, Path(description="The batch's id.", examples=["job_01JY3Z9S2M"])],
         offset: Offset = 0,
-        limit: Annotated[int | None, Query(ge=1)] = None,
+        limit: Annotated[int | None, Query(ge=1, description="How many predictions to show. Unset: all.")] = None,
     ) -> Response:
         """Show how far a batch is, and its predictions once it is done: all of them, or a page."""
         return Response(orjson.dumps(batches.look(batch_id, offset, limit)), media_type="application/json")

@@ -2,45 +2,33 @@
 
 import json
 import time
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 
-from agents.base.errors import InvalidRequest
+from agents.base.errors import InvalidRequest, NotFound, Overloaded, TimedOut, Unavailable
 from agents.data.cleaning import clean_content
 from agents.models.generators.base import Completion, SamplingParams
+from app.openapi import faults
+from app.schemas import Fault
 from app.serving.answers import Answers, conversation, while_awaited
 from app.serving.reconcile import Served
-from app.serving.schemas import Text
-
-
-class ConvertBody(BaseModel):
-    """`POST /convert`."""
-
-    model_config = ConfigDict(extra="forbid")
-    text: Text
-    model: Annotated[str, Field(max_length=63)] | None = None
-
-
-class ConvertAnswer(BaseModel):
-    """What a text says, as data. Where `success` is false, `error` and `message` say why and there is no data."""
-
-    success: bool
-    structured_data: dict[str, Any] | None
-    model: str
-    version: int
-    latency_ms: float
-    error: str | None = None
-    message: str | None = None
+from app.serving.schemas import ConvertAnswer, ConvertBody, ConvertFailure
 
 
 def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> None:
     """Add the route; `default_model` answers where a request names none."""
 
-    @app.post("/convert", response_model=ConvertAnswer, response_model_exclude_none=True)
-    async def convert(body: ConvertBody, request: Request) -> Any:
+    @app.post(
+        "/convert",
+        tags=["predictions"],
+        summary="Turn a text into data",
+        response_model=ConvertAnswer,
+        responses=faults(NotFound, Overloaded, TimedOut, Unavailable)
+        | faults(InvalidRequest, model=Fault | ConvertFailure),
+    )
+    async def convert_text(body: ConvertBody, request: Request) -> Any:
         """Return a text as structured data."""
         served = answers.decoder(body.model or default_model)
         if served.answer_schema is None:

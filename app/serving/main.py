@@ -13,12 +13,13 @@ import orjson
 from fastapi import FastAPI, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from agents.base.errors import TunelineError
+from agents.base.errors import InvalidRequest, NotFound, Overloaded, TunelineError, Unavailable
 from agents.base.object_store import ObjectStore
 from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Prediction
 from agents.models.kinds import ModelKind
-from app.http import Offset, install_error_handlers, install_key_check, serve_http
+from app.http import Figures, ModelName, Offset, install_error_handlers, install_key_check, serve_http
+from app.openapi import faults, install_openapi, operation_id
 from app.serving.answers import Answers, ClientGone, client_gone
 from app.serving.batcher import Batcher
 from app.serving.batches import add_batch_routes
@@ -29,8 +30,19 @@ from app.serving.history import History, history_url
 from app.serving.loading import Load, Loader, load_format
 from app.serving.metrics import ServingMetrics
 from app.serving.openai import add_openai_routes, refuse_without_key
+from app.serving.openai_events import EVENT_MODELS
 from app.serving.reconcile import LOOK_EVERY_S, Reconciler, Served, Versions
-from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer, ServedModel
+from app.serving.schemas import (
+    BatchAnswer,
+    BatchBody,
+    DriftView,
+    HistoryPage,
+    PredictBody,
+    PredictionAnswer,
+    ServedModel,
+    ServedModels,
+    ServingHealth,
+)
 from app.serving.writer import Writer
 from app.settings import Settings
 from app.wiring import Parts, build_parts, build_sources, require_key_beyond_loopback
@@ -41,6 +53,13 @@ if TYPE_CHECKING:
 
 #: A download or a load that runs at the end is given up after so long.
 CLOSE_WAIT_S = 3.0
+DESCRIPTION = "Answers of the models that are champion. Below `/v1` it speaks as OpenAI's API does."
+TAGS = [
+    {"name": "predictions", "description": "Answers at once."},
+    {"name": "batches", "description": "Answers for many texts, later."},
+    {"name": "openai", "description": "Decoders, for clients of OpenAI's API."},
+    {"name": "watching", "description": "What is served, and how it does."},
+]
 
 
 class Serving:
@@ -166,9 +185,17 @@ def create_app(
         await serving.close()
 
     serving = Serving(versions, objects, settings, load, look_every_s, redis)
-    app = FastAPI(title="Tuneline serving", version=installed_version("tuneline"), lifespan=lifespan)
+    app = FastAPI(
+        title="Tuneline serving",
+        description=DESCRIPTION,
+        version=installed_version("tuneline"),
+        lifespan=lifespan,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
+    )
     app.state.serving = serving
     install_error_handlers(app)
+    install_openapi(app, common=(), more=EVENT_MODELS)
     install_key_check(app, settings, refuse_without_key)
     app.add_exception_handler(ClientGone, client_gone)
     _add_prediction_routes(app, serving)
@@ -191,22 +218,42 @@ def create_serving(parts: Parts) -> FastAPI:
 
 def _add_prediction_routes(app: FastAPI, serving: Serving) -> None:
     # The answers are made here and need no second look: FastAPI would check and copy each before it is written.
-    @app.post("/predict/{model}", response_model=PredictionAnswer)
-    async def predict(model: str, body: PredictBody) -> Response:
+    refused = faults(NotFound, InvalidRequest, Overloaded)
+
+    @app.post(
+        "/predict/{model}",
+        tags=["predictions"],
+        summary="Predict a label",
+        response_model=PredictionAnswer,
+        responses=refused,
+    )
+    async def predict(model: ModelName, body: PredictBody) -> Response:
         """Answer for one text."""
         return _json((await serving.answer(model, [body.text]))[0])
 
-    @app.post("/predict/{model}/batch", response_model=BatchAnswer)
-    async def predict_batch(model: str, body: BatchBody) -> Response:
+    @app.post(
+        "/predict/{model}/batch",
+        tags=["predictions"],
+        summary="Predict many labels",
+        response_model=BatchAnswer,
+        responses=refused,
+    )
+    async def predict_batch(model: ModelName, body: BatchBody) -> Response:
         """Answer for many texts at once."""
         return _json({"predictions": await serving.answer(model, body.texts)})
 
-    @app.get("/history")
-    def history(
+    @app.get(
+        "/history",
+        tags=["watching"],
+        summary="List predictions",
+        response_model=HistoryPage,
+        responses=faults(Unavailable),
+    )
+    def list_predictions(
         offset: Offset = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-        model: str | None = None,
-        label: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="How many a page has at most.")] = 50,
+        model: Annotated[str | None, Query(description="Only those of this model.")] = None,
+        label: Annotated[str | None, Query(description="Only those with this label.")] = None,
     ) -> dict[str, Any]:
         """List what was answered, newest first."""
         rows, total = serving.history.page(offset, limit, model, label)
@@ -214,24 +261,25 @@ def _add_prediction_routes(app: FastAPI, serving: Serving) -> None:
 
 
 def _add_watching_routes(app: FastAPI, serving: Serving) -> None:
-    @app.get("/models")
-    def models() -> dict[str, list[ServedModel]]:
+    @app.get("/models", tags=["watching"], summary="List the served models")
+    def list_served_models() -> ServedModels:
         """List what is served."""
-        return {"models": [_served_model(served) for _, served in sorted(serving.reconciler.served.copy().items())]}
+        served = sorted(serving.reconciler.served.copy().items())
+        return ServedModels(models=[_served_model(one) for _, one in served])
 
-    @app.get("/drift")
-    def drift() -> dict[str, list[dict[str, Any]]]:
+    @app.get("/drift", tags=["watching"], summary="Show the drift", response_model=DriftView)
+    def get_drift() -> dict[str, list[dict[str, Any]]]:
         """Say how far the newest predictions lie from those on the test split, by signal."""
         return {"models": serving.drift()}
 
-    @app.get("/health")
-    def health() -> dict[str, Any]:
+    @app.get("/health", tags=["watching"], summary="Check the health of serving", response_model=ServingHealth)
+    def get_serving_health() -> dict[str, Any]:
         """Say what is served, and what can't be."""
         troubles = serving.reconciler.troubles()
         return {"status": "degraded" if troubles else "ok", "models": serving.versions(), "troubles": troubles}
 
-    @app.get("/metrics")
-    def metrics() -> Response:
+    @app.get("/metrics", tags=["watching"], summary="Read the figures of serving", response_class=Figures)
+    def get_serving_metrics() -> Response:
         """Return figures for Prometheus."""
         return Response(serving.metrics.render(serving.versions(), serving.drift()), media_type=CONTENT_TYPE_LATEST)
 

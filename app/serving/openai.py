@@ -5,22 +5,37 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
-from agents.base.errors import InvalidRequest, NotFound, Overloaded, TunelineError, Unavailable
+from agents.base.errors import InvalidRequest, NotFound, Overloaded, TimedOut, TunelineError, Unavailable
 from agents.models.generators.base import Completion, Generator
 from app.http import NO_KEY, faults_of, no_key
+from app.openapi import Responses, events, faults
+from app.schemas import Fault
 from app.serving.answers import Answers, conversation, while_awaited
+from app.serving.openai_answers import ChatCompletion, OpenAIFault, OpenAIModel, OpenAIModels, TextCompletion
+from app.serving.openai_events import ChatCompletionChunk, CompletionChunk
 from app.serving.openai_schemas import AnswerBody, ChatBody, CompletionBody
 from app.serving.reconcile import Served
 from app.serving.writer import MakePrompt
 
 PREFIX = "/v1"
+#: What every route below /v1 can answer with.
+COMMON: Responses = {
+    401: {"model": OpenAIFault, "description": NO_KEY},
+    500: {"model": OpenAIFault | Fault, "description": "Something unforeseen went wrong."},
+}
+ANSWERING = {
+    **faults(NotFound, Overloaded, TimedOut, Unavailable, model=OpenAIFault),
+    400: {"model": OpenAIFault, "description": "A request that can't be taken as it is."},
+    422: {"model": Fault, "description": "A body that can't be read at all."},
+}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -41,31 +56,52 @@ class OpenAIRoute(APIRoute):
 
 def add_openai_routes(app: FastAPI, answers: Answers) -> None:
     """Add the routes for all decoders that are served."""
-    router = APIRouter(prefix=PREFIX, route_class=OpenAIRoute)
+    router = APIRouter(prefix=PREFIX, route_class=OpenAIRoute, tags=["openai"], responses=COMMON)
 
-    @router.get("/models")
-    def models() -> dict[str, Any]:
+    @router.get("/models", summary="List the decoders", response_model=OpenAIModels)
+    def list_openai_models() -> dict[str, Any]:
         """List the decoders."""
         return {"object": "list", "data": [_model(served) for served in answers.served()]}
 
-    @router.get("/models/{model}")
-    def model(model: str) -> dict[str, Any]:
+    @router.get(
+        "/models/{model}",
+        summary="Show a decoder",
+        response_model=OpenAIModel,
+        responses={400: ANSWERING[400], **faults(NotFound, model=OpenAIFault)},
+    )
+    def get_openai_model(
+        model: Annotated[str, Path(description="The model's name.", examples=["task"])],
+    ) -> dict[str, Any]:
         """Return one decoder."""
         return _model(answers.decoder(model))
 
-    @router.post("/chat/completions")
-    async def chat(body: ChatBody, request: Request) -> Response:
+    @router.post(
+        "/chat/completions",
+        summary="Answer a conversation",
+        response_model=ChatCompletion,
+        responses={**ANSWERING, 200: _streamed(ChatCompletionChunk)},
+    )
+    async def create_chat_completion(body: ChatBody, request: Request) -> Response:
         """Answer a conversation, by the template that the model learned."""
         messages = [message.plain() for message in body.messages]
         return await _answer(answers, request, body, conversation(messages), _Chat, messages[-1]["content"])
 
-    @router.post("/completions")
-    async def completions(body: CompletionBody, request: Request) -> Response:
+    @router.post(
+        "/completions",
+        summary="Go on from a prompt",
+        response_model=TextCompletion,
+        responses={**ANSWERING, 200: _streamed(CompletionChunk)},
+    )
+    async def create_completion(body: CompletionBody, request: Request) -> Response:
         """Go on from a prompt as it is, without a template."""
         text = body.prompt if isinstance(body.prompt, str) else json.dumps(body.prompt)
         return await _answer(answers, request, body, _as_it_is(body.prompt), _Completion, text)
 
     app.include_router(router)
+
+
+def _streamed(chunk: type[BaseModel]) -> dict[str, Any]:
+    return events("The answer, or with `stream` its pieces.", ("", chunk), ("", OpenAIFault), last="[DONE]")
 
 
 class _Completion:

@@ -31,15 +31,15 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
 class TextPart(BaseModel):
     """A part of a message that is text."""
 
-    type: Literal["text"]
-    text: Content
+    type: Literal["text"] = Field(description="The kind of part; there is one.")
+    text: Content = Field(description="The text.")
 
 
 class Message(BaseModel):
     """A turn."""
 
-    role: Role
-    content: Content | list[TextPart]
+    role: Role = Field(description="Whose turn it is.", examples=["user"])
+    content: Content | list[TextPart] = Field(description="What is said.", examples=["Remind me to call Ann at six"])
 
     def plain(self) -> dict[str, str]:
         """Return it as training has it."""
@@ -50,14 +50,18 @@ class Message(BaseModel):
 class JsonSchema(BaseModel):
     """A named schema."""
 
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: dict[str, Any] = Field(
+        alias="schema",
+        description="Any JSON Schema.",
+        examples=[{"type": "object", "properties": {"at": {"type": "string"}}}],
+    )
 
 
 class ResponseFormat(BaseModel):
     """What the answer is held to."""
 
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchema | None = None
+    type: Literal["text", "json_object", "json_schema"] = Field(description="What the answer is.")
+    json_schema: JsonSchema | None = Field(None, description="The schema, for `json_schema`.")
 
     @model_validator(mode="after")
     def _has_schema(self) -> "ResponseFormat":
@@ -76,22 +80,28 @@ class ResponseFormat(BaseModel):
 class StreamOptions(BaseModel):
     """How a stream is made."""
 
-    include_usage: bool = False
+    include_usage: bool = Field(False, description="Whether a last event says how many tokens it took.")
 
 
 class AnswerBody(BaseModel):
     """What both kinds of requests have in common."""
 
     model_config = ConfigDict(extra="allow")
-    model: Annotated[str, Field(max_length=63)]
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32 - 1)] | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
-    stream: bool | None = False
-    stream_options: StreamOptions | None = None
-    response_format: ResponseFormat | None = None
+    model: Annotated[str, Field(max_length=63)] = Field(description="The decoder that answers.", examples=["task"])
+    max_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description="Where the answer is cut off.")
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        None, description="How freely tokens are chosen. Unset or 0: always the likeliest."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="The share of probability that tokens are chosen from."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32 - 1)] | None = Field(None, description="Makes an answer come again.")
+    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = Field(
+        None, description="The answer ends before any of these texts."
+    )
+    stream: bool | None = Field(False, description="Whether the answer comes in pieces.")
+    stream_options: StreamOptions | None = Field(None, description="How the pieces come.")
+    response_format: ResponseFormat | None = Field(None, description="What the answer is held to.")
 
     @model_validator(mode="after")
     def _nothing_unsupported(self) -> "AnswerBody":
@@ -115,8 +125,10 @@ class AnswerBody(BaseModel):
 class ChatBody(AnswerBody):
     """`POST /v1/chat/completions`."""
 
-    messages: list[Message] = Field(min_length=1, max_length=1000)
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    messages: list[Message] = Field(min_length=1, max_length=1000, description="The conversation so far.")
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Where the answer is cut off; before `max_tokens`."
+    )
 
     @model_validator(mode="after")
     def _asks_something(self) -> "ChatBody":
@@ -131,4 +143,6 @@ class ChatBody(AnswerBody):
 class CompletionBody(AnswerBody):
     """`POST /v1/completions`: the prompt as it is, without the template."""
 
-    prompt: Content | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=100_000)]
+    prompt: Content | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=100_000)] = Field(
+        description="A text, or token ids.", examples=["Call"]
+    )

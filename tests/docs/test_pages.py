@@ -25,6 +25,7 @@ from agents.training.types import TrainingConfig
 from agents.validation.types import ValidationConfig
 from app.api.main import create_app
 from app.cli.commands import app as command_line
+from app.cli.lazy import LazyCommand
 from app.serving.main import create_serving
 from app.settings import Settings
 from app.wiring import Parts, extra_agents
@@ -98,7 +99,8 @@ def test_every_route_of_serving_is_named(parts: Parts) -> None:
     assert found <= routes_named(page("serving"))
 
 
-def commands(group: click.Command, name: str) -> Iterator[str]:
+def commands(group: click.Command | LazyCommand, name: str) -> Iterator[str]:
+    group = group.loaded() if isinstance(group, LazyCommand) else group
     if not isinstance(group, click.Group) or group.invoke_without_command:
         yield name
     for below, command in getattr(group, "commands", {}).items():

@@ -21,6 +21,7 @@ from agents.tasks.sft.golden import GoldenPrompts
 from agents.training import TrainingAgent
 from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
+from tests.contract import shown
 from tests.decoders import conversations, prepare_answers
 from tests.engine.conftest import Learned
 from tests.loaded import load_trained_generator, load_whole_generator
@@ -90,6 +91,7 @@ def test_a_trained_decoder_is_measured_promoted_exported_and_held_against_itself
     manifest = bench.objects.get_manifest(found.manifest_key)
     card = bench.objects.get_artifact(type(judged.predictions)(**manifest["card"])).decode()
     assert (manifest["task"], manifest["labels"]) == ("sft", [])
+    assert shown(manifest) == manifest
     assert manifest["prompt"] == trained.model_dump()["prompt"]
     assert "pipeline_tag: text-generation" in card
     assert f"| exact_match | {judged.metrics['exact_match']:.4f} |" in card

@@ -19,6 +19,7 @@ from agents.export.types import ExportConfig, ExportOutput
 from agents.models.classifiers.torch import LoadedClassifier
 from agents.training.types import TrainingConfig
 from tests.conftest import AgentBench
+from tests.contract import shown
 from tests.loaded import load_adapter, load_exported, load_merged
 from tests.models import (
     LABELS,
@@ -311,6 +312,7 @@ def test_a_manifest_holds_the_lineage_and_the_card_its_facts(bench: AgentBench, 
     card = bench.objects.get_artifact(type(evaluation.predictions)(**manifest["card"])).decode()
 
     assert found.manifest_key == "models/spam/versions/000007/manifest.json"
+    assert shown(manifest) == manifest
     assert (manifest["version"], manifest["verdict"], manifest["labels"]) == (7, evaluation.verdict, LABELS)
     assert manifest["data"]["test_sha256"] == evaluation.test_sha256
     assert manifest["environment"]["torch"]

@@ -13,8 +13,8 @@ from agents.base.records import DeviceNeed
 from app.api.main import create_app
 from app.wiring import Parts
 from pipelines.engine import keys
-from pipelines.engine.devices import Device, DevicePool
-from pipelines.engine.queue import run_worker
+from pipelines.engine.state.queue import run_worker
+from pipelines.engine.worker.devices import Device, DevicePool
 from tests.engine.processes import wait_for
 from tests.kept.dumps import dump, objects_in, write_json, write_tar
 

@@ -9,7 +9,7 @@ from typing import Any
 from agents.base.records import Artifact
 from app import worker
 from app.wiring import Parts
-from pipelines.engine.queue import run_worker
+from pipelines.engine.state.queue import run_worker
 from tests.conftest import REPOSITORY
 from tests.decoders import color_rows
 from tests.kept.dumps import objects_in, write_json, write_tar

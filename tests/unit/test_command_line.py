@@ -196,7 +196,7 @@ def test_a_setting_that_cannot_be_is_named_at_the_start(
     monkeypatch.setenv(f"TUNELINE_{name}", value)
     monkeypatch.setattr("sys.argv", ["tuneline", "jobs"])
     # It would write to this test's captured stream, after the test too.
-    monkeypatch.setattr("app.cli.commands.configure_process_log", lambda: None)
+    monkeypatch.setattr("pipelines.engine.process_log.configure_process_log", lambda: None)
     with pytest.raises(SystemExit):
         run()
     said = capsys.readouterr().err

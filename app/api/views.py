@@ -5,7 +5,9 @@ from typing import Any
 
 from agents.base.records import Artifact
 from agents.formats.manifest import Manifest
-from app.schemas import JobSummary, JobView, ModelView, NodeView, VersionSummary
+from app.api.schemas.jobs import CacheLook, JobSummary, JobView, NodeView
+from app.api.schemas.models import ModelView, Move, VersionSummary
+from app.schemas import Fault, Progress
 from pipelines.engine.state.job import NODE_ENDED, Job, JobHead, NodeState
 from pipelines.engine.state.registry import Registry
 from pipelines.plan import Plan, PlannedNode
@@ -31,7 +33,7 @@ def job_view(job: Job, progress: dict[str, Any], now: float) -> JobView:
     """Return a job whole."""
     summary = job_summary(job.id, job.plan, job.head)
     return JobView(
-        **summary.model_dump(),
+        **vars(summary),
         description=job.plan.description,
         params=job.plan.params,
         param_sources=job.plan.param_sources,
@@ -48,14 +50,14 @@ def _node_view(job: Job, node: PlannedNode, progress: dict[str, Any] | None, now
         queue=node.queue,
         needs=list(node.needs),
         attempt=state.attempt,
-        progress=progress,
+        progress=Progress.model_validate(progress) if progress else None,
         ready_at=state.ready_at,
         started_at=state.started_at,
         ended_at=state.ended_at,
         seconds=seconds,
         worker=state.worker,
-        cache=state.cache,
-        error=state.error,
+        cache=CacheLook.model_validate(state.cache) if state.cache else None,
+        error=Fault.model_validate(state.error) if state.error else None,
         waits_for=_waits_for(job, node, state, now),
         config=node.config,
         sources=node.sources,
@@ -95,9 +97,8 @@ def model_view(registry: Registry, name: str, offset: int = 0, limit: int = 50) 
     aliases = registry.aliases(name)
     numbers = registry.versions(name)
     page = [version_summary(registry.manifest(name, number), aliases) for number in numbers[offset : offset + limit]]
-    return ModelView(
-        name=name, aliases=aliases, versions=page, versions_total=len(numbers), history=registry.history(name)
-    )
+    history = [Move.model_validate(move) for move in registry.history(name)]
+    return ModelView(name=name, aliases=aliases, versions=page, versions_total=len(numbers), history=history)
 
 
 def version_summary(manifest: Manifest, aliases: dict[str, int]) -> VersionSummary:

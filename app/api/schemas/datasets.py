@@ -1,0 +1,120 @@
+"""Bodies of `/datasets`."""
+
+from pydantic import ConfigDict, Field
+
+from agents.base.records import Artifact
+from agents.data.types import Shape
+from agents.tasks import Task
+from app.schemas import Moment, PartialView, View
+
+
+class DatasetView(View):
+    """A file of rows that was uploaded."""
+
+    id: str = Field(description="The dataset's id: the start of its digest.", examples=["0123456789abcdef"])
+    filename: str = Field(description="What the file was called.", examples=["spam.csv"])
+    created_at: Moment = Field(description="When it was uploaded, in seconds since 1970.")
+    artifact: Artifact = Field(description="Its bytes in the object store.")
+
+
+class UploadedView(DatasetView):
+    """A file of rows that was just uploaded."""
+
+    uri: str = Field(description="What a spec calls it.", examples=["dataset://0123456789abcdef"])
+
+
+class DatasetsView(View):
+    """All uploads."""
+
+    datasets: list[DatasetView] = Field(description="The uploaded datasets.")
+
+
+class FileRead(PartialView):
+    """How a file was read."""
+
+    file: str = Field(description="The file's name.", examples=["spam.csv"])
+    format: str = Field(description="Its format.", examples=["csv"])
+    encoding: str | None = Field(None, description="Its encoding.", examples=["utf-8"])
+    delimiter: str | None = Field(None, description="What stands between the cells of a row.", examples=[";"])
+
+
+class ColumnsUsed(PartialView):
+    """Which columns are used, in the words of the dataset node's config."""
+
+    shape: Shape | None = Field(None, description="The shape of the rows.")
+    text_column: str | None = Field(None, description="The column of the text or prompt.", examples=["text"])
+    label_column: str | None = Field(None, description="The column of the label or answer.", examples=["label"])
+    parts: dict[str, str] = Field({}, description="Part of a conversation -> its column.")
+
+
+class PreviewRow(PartialView):
+    """A row as it is read; its other columns are kept under their own names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    row: int = Field(description="Its number in the file, from 1.", examples=[1])
+    text: str = Field(description="The text or prompt.", examples=["Win a prize now"])
+    label: str | None = Field(None, description="The label or the last answer.", examples=["spam"])
+    messages: list[dict[str, str]] = Field([], description="The turns of a conversation: `role` and `content`.")
+    file: str | None = Field(None, description="The file it is from, where there are several.")
+
+
+class LabelledRow(View):
+    """A row of texts with labels as the model sees it."""
+
+    row: int = Field(description="Its number in the file, from 1.")
+    tokens: list[str] = Field(description="Its tokens, as text.")
+    token_count: int = Field(description="How many tokens the whole text has.")
+    cut_tokens: int = Field(description="How many of them are cut off.")
+    learned: str = Field(description="The label, which carries the loss.")
+
+
+class AnsweredRow(View):
+    """A conversation as the model sees it."""
+
+    row: int = Field(description="Its number in the file, from 1.")
+    tokens: list[str] = Field(description="Its tokens, as text.")
+    carries_loss: list[bool] = Field(description="Of each token, whether it is learned.")
+    token_count: int = Field(description="How many tokens there are.")
+    cut_answers: int = Field(description="How many answers are left out because they are too long.")
+    loss_tokens: int = Field(description="How many tokens are learned.")
+    rendered: str = Field(description="The whole conversation by the template.")
+    learned: str = Field(description="The text that is learned.")
+
+
+class LeftOutRow(View):
+    """A conversation that training leaves out."""
+
+    row: int = Field(description="Its number in the file, from 1.")
+    left_out: str = Field(description="The kind of reason.", examples=["no_answer"])
+    why: str = Field(description="The reason, and what to do about it.")
+
+
+class Rendered(PartialView):
+    """Rows as a model would see them."""
+
+    task: Task = Field(description="What the rows are for.")
+    max_tokens: int = Field(description="Where a row is cut.", examples=[256])
+    tokenizer_fingerprint: str = Field(description="The digest of the tokenizer.")
+    template: str | None = Field(None, description="The chat template.", examples=["chatml"])
+    template_fingerprint: str | None = Field(None, description="The digest of the template and its tokens.")
+    rows: list[LabelledRow | AnsweredRow | LeftOutRow] = Field(description="The rows.")
+    problems: list[str] = Field(description="What would stop a job.")
+
+
+class PreviewView(PartialView):
+    """The first rows of a dataset, and what was found out about all that were looked at."""
+
+    source: str = Field(description="What a spec calls the dataset.", examples=["dataset://0123456789abcdef"])
+    files: list[FileRead] = Field(description="How its files are read.")
+    columns: list[str] = Field(description="Its columns.", examples=[["text", "label"]])
+    used: ColumnsUsed = Field(description="Which are used; empty where there are no rows.")
+    rows_scanned: int = Field(description="Rows that were looked at, a thousand at most.", examples=[1000])
+    whole_file: bool = Field(description="Whether these were all.")
+    dropped: dict[str, int] = Field(description="Why rows are left out -> how many.")
+    first_dropped: dict[str, str] = Field(description="Why rows are left out -> where the first of them is.")
+    label_counts: dict[str, int] = Field(description="Label -> rows, the twenty most frequent.")
+    problems: list[str] = Field(description="What would stop a job.")
+    rows: list[PreviewRow] = Field(description="The first rows.")
+    rendered: Rendered | None = Field(description="These rows as tokens, where a model was named.")
+    rendered_note: str | None = Field(description="Why they are not shown as tokens.")

@@ -1,0 +1,98 @@
+"""Bodies of `/models`."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from app.schemas import Body, Moment, PartialView, View
+
+#: Which aliases there are.
+Aliases = dict[str, int]
+ALIASES = Field(description="Alias -> the version that it points at.", examples=[{"champion": 3, "previous": 2}])
+
+
+class PromoteBody(Body):
+    """Which version becomes the champion, and why."""
+
+    version: int | str = Field(description="A number or an alias.", examples=[3])
+    reason: str = Field(min_length=1, description="Why; it is kept in the history.", examples=["looked at by hand"])
+    force: bool = Field(False, description="Promote it against its verdict; that needs a key of its own.")
+
+
+class RollbackBody(Body):
+    """Why the previous champion comes back."""
+
+    reason: str = Field("rollback", description="Why; it is kept in the history.")
+
+
+class DeleteBody(Body):
+    """Why a version is deleted."""
+
+    reason: str = Field("deleted", description="Why; it is kept in the history.")
+
+
+class VersionSummary(View):
+    """A version as a list shows it."""
+
+    version: int = Field(description="The version's number.", examples=[3])
+    created_at: str | float | None = Field(
+        description="When its export wrote it (ISO 8601).", examples=["2026-01-01T00:00:00+00:00"]
+    )
+    verdict: Literal["PROMOTE", "HOLD", "REJECT"] = Field(description="What the gate said.")
+    metrics: dict[str, float] = Field(description="Figure -> value on the test split.", examples=[{"f1": 0.93}])
+    formats: list[str] = Field(description="Formats that it was exported in.", examples=[["adapter", "onnx_int8"]])
+    aliases: list[str] = Field(description="Aliases that point at it.", examples=[["champion"]])
+
+
+class Move(PartialView):
+    """One move of the champion alias, or a deletion."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    version: int = Field(description="The version that became champion, or was deleted.", examples=[3])
+    from_: int | None = Field(None, alias="from", description="The champion before.", examples=[2])
+    at: Moment = Field(description="When, in seconds since 1970.")
+    why: str = Field(description="The reason that was given.", examples=["verdict PROMOTE"])
+    job: str | None = Field(None, description="The job that promoted it.", examples=["job_01JY3Z9S2M"])
+    forced: bool = Field(False, description="Whether it was promoted against its verdict.")
+    rollback: bool = Field(False, description="Whether the previous champion came back.")
+    deleted: bool = Field(False, description="Whether the version was deleted.")
+
+
+class ModelView(View):
+    """A model with some of its versions."""
+
+    name: str = Field(description="The model's name.", examples=["spam"])
+    aliases: Aliases = ALIASES
+    versions: list[VersionSummary] = Field(description="Its versions on this page, newest first.")
+    versions_total: int = Field(description="How many versions it has.", examples=[3])
+    history: list[Move] = Field(description="Every move of the champion, newest first.")
+
+
+class ModelPage(View):
+    """Some of the models."""
+
+    models: list[ModelView] = Field(description="The models of this page, by name, each with its newest versions.")
+    total: int = Field(description="How many models match in all.", examples=[4])
+
+
+class AliasesView(View):
+    """Where the aliases point now."""
+
+    aliases: Aliases = ALIASES
+
+
+class FileView(View):
+    """A file of a version."""
+
+    path: str = Field(description="Its place in the format's folder.", examples=["adapter_model.safetensors"])
+    sha256: str = Field(description="The digest of its bytes.")
+    size_bytes: int = Field(description="How many bytes it has.", examples=[3549776])
+    url: str = Field(description="Where the object store gives it, for as long as `expires_s` says.")
+
+
+class FilesView(View):
+    """The files of one format of a version."""
+
+    files: list[FileView] = Field(description="The files.")
+    expires_s: int = Field(description="How long the URLs work, in seconds.", examples=[3600])
