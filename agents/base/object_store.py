@@ -22,6 +22,7 @@ from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
+from agents.base import bucket as keys
 from agents.base.errors import CorruptArtifact, NoSpace, NotFound, Unavailable
 from agents.base.records import Artifact
 
@@ -108,7 +109,7 @@ class ObjectStore:
 
     @staticmethod
     def artifact_key(sha256: str) -> str:
-        return f"artifacts/{sha256[:2]}/{sha256}"
+        return keys.artifact(sha256)
 
     def put_artifact(self, data: bytes, media_type: str = "application/octet-stream") -> Artifact:
         """Store bytes under their digest; storing the same bytes twice writes once."""

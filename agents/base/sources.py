@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from uuid import uuid4
 
+from agents.base import bucket
 from agents.base.digests import file_digest, folder_digest
 from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAllowed, NotFound, TunelineError
 from agents.base.hub import REPOSITORY, snapshot
@@ -94,7 +95,7 @@ class Sources:
         if not re.fullmatch(r"[\w-]+", identifier):
             raise _fault(kind)(f"'{uri}' is no dataset's id.", cure="Take the id that the upload answered.")
         try:
-            manifest = self.objects.get_manifest(f"datasets/{identifier}/manifest.json")
+            manifest = self.objects.get_manifest(bucket.dataset_manifest(identifier))
         except NotFound as fault:
             raise _fault(kind)(
                 f"There is no dataset '{uri}'.", cure="List the datasets, or upload the file again."

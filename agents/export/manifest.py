@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from agents.base import bucket
 from agents.base.agent import Context, inputs_from
 from agents.chat.answer_schema import answer_schema
 from agents.comparison.types import ComparisonOutput
@@ -46,7 +47,7 @@ def write_version(
     manifest["parity"] = {form: found.model_dump() for form, found in parity.items()}
     card = model_card(manifest, evaluation)
     manifest["card"] = context.objects.put_artifact(card.encode(), "text/markdown").model_dump()
-    key = f"models/{name}/versions/{number:06d}/manifest.json"
+    key = bucket.version_manifest(name, number)
     context.objects.put_manifest(key, manifest)
     context.log("version_written", model=name, version=number, verdict=evaluation.verdict)
     return key

@@ -7,13 +7,11 @@ counts. Parts of the jobs that this one continues are taken where this node has 
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from agents.base import bucket
 from agents.base.agent import Context
-
-NAME = re.compile(r"/rows_(?P<start>\d{8})/attempt_(?P<attempt>\d+)\.json$")
 
 
 class KeptRows:
@@ -40,14 +38,13 @@ class KeptRows:
 
     def add(self, start: int, part: dict[str, Any]) -> None:
         """Keep the rows from number `start` on."""
-        key = f"{self._context.checkpoint_prefixes[0]}/rows_{start:08d}/attempt_{self._context.attempt}.json"
+        key = bucket.generated_rows(self._context.checkpoint_prefixes[0], start, self._context.attempt)
         body = json.dumps({"made_by": self._made_by, **part}, ensure_ascii=False)
         self._context.objects.put(key, body.encode("utf-8", "surrogatepass"), "application/json")
 
     def _newest(self, prefix: str) -> dict[int, str]:
         found: dict[int, tuple[int, str]] = {}
-        for key in self._context.objects.keys(f"{prefix}/"):
-            if named := NAME.search(key):
-                start, attempt = int(named["start"]), int(named["attempt"])
-                found[start] = max(found.get(start, (0, "")), (attempt, key))
+        for key in self._context.objects.keys(bucket.below(prefix)):
+            if rows := bucket.generated_rows_of(key):
+                found[rows.start] = max(found.get(rows.start, (0, "")), (rows.attempt, key))
         return {start: key for start, (_, key) in found.items()}

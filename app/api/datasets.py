@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, UploadFile
 
+from agents.base import bucket
 from agents.base.errors import InvalidRequest, NotFound
 from agents.chat.format import TemplateName
 from agents.data.files import Format
@@ -45,14 +46,14 @@ def upload(file: UploadFile, parts: PartsDep) -> dict[str, Any]:
         "created_at": parts.state.clock.now(),
         "artifact": artifact.model_dump(),
     }
-    parts.objects.put_manifest(_key(artifact.sha256[:16]), dataset)
+    parts.objects.put_manifest(bucket.dataset_manifest(artifact.sha256[:16]), dataset)
     return {**dataset, "uri": f"dataset://{dataset['id']}"}
 
 
 @router.get("")
 def list_datasets(parts: PartsDep) -> dict[str, list[dict[str, Any]]]:
     """List the uploaded datasets."""
-    found = [key for key in parts.objects.keys("datasets/") if key.endswith("/manifest.json")]
+    found = [key for key in parts.objects.keys(bucket.DATASETS) if bucket.is_manifest(key)]
     return {"datasets": [parts.objects.get_manifest(key) for key in found]}
 
 
@@ -61,7 +62,7 @@ def look(dataset_id: str, parts: PartsDep) -> dict[str, Any]:
     """Show an uploaded dataset."""
     if not re.fullmatch(r"[0-9a-f]{16}", dataset_id):
         raise NotFound(f"There is no dataset '{dataset_id}'.", cure="See GET /datasets.")
-    return parts.objects.get_manifest(_key(dataset_id))
+    return parts.objects.get_manifest(bucket.dataset_manifest(dataset_id))
 
 
 @router.get("/{dataset_id}/preview")
@@ -102,7 +103,3 @@ def preview(
     tokenizer = parts.sources.local(model, "tokenizer")
     rendered = render_preview(found["rows"], tokenizer, task, template, max_tokens)
     return {**found, "rendered": rendered, "rendered_note": None}
-
-
-def _key(dataset_id: str) -> str:
-    return f"datasets/{dataset_id}/manifest.json"

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis import RedisError
 
 from agents import QUEUES
+from agents.base import bucket
 from agents.base.errors import NotFound, TunelineError
 from app.api.parts import PartsDep
 from app.schemas import WorkersBody
@@ -111,7 +112,7 @@ def _redis_fault(parts: Parts) -> str | None:
 
 def _store_fault(parts: Parts) -> str | None:
     try:
-        parts.objects.size("health")
+        parts.objects.size(bucket.HEALTH)
     except TunelineError as fault:
         return str(fault)
     return None
