@@ -5,17 +5,16 @@
 
 import importlib.util
 import re
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Literal
-from uuid import uuid4
 
 from agents.base import bucket
 from agents.base.digests import file_digest, folder_digest
 from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAllowed, NotFound, TunelineError
+from agents.base.folders import make_folder
 from agents.base.hub import REPOSITORY, snapshot
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
@@ -103,7 +102,7 @@ class Sources:
         artifact = Artifact.model_validate(manifest["artifact"])
         name = PurePosixPath(str(manifest["filename"]).replace("\\", "/")).name or "rows"
         path = self.cache_dir / "datasets" / artifact.sha256 / name
-        self._fetch_once(path.parent, lambda folder: self.objects.get_artifact_file(artifact, folder / name))
+        make_folder(path.parent, lambda folder: self.objects.get_artifact_file(artifact, folder / name))
         if file_digest(path, self.cache_dir) != artifact.sha256:
             raise CorruptArtifact(f"The cached copy of '{uri}' was changed.", cure=f"Delete {path.parent}.")
         return path
@@ -125,24 +124,8 @@ class Sources:
             raise missing
         folder = self.cache_dir / "s3" / _short_digest(name, *etags, *etags.values())
         top = PurePosixPath(key).parent
-        self._fetch_once(folder, lambda scratch: _download(bucket, keys, top, scratch))
+        make_folder(folder, lambda scratch: _download(bucket, keys, top, scratch))
         return folder / PurePosixPath(key).name
-
-    def _fetch_once(self, folder: Path, fetch: Callable[[Path], object]) -> None:
-        """Fill `folder` unless it is there; it appears whole or not at all, whoever else is at it."""
-        if folder.is_dir():
-            return
-        scratch = folder.with_name(f".{uuid4().hex}")
-        scratch.mkdir(parents=True)
-        try:
-            fetch(scratch)
-            scratch.rename(folder)
-        except OSError:
-            # Another worker was first: its folder is as good.
-            if not folder.is_dir():
-                raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def matching_files(folder: Path, kind: SourceKind) -> list[Path]:
@@ -194,8 +177,6 @@ def _download(bucket: ObjectStore, keys: list[str], top: PurePosixPath, folder: 
 
 
 def _short_digest(*parts: str) -> str:
-    from hashlib import sha256
-
     return sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

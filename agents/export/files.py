@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.base.agent import Context
 from agents.base.errors import InvalidSpec
-from agents.base.folders import fetch
+from agents.base.folders import fetch, upload
 from agents.base.records import Artifact
 from agents.evaluation.types import EvaluationOutput
 from agents.export.gguf import GGUF_FORMATS, require_packages, write_gguf_folder
@@ -23,12 +23,6 @@ from agents.models.classifiers.onnx import BATCH_ROWS, load_onnx
 from agents.models.classifiers.torch import LoadedClassifier, load_merged
 from agents.models.gguf_file import MODEL_FILE, MODELFILE
 
-MEDIA_TYPES = {
-    ".json": "application/json",
-    ".txt": "text/plain",
-    ".md": "text/markdown",
-    ".jinja": "text/plain",
-}
 #: Dynamic quantisation answers a text otherwise alone than in company: both are measured.
 ONNX_BATCH_SIZES = (1, BATCH_ROWS)
 
@@ -58,16 +52,7 @@ class Formats:
         if form == "adapter":
             # The training stored it already.
             return _exported(self._training.files)
-        folder = self._folder(form)
-        return _exported(
-            {
-                file.relative_to(folder).as_posix(): self._context.objects.put_artifact_file(
-                    file, MEDIA_TYPES.get(file.suffix, "application/octet-stream")
-                )
-                for file in sorted(folder.rglob("*"))
-                if file.is_file()
-            }
-        )
+        return _exported(upload(self._context.objects, self._folder(form)))
 
     def _folder(self, form: str) -> Path:
         if form in GGUF_FORMATS:

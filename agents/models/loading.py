@@ -1,14 +1,13 @@
 """Base models from local files: one loader for training, evaluation and export; safetensors only, no remote code."""
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidModel
+from agents.base.folders import make_folder
 from agents.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -158,18 +157,14 @@ def model_folder(path: Path, cache_dir: Path) -> Path:
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = cache_dir / "gguf-weights" / digest
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _convert_gguf(path, folder)
-    return folder
+    return make_folder(cache_dir / "gguf-weights" / digest, lambda scratch: _convert_gguf(path, scratch))
 
 
 def _convert_gguf(path: Path, folder: Path) -> None:
-    """Write the GGUF's weights as safetensors; `folder` appears whole or not at all."""
+    """Write the GGUF's weights as safetensors to `folder`."""
     from transformers import AutoModelForCausalLM
 
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch, loading(path):
+    with loading(path):
         loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
         # A model that was read from GGUF refuses to be saved: its weights go into one made from its config, which
         # must not say any more that it was quantised, or whatever is made of that one refuses as well.
@@ -177,14 +172,7 @@ def _convert_gguf(path: Path, folder: Path) -> None:
             del loaded.config.quantization_config
         plain = AutoModelForCausalLM.from_config(loaded.config)
         plain.load_state_dict(loaded.state_dict())
-        plain.save_pretrained(Path(scratch) / "model")
-        try:
-            (Path(scratch) / "model").rename(folder)
-        except OSError:
-            # Another process was first: its folder is as good.
-            if not folder.is_dir():
-                raise
-            shutil.rmtree(Path(scratch) / "model")
+        plain.save_pretrained(folder)
 
 
 def set_padding(model: "PreTrainedModel", pad_token_id: int | None) -> None:

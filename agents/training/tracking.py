@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.agent import Context
+from agents.base.folders import upload
 from agents.base.records import Artifact
 from agents.training.types import Tracker
 
@@ -63,10 +64,7 @@ class Trackers:
 
     def artifacts(self) -> dict[str, Artifact]:
         """Return TensorBoard's event files, put into the store, by name."""
-        folder = self._folder
-        files = sorted(file for file in folder.rglob("*") if file.is_file()) if "tensorboard" in self._names else []
-        objects = self._context.objects
-        return {file.relative_to(folder).as_posix(): objects.put_artifact_file(file) for file in files}
+        return upload(self._context.objects, self._folder) if "tensorboard" in self._names else {}
 
     # -- the thread ----------------------------------------------------------------------------
 
