@@ -120,7 +120,7 @@ class AgentProcess:
             "agent_path": self.agent_path,
             "config": self.config,
             "environment": dict(self.environment),
-            "store": context.objects.address,
+            "store": context.objects.address.model_dump(),
             "roots": [str(root) for root in context.sources.roots],
             "cache_dir": str(context.sources.cache_dir),
             "inputs": [given.model_dump() for given in context.inputs],
