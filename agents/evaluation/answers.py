@@ -10,8 +10,8 @@ from agents.chat.format import PromptFormat
 from agents.data.splits import TestConversations, read_test_conversations
 from agents.evaluation.measure import Measure, Measured
 from agents.metrics.generation import answer_metrics, score_answers
+from agents.models.files import ADAPTER_CONFIG
 from agents.models.generators.torch import LoadedGenerator, load_trained_generator, load_whole_generator
-from agents.models.loading import ADAPTER_CONFIG
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training.types import TrainingOutput
 

@@ -14,7 +14,7 @@ from agents.metrics.calibration import calibration_bins
 from agents.metrics.classification import confusion, label_metrics, metric_value, roc_curves
 from agents.models.classifiers.base import Prediction
 from agents.models.classifiers.torch import LoadedClassifier, load_merged, load_trained
-from agents.models.loading import ADAPTER_CONFIG
+from agents.models.files import ADAPTER_CONFIG
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training.types import TrainingOutput
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidModel
-from agents.models.classifiers.onnx import MODEL_FILE
 from agents.models.classifiers.torch import LoadedClassifier
+from agents.models.files import ONNX_MODEL
 from agents.models.quiet import quiet_exporters, root_cause
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def write_onnx(model: LoadedClassifier, merged: Path, folder: Path) -> None:
         raise InvalidModel(f"The model has {size_bytes >> 20} MiB; an ONNX file holds 2 GiB at most.", cure=LEAVE_OUT)
     _write_tokenizer(merged, folder)
     try:
-        _export(model, folder / MODEL_FILE)
+        _export(model, folder / ONNX_MODEL)
     except Exception as fault:
         # The exporter raises whatever its tracing met in the model's code.
         raise InvalidModel(
@@ -48,7 +48,7 @@ def write_int8(onnx_folder: Path, folder: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     _write_tokenizer(onnx_folder, folder)
-    graph = onnx.load(onnx_folder / MODEL_FILE)
+    graph = onnx.load(onnx_folder / ONNX_MODEL)
     # The exporter's notes of inner shapes no longer fit once weights are transposed; they are inferred anew.
     del graph.graph.value_info[:]
     try:
@@ -56,7 +56,7 @@ def write_int8(onnx_folder: Path, folder: Path) -> None:
         # overflow, and the parity measured here would not hold there.
         with quiet_exporters():
             quantize_dynamic(
-                graph, folder / MODEL_FILE, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
+                graph, folder / ONNX_MODEL, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
             )
     except Exception as fault:
         raise InvalidModel(f"The ONNX model can't be quantised: {root_cause(fault)}", cure=LEAVE_OUT) from fault

@@ -30,12 +30,12 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
 
     def device_need(self, config: PredictionConfig, context: Context) -> DeviceNeed:
         """ONNX runs on the CPU; of a whole model its config and the size of its float32 weights tell."""
-        from agents.models.memory import Asked, Shape, answering_bytes, reserved_mib
+        from agents.models.memory import Asked, ModelShape, answering_bytes, reserved_mib
 
         if config.format.startswith("onnx"):
             return DeviceNeed(count=0)
         weights = sum(file.size_bytes for path, file in config.files.items() if path.endswith(".safetensors"))
-        shape = Shape.of(context.objects.get_json(config.files["config.json"]), weights // 4)
+        shape = ModelShape.of(context.objects.get_json(config.files["config.json"]), weights // 4)
         return DeviceNeed(mib=reserved_mib(answering_bytes(shape, Asked(BATCH_TEXTS, config.max_tokens))))
 
     def run(self, config: PredictionConfig, context: Context) -> PredictionOutput:
@@ -67,9 +67,9 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
 
 def _load(config: PredictionConfig, folder: Path, sources: Sources) -> "Classifier":
     from agents.models.base_cache import SharedBases
-    from agents.models.classifiers.torch import load_exported, load_shared
+    from agents.models.classifiers.exported import load_exported
 
     if config.base_model is None or config.base_model_fingerprint is None:
         return load_exported(folder, config.labels, config.max_tokens)
-    base = SharedBases(sources).get(config.base_model, config.base_model_fingerprint, "classification")
-    return load_shared(folder, config.labels, config.max_tokens, base=base)
+    base = SharedBases(sources).get(config.base_model, config.base_model_fingerprint, "classifier")
+    return load_exported(folder, config.labels, config.max_tokens, base=base)

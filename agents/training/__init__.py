@@ -84,16 +84,16 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
 
     def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
         """The estimate for a whole batch of longest rows, on each of the processes' devices."""
-        from agents.models.loading import GGUF_SUFFIX
-        from agents.models.memory import Shape
+        from agents.models.files import is_gguf
+        from agents.models.memory import ModelShape
         from agents.training.estimate import device_mib
 
         path = context.sources.local(config.model, "model")
-        if path.suffix == GGUF_SUFFIX:
+        if is_gguf(path):
             # Its weights have to be converted before they can be counted.
             return DeviceNeed(count=config.processes)
         data = input_from(context, "preprocessing", PreprocessingOutput)
-        return DeviceNeed(mib=device_mib(Shape.read(path), config, data.max_tokens), count=config.processes)
+        return DeviceNeed(mib=device_mib(ModelShape.read(path), config, data.max_tokens), count=config.processes)
 
     def cache_inputs(self, config: TrainingConfig, sources: "Sources") -> Mapping[str, str]:
         return {"model": sources.fingerprint(config.model, "model")}

@@ -1,23 +1,27 @@
 """Versions served as adapters: where their base can be had, over weights that all versions tuned on it share."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from agents.base.errors import InvalidModel
 from agents.base.records import Artifact
-from agents.models.base_cache import SharedBase, SharedBases
-from agents.tasks.names import Task
+from agents.models.base_cache import SharedBases
+from agents.models.kinds import ModelKind
 from app.serving.files import choose_files
 from app.serving.formats import ADAPTER
+
+if TYPE_CHECKING:
+    # Serving ONNX needs no torch.
+    from agents.models.shared_base import SharedBase
 
 log = structlog.get_logger()
 
 
 def choose_loadable(
     manifest: dict[str, Any], preferred: Sequence[str], bases: SharedBases, *, setting: str = "TUNELINE_SERVING_FORMAT"
-) -> tuple[str, dict[str, Artifact], SharedBase | None]:
+) -> "tuple[str, dict[str, Artifact], SharedBase | None]":
     """Return what `choose_files` does, and of an adapter its base in memory.
 
     An adapter whose base can't be had here is passed over if another of the formats will do.
@@ -29,9 +33,9 @@ def choose_loadable(
     form, files = choose_files(manifest, preferred, setting=setting)
     if form != ADAPTER:
         return form, files, None
-    task: Task = "sft" if manifest.get("task") == "sft" else "classification"
+    kind: ModelKind = "decoder" if manifest.get("task") == "sft" else "classifier"
     try:
-        return form, files, bases.get(*base_of(manifest), task)
+        return form, files, bases.get(*base_of(manifest), kind)
     except InvalidModel as fault:
         others = [other for other in preferred if other != ADAPTER and manifest["formats"].get(other)]
         if not others:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -12,12 +12,15 @@ from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 from agents.chat.answer_schema import ANY_OBJECT
 from agents.chat.format import PromptFormat
-from agents.models.base_cache import SharedBase, SharedBases
+from agents.models.base_cache import SharedBases
 from agents.models.generators.base import Generator, SamplingParams
 from agents.models.gguf_file import MODEL_FILE
 from app.serving.adapters import choose_loadable
 from app.serving.files import model_folder
 from app.serving.formats import GGUF_FORMATS
+
+if TYPE_CHECKING:
+    from agents.models.shared_base import SharedBase
 
 #: What a tokenizer's files are named with; all else that a training left are weights and settings.
 TOKENIZER_NAMES = ("token", "vocab", "merges", "chat_template", "spiece")
@@ -61,7 +64,7 @@ def answer_schema_of(manifest: dict[str, Any]) -> str | None:
     return json.dumps(ANY_OBJECT) if "json_validity" in manifest.get("metrics", {}) else None
 
 
-def _load(form: str, folder: Path, prompt: PromptFormat, base: SharedBase | None) -> Generator:
+def _load(form: str, folder: Path, prompt: PromptFormat, base: "SharedBase | None") -> Generator:
     if form in GGUF_FORMATS:
         from agents.models.generators.llama_cpp import load_exported_llama
 

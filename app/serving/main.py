@@ -17,7 +17,7 @@ from agents.base.errors import TunelineError
 from agents.base.object_store import ObjectStore
 from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Prediction
-from agents.models.classifiers.torch import load_exported
+from agents.models.classifiers.exported import load_exported
 from app.http import Offset, install_error_handlers, install_key_check, serve_http
 from app.serving.answers import Answers, ClientGone, client_gone
 from app.serving.batcher import Batcher

@@ -17,7 +17,7 @@ from agents.base.errors import InvalidModel, InvalidRequest, NotFound
 from agents.base.object_store import ObjectStore
 from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Classifier
-from agents.models.classifiers.torch import load_exported, load_shared
+from agents.models.classifiers.exported import load_exported
 from agents.models.generators.base import Generator
 from app.serving.adapters import choose_loadable
 from app.serving.decoders import answer_schema_of, load_decoder_version
@@ -205,7 +205,7 @@ class Reconciler:
         form, files, base = choose_loadable(manifest, self.formats, self.bases)
         folder = model_folder(self.objects, self.cache_dir, name, version, files)
         labels, max_tokens = manifest["labels"], manifest["max_tokens"]
-        load = partial(load_shared, base=base) if base is not None else self.load
+        load = partial(load_exported, base=base) if base is not None else self.load
         classifier = load(folder, labels, max_tokens)
         for text in WARM_UP_TEXTS:
             if not math.isfinite(classifier.predict([text])[0].confidence):

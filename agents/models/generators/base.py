@@ -42,7 +42,7 @@ class Generator(Protocol):
 
     @property
     def max_new_tokens(self) -> int:
-        """Where an answer is cut off unless the wish says otherwise."""
+        """Where an answer is cut off unless `sampling` says otherwise."""
         ...
 
     @property
@@ -58,10 +58,12 @@ class Generator(Protocol):
         """Whether it can be held to a JSON schema while it writes."""
         ...
 
-    def generate(self, prompt_ids: Sequence[int], wish: SamplingParams, on_text: OnText = lambda _: True) -> Completion:
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: SamplingParams, on_text: OnText = lambda _: True
+    ) -> Completion:
         """Return the answer to a prompt of token ids.
 
         Raises:
-            InvalidRequest: the prompt is too long, or the wish can't be granted.
+            InvalidRequest: the prompt is too long, or `sampling` asks for what the model can't do.
         """
         ...
