@@ -1,6 +1,6 @@
-"""What a model can be, whatever it was trained for."""
+"""The kinds of models: what a base model is loaded as, and what is served of it."""
 
 from typing import Literal
 
-#: A classifier gives probabilities of labels; a decoder writes text.
+#: `classifier`: texts in, labels with probabilities out. `decoder`: conversations in, text out.
 ModelKind = Literal["classifier", "decoder"]

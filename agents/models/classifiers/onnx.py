@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 from agents.base.errors import InvalidModel
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
-from agents.models.files import ONNX_MODEL
+from agents.models.files import ModelFiles
 
+MODEL_FILE = "model.onnx"
 #: On a CPU small batches of like lengths cost least per text: see `docs/benchmarks.md`.
 BATCH_ROWS = 8
 #: Only Linux knows of fewer cores than there are.
@@ -61,6 +62,11 @@ class OnnxClassifier:
         return scores
 
 
+def load(files: ModelFiles) -> OnnxClassifier:
+    """Load an exported model. Raises: as `load_onnx`."""
+    return load_onnx(files.folder, files.labels, files.max_tokens)
+
+
 def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifier:
     """Load `model.onnx` with the `config.json`, `tokenizer.json` and `tokenizer_config.json` beside it.
 
@@ -68,7 +74,7 @@ def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifie
         InvalidModel: a file is missing or can't be read, or the model has other labels.
     """
     try:
-        session = _session(folder / ONNX_MODEL)
+        session = _session(folder / MODEL_FILE)
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         written: dict[str, Any] = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         tokenizer = _tokenizer(folder / "tokenizer.json", max_tokens, written.get("truncation_side", "right"))
