@@ -247,7 +247,7 @@ class ObjectStore:
                 yield Entry(str(found.object_name), int(found.size or 0), _age_s(found.last_modified))
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects; missing ones are no error."""
+        """Remove objects; missing ones are not an error."""
         with self._errors(self.bucket):
             for fault in self._client.remove_objects(self.bucket, [DeleteObject(key) for key in keys]):
                 if fault.code not in MISSING_CODES:

@@ -15,7 +15,6 @@ from agents.base import bucket
 from agents.base.digests import file_digest, folder_digest
 from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAllowed, NotFound, TunelineError
 from agents.base.folders import make_folder
-from agents.base.hub import REPOSITORY, snapshot
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 
@@ -92,7 +91,7 @@ class Sources:
     def _dataset(self, identifier: str, kind: SourceKind) -> Path:
         uri = f"dataset://{identifier}"
         if not re.fullmatch(r"[\w-]+", identifier):
-            raise _fault(kind)(f"'{uri}' is no dataset's id.", cure="Take the id that the upload answered.")
+            raise _fault(kind)(f"'{uri}' is not a dataset id.", cure="Take the id that the upload answered.")
         try:
             manifest = self.objects.get_manifest(bucket.dataset_manifest(identifier))
         except NotFound as fault:
@@ -139,7 +138,7 @@ def _package(rest: str, kind: SourceKind) -> Path:
     module, _, inside = rest.partition("/")
     uri = f"package://{rest}"
     if not module.isidentifier() or ".." in PurePosixPath(inside).parts or inside.startswith("/"):
-        raise _fault(kind)(f"'{uri}' names no file of a package.", cure="Write package://module/path.")
+        raise _fault(kind)(f"'{uri}' does not name a file of a package.", cure="Write package://module/path.")
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise _fault(kind)(
@@ -152,9 +151,12 @@ def _package(rest: str, kind: SourceKind) -> Path:
 
 
 def _hub(rest: str, kind: SourceKind) -> Path:
+    # The hub's client is heavy, and other kinds of URIs don't need it.
+    from agents.base.hub import REPOSITORY, snapshot
+
     named = REPOSITORY.fullmatch(rest)
     if named is None:
-        raise _fault(kind)(f"'hf://{rest}' is no name of a repository.", cure="Write hf://org/name@revision.")
+        raise _fault(kind)(f"'hf://{rest}' is not the name of a repository.", cure="Write hf://org/name@revision.")
     patterns = FILES[kind]
     folder = snapshot(named["name"], named["revision"], rows=kind == "rows", patterns=patterns)
     if not matching_files(folder, kind):

@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 
 def answer_schema(answers: Iterable[str]) -> Schema | None:
-    """Return a schema that all answers keep to; None where one of them is no JSON object, or there are none.
+    """Return a schema that all answers keep to; None where one of them is not a JSON object, or there are none.
 
     Where all are written without blanks, so is what keeps to the schema (`x-guidance`, llguidance's own key).
     A key that every object has is required. An object without keys, or with more than `KEYS_MOST`, may be any object.
