@@ -19,8 +19,8 @@ def answer_schema(answers: Iterable[str]) -> Schema | None:
     A key that every object has is required. An object without keys, or with more than `KEYS_MOST`, may be any object.
     """
     builder = SchemaBuilder(schema_uri=None)
-    compact, count = True, 0
-    for count, answer in enumerate(answers, start=1):
+    compact, is_empty = True, True
+    for answer in answers:
         try:
             value = json.loads(answer)
         except ValueError:
@@ -29,7 +29,8 @@ def answer_schema(answers: Iterable[str]) -> Schema | None:
             return None
         compact = compact and answer == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         builder.add_object(value)
-    if count == 0:
+        is_empty = False
+    if is_empty:
         return None
     return {**_closed(builder.to_schema()), **({"x-guidance": COMPACT} if compact else {})}
 
