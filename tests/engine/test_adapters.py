@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from agents.base.errors import InvalidModel
 from agents.base.records import Artifact
 from agents.base.sources import Sources
-from agents.formats import formats_of
+from agents.formats import FORMATS, formats_of
 from agents.models.classifiers.torch import LoadedClassifier
 from agents.models.generators.base import SamplingParams
 from agents.models.kinds import ModelKind
@@ -241,7 +242,8 @@ def test_a_base_that_is_not_the_one_is_refused_unless_there_is_another_format(
         assert reconciler.served == {}
         formats = {form: listed(stored(parts.objects, folder / f"spam{end}")) for form, end in BOTH.items()}
         put(parts, folder, "spam", 2, formats=formats, **facts)
-        reconciler.formats = ("adapter", "merged")
+        formats_of_kind = {"classifier": (FORMATS["adapter"], FORMATS["merged"]), "decoder": ()}
+        reconciler.loader = replace(reconciler.loader, formats=formats_of_kind)
         reconciler.follow()
 
         assert (reconciler.find("spam").format, reconciler.troubles()) == ("merged", {})

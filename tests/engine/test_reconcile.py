@@ -51,8 +51,7 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     write_version(versions, 3, stored(versions.objects, nan_weights(merged_folders[2], tmp_path / "nan")))
     write_version(versions, 4, {**files, "../outside": files["config.json"]})
     write_version(versions, 5, {})
-    key = "models/spam/versions/000006/manifest.json"
-    versions.objects.put_manifest(key, {"verdict": "PROMOTE", "formats": []})
+    write_version(versions, 6, files)
     write_version(versions, 7, files, task="sft")
     reasons = {
         3: "gives no numbers",
@@ -63,6 +62,9 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     }
     for version, reason in reasons.items():
         promote(versions, version)
+        if version == 6:
+            key = "models/spam/versions/000006/manifest.json"
+            versions.objects.put_manifest(key, {"verdict": "PROMOTE", "formats": []})
         reconciler.follow()
         assert reason in reconciler.troubles()["spam"]
         assert reconciler.find("spam").version == 1
@@ -75,7 +77,8 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
 def test_a_champion_of_a_task_that_is_not_served_is_no_trouble_of_serving(
     reconciler: Reconciler, versions: Parts, merged_folders: dict[int, Path]
 ) -> None:
-    manifest = {"name": "task", "version": 1, "task": "ranking", "verdict": "PROMOTE", "formats": {"merged": []}}
+    facts = {"name": "task", "version": 1, "task": "ranking", "labels": [], "max_tokens": 32, "metrics": {}}
+    manifest = {**facts, "verdict": "PROMOTE", "reasons": [], "formats": {"merged": []}}
     versions.objects.put_manifest("models/task/versions/000001/manifest.json", manifest)
     versions.registry.rebuild()
     versions.registry.promote("task", 1, at=1.0, reason="test")
