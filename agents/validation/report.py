@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agents.base.markdown import cell
 from agents.data.statistics import Tally
 from agents.validation.findings import Findings
 
@@ -62,7 +63,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     if report["label_counts"]:
         lines += ["", "| label | rows | share |", "| --- | ---: | ---: |"]
     total = max(1, report["rows_passed"])
-    lines += [f"| {_cell(label)} | {count} | {count / total:.1%} |" for label, count in report["label_counts"].items()]
+    lines += [f"| {cell(label)} | {count} | {count / total:.1%} |" for label, count in report["label_counts"].items()]
     figures = report["statistics"]
     lines += ["", f"Characters: median {figures['median_characters']}, 95 % up to {figures['p95_characters']}, "]
     lines[-1] += f"longest {figures['max_characters']}."
@@ -92,8 +93,4 @@ def _sample(sample: dict[str, Any]) -> list[str]:
 
 def _example(example: dict[str, Any]) -> str:
     place = "" if example["row"] is None else f"row {example['row']}: "
-    return f"- {place}{_cell(example['text'])}"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return f"- {place}{cell(example['text'])}"
