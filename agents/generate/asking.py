@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import jsonschema
+
 from agents.generate.types import Example, GenerateConfig
 
 #: Examples shown in one question.
@@ -80,8 +82,6 @@ def _row(item: Any) -> Example | None:
 
 
 def _schema_fault(answer: str, schema: dict[str, Any]) -> str | None:
-    import jsonschema
-
     try:
         value = json.loads(answer)
     except (ValueError, RecursionError):

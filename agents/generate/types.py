@@ -1,11 +1,13 @@
 """Settings of generation: what rows are about, and which of the two kinds of source makes them."""
 
 import re
-from typing import Any
+from typing import Any, Self
 
+import jsonschema
 from pydantic import Field, field_validator, model_validator
 
 from agents.base.records import Config
+from agents.data.files.records import whole_characters
 
 #: A rule's name in a pattern: `<name>`, or `<name:2>` for a second one that may come out otherwise.
 REFERENCE = re.compile(r"<(?P<rule>[a-z][a-z0-9_]*)(?::\d+)?>")
@@ -16,6 +18,11 @@ class Example(Config):
 
     text: str
     label: str
+
+    @field_validator("text", "label")
+    @classmethod
+    def _whole_characters(cls, value: str) -> str:
+        return whole_characters(value)
 
 
 class LanguageModel(Config):
@@ -44,7 +51,7 @@ class Grammar(Config):
     rules: dict[str, list[str]] = Field({}, description="Name -> what may stand for `<name>`; may name others.")
 
     @model_validator(mode="after")
-    def _rules_can_be_filled(self) -> "Grammar":
+    def _rules_can_be_filled(self) -> Self:
         texts = [text for pattern in self.patterns for text in (pattern.text, pattern.label)]
         texts += [text for choices in self.rules.values() for text in choices]
         named = {match["rule"] for text in texts for match in REFERENCE.finditer(text)}
@@ -79,16 +86,14 @@ class GenerateConfig(Config):
     @classmethod
     def _is_a_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
         if value is not None:
-            import jsonschema
-
             try:
                 jsonschema.Draft202012Validator.check_schema(value)
             except jsonschema.SchemaError as fault:
-                raise ValueError(f"is no JSON Schema: {fault.message}") from fault
+                raise ValueError(f"is not a JSON Schema: {fault.message}") from fault
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "GenerateConfig":
+    def _fits_together(self) -> Self:
         if (self.llm is None) == (self.grammar is None):
             raise ValueError("name one of `llm` and `grammar`")
         if self.labels is not None and len(self.labels) < 2:
