@@ -5,14 +5,13 @@ from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
+
+import numpy
+from numpy.typing import NDArray
 
 from agents.data.cleaning import exact_key
 from agents.data.types import Row
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 
 class WorkRows:
@@ -58,7 +57,7 @@ class WorkRows:
         self._ranks.append(int.from_bytes(ranked[:8], "big"))
         self._documents.append(document)
 
-    def read(self, indices: "Iterable[int] | NDArray[numpy.int64]") -> Iterator[Row]:
+    def read(self, indices: Iterable[int] | NDArray[numpy.int64]) -> Iterator[Row]:
         """Yield the rows at `indices`; quickest where these go up."""
         self._file.flush()
         with self._path.open("rb") as file:
@@ -69,27 +68,25 @@ class WorkRows:
                 yield row
 
     @property
-    def keys(self) -> "NDArray[numpy.uint64]":
+    def keys(self) -> NDArray[numpy.uint64]:
         """Digests of texts without case, blanks and forms of characters; uint64 of shape (rows, 2)."""
         return _numbers(self._keys).reshape(-1, 2)
 
     @property
-    def labels(self) -> "NDArray[numpy.uint64]":
+    def labels(self) -> NDArray[numpy.uint64]:
         """Digests of labels or answers; uint64 of shape (rows,)."""
         return _numbers(self._labels)
 
     @property
-    def ranks(self) -> "NDArray[numpy.uint64]":
+    def ranks(self) -> NDArray[numpy.uint64]:
         """Where the split's seed puts each text; uint64 of shape (rows,)."""
         return _numbers(self._ranks)
 
     @property
-    def documents(self) -> "NDArray[numpy.uint64]":
+    def documents(self) -> NDArray[numpy.uint64]:
         """The source's row that each came from; uint64 of shape (rows,)."""
         return _numbers(self._documents)
 
 
-def _numbers(values: "array[int]") -> "NDArray[numpy.uint64]":
-    import numpy
-
+def _numbers(values: "array[int]") -> NDArray[numpy.uint64]:
     return numpy.frombuffer(values, dtype=numpy.uint64)
