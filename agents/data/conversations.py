@@ -8,7 +8,7 @@ from agents.data.files.records import as_json, as_text
 from agents.data.types import Shape
 
 Message = dict[str, str]
-#: Names that roles go by in the wild -> the four of the normal form.
+#: Names of roles in published datasets -> the four of the normal form.
 ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -18,7 +18,7 @@ ROLES = {
 
 
 class Unusable(Exception):
-    """A row that is no conversation; the message is the reason's machine name."""
+    """A row that can't be used as a conversation; the message is the reason's machine name."""
 
 
 def read_conversation(shape: Shape, columns: Mapping[str, str], values: Mapping[str, Any]) -> list[Message]:

@@ -19,13 +19,13 @@ from agents.data.types import ReaderConfig, Row
 SAMPLE_ROWS = 200
 #: A file with this share of unreadable lines or more is refused.
 MAXIMUM_BROKEN_SHARE = 0.01
-#: JSON files that lie beside rows and aren't rows.
+#: JSON files beside rows that are not rows themselves.
 NO_ROWS = {"dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
 OWN_KEYS = ("row", "text", "label", "messages")
 
 
 class Listener(Protocol):
-    """Who is told how the reading goes; a `Context` is one."""
+    """What is told how the reading goes; a `Context` is one."""
 
     def log(self, event: str, *, level: str = "info", **fields: Any) -> None: ...
 
@@ -173,7 +173,7 @@ def row_files(path: Path) -> list[Path]:
 def _refuse(name: str, first: Broken, broken: int, total: int) -> None:
     raise InvalidData(
         f"'{name}', line {first.row}: {first.message}; {broken} of {total} lines can't be read.",
-        cure=f"Mend them: fewer than {MAXIMUM_BROKEN_SHARE:.0%} would be left out and counted.",
+        cure=f"Fix these lines: fewer than {MAXIMUM_BROKEN_SHARE:.0%} would be left out and counted.",
     )
 
 

@@ -4,7 +4,7 @@ from array import array
 from collections import Counter
 from typing import Any
 
-#: What a decoder puts where bytes were no character.
+#: What a decoder puts in place of bytes that are not a character.
 REPLACEMENT = "\ufffd"
 
 

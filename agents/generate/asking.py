@@ -44,7 +44,7 @@ def question(
 
 
 def rows_of(text: str, refused: Counter[str]) -> list[Example]:
-    """Return the rows of an answer; what is none is counted in `refused`."""
+    """Return the rows of an answer; what is not a row is counted in `refused`."""
     fenced = FENCE.match(text)
     try:
         found = json.loads(fenced["inside"] if fenced else text)

@@ -23,7 +23,7 @@ PASSING_STATUSES = (408, 409, 429)
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model wrote, and what that took. `cost_usd`: None where nobody says."""
+    """What the model wrote, and what that took. `cost_usd`: None where it is not known."""
 
     text: str
     prompt_tokens: int
@@ -101,9 +101,9 @@ class ChatEndpoint:
         prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
         return Answer(str(text), prompt, completion, self._cost_usd(usage.get("cost"), prompt, completion))
 
-    def _cost_usd(self, told: Any, prompt_tokens: int, completion_tokens: int) -> float | None:
-        if isinstance(told, int | float):
-            return float(told)
+    def _cost_usd(self, reported: Any, prompt_tokens: int, completion_tokens: int) -> float | None:
+        if isinstance(reported, int | float):
+            return float(reported)
         prices = self._config.prompt_price_usd, self._config.completion_price_usd
         if prices[0] is None or prices[1] is None:
             return None

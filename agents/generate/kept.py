@@ -2,8 +2,8 @@
 
     <prefix>/rows_00000100/attempt_2.json      the rows from number 100 on, and what was spent until then
 
-The attempt is in the key, so that a late writer changes nothing: of two objects that start alike the later attempt's
-counts. Parts of the jobs that this one continues are taken where this node has none of its own.
+The attempt is in the key, so that a late writer changes nothing: of two objects with the same start the later
+attempt's counts. Parts of the jobs that this one continues are taken where this node has none.
 """
 
 import json

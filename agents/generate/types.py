@@ -1,4 +1,4 @@
-"""Settings of generation: what rows are about, and which of the two kinds of source makes them."""
+"""Config of generation: what rows are about, and which of the two kinds of source makes them."""
 
 import re
 from typing import Any, Self
@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from agents.base.records import Config
 from agents.data.files.records import whole_characters
 
-#: A rule's name in a pattern: `<name>`, or `<name:2>` for a second one that may come out otherwise.
+#: A rule's name in a pattern: `<name>`, or `<name:2>` for a second one that may differ.
 REFERENCE = re.compile(r"<(?P<rule>[a-z][a-z0-9_]*)(?::\d+)?>")
 
 
@@ -46,7 +46,7 @@ class Grammar(Config):
     """A context-free grammar: `rules` name what may stand for `<name>`; each row is one of `patterns`, filled."""
 
     patterns: list[Example] = Field(
-        min_length=1, description="Text and label; a `<name>` that is in both is filled alike."
+        min_length=1, description="Text and label; a `<name>` in both is filled with the same."
     )
     rules: dict[str, list[str]] = Field({}, description="Name -> what may stand for `<name>`; may name others.")
 
@@ -67,7 +67,8 @@ class GenerateConfig(Config):
 
     rows: int = Field(ge=2, le=200_000, description="Different rows wanted.")
     labels: dict[str, str] | None = Field(
-        None, description="Label -> what it means; rows are shared out alike. Unset: answers in place of labels."
+        None,
+        description="Label -> what it means; each gets as many rows. Unset: answers in place of labels.",
     )
     answer_schema: dict[str, Any] | None = Field(
         None, description="JSON Schema that every answer must be JSON of; only without `labels`."
@@ -79,7 +80,7 @@ class GenerateConfig(Config):
     @field_validator("labels", mode="before")
     @classmethod
     def _listed_labels(cls, value: object) -> object:
-        # A list of labels is enough where their names say it all.
+        # A list of labels is enough where their names need no explanation.
         return {str(label): "" for label in value} if isinstance(value, list) else value
 
     @field_validator("answer_schema")
@@ -95,7 +96,7 @@ class GenerateConfig(Config):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if (self.llm is None) == (self.grammar is None):
-            raise ValueError("name one of `llm` and `grammar`")
+            raise ValueError("set either `llm` or `grammar`")
         if self.labels is not None and len(self.labels) < 2:
             raise ValueError("labels: two or more, or none at all")
         if self.labels is not None and self.answer_schema is not None:

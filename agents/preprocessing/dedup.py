@@ -1,6 +1,6 @@
 """Duplicates: exact ones by their key, near ones by MinHash LSH with every candidate's similarity checked.
 
-Both look at arrays only: a million rows take about 150 MB.
+Both look at arrays only, so that many rows fit into memory.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ PERMUTATIONS = 128
 MINHASH_SEED = 1
 #: Accepted chance that LSH overlooks a pair that is exactly as similar as the threshold.
 MISSED_SHARE = 1e-4
-NOBODY = -1
+NONE = -1
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def drop_exact(
 ) -> tuple[NDArray[numpy.int64], Counter[str]]:
     """Return the first of rows with one key, going up, and why others are left out.
 
-    Where rows of one key have different labels none of them stays: nobody knows which is right. With
+    Where rows of one key have different labels none of them stays: it is not known which is right. With
     `several_answers` one of each stays: one prompt may well have several answers.
     """
     order = numpy.lexsort((labels, keys[:, 1], keys[:, 0]))
@@ -62,7 +62,7 @@ def bands(threshold: float) -> tuple[int, int]:
     longest bands that miss less than one in ten thousand give the fewest candidates to check.
     """
     rows = 1
-    # Fewer than two bands are none: only at a threshold of 1 they would get that long.
+    # At least two bands: only at a threshold of 1 would rows get longer than that.
     while rows < PERMUTATIONS // 2 and (1 - threshold ** (rows + 1)) ** (PERMUTATIONS // (rows + 1)) <= MISSED_SHARE:
         rows += 1
     return PERMUTATIONS // rows, rows
@@ -95,7 +95,7 @@ def find_near(
             same = labels[other] == labels[later]
             if drop and same:
                 kept[later] = False
-            # Whoever is near this row is near the other just as much: nobody has to be compared with this one again.
+            # What is near this row is near the other one, too: nothing has to be compared with this one again.
             if (drop and same) or (not drop and similarity == 1):
                 chains.skip(later)
                 break
@@ -103,7 +103,7 @@ def find_near(
 
 
 def join_documents(groups: NDArray[numpy.int64], documents: NDArray[numpy.uint64]) -> NDArray[numpy.int64]:
-    """Return groups in which, besides, the parts of a document are in one group; each is named by its first place."""
+    """Return groups in which also the parts of one document are together; each is named by its first place."""
     joined = _first_places(groups)
     first = _first_places(documents)
     for index in numpy.flatnonzero(first != numpy.arange(len(first))).tolist():
@@ -146,12 +146,12 @@ class _Chains:
 
     def __init__(self, hashes: NDArray[numpy.uint32]) -> None:
         self._bands = hashes.shape[1]
-        # In place of the hashes, which nobody needs any more: at a million rows two such arrays would be 200 MB.
+        # In place of the hashes, which are not needed any more: two such arrays would be large.
         before = hashes.view(numpy.int32)
         for band in range(self._bands):
             order = numpy.argsort(hashes[:, band], kind="stable")
             same = hashes[order[1:], band] == hashes[order[:-1], band]
-            before[:, band] = NOBODY
+            before[:, band] = NONE
             before[order[1:][same], band] = order[:-1][same]
         self._before: memoryview[int] = memoryview(before.reshape(-1).data)
         self._skipped = bytearray(len(hashes))
@@ -161,7 +161,7 @@ class _Chains:
         found: set[int] = set()
         for band in range(self._bands):
             other = self._unskipped(row, band)
-            while other != NOBODY:
+            while other != NONE:
                 found.add(other)
                 other = self._unskipped(other, band)
         return sorted(found)
@@ -173,8 +173,8 @@ class _Chains:
     def _unskipped(self, row: int, band: int) -> int:
         place = row * self._bands + band
         other: int = self._before[place]
-        if other != NOBODY and self._skipped[other]:
-            while other != NOBODY and self._skipped[other]:
+        if other != NONE and self._skipped[other]:
+            while other != NONE and self._skipped[other]:
                 other = self._before[other * self._bands + band]
             self._before[place] = other
         return other

@@ -1,4 +1,4 @@
-"""Rows at work: cleaned rows on disk; in memory only what they are compared by, fifty bytes of each."""
+"""Rows at work: cleaned rows on disk; in memory only what they are compared by."""
 
 import json
 from array import array
@@ -17,7 +17,7 @@ from agents.data.types import Row
 class WorkRows:
     """Rows that are added once and then read by their index, in any order; a context manager that closes the file.
 
-    `label_names`: key of a label -> the label, only where labels are to be told apart by name. `document` of a row
+    `label_names`: key of a label -> the label, only where labels are named. `document` of a row
     with parts is the number of its source's row: parts of one text belong together.
     """
 

@@ -88,7 +88,7 @@ class Findings:
         self.found.setdefault(kind, Finding(kind)).add(row, masked, count)
 
     def note_counts(self, counts: dict[str, int]) -> None:
-        """Take over counts of rows that are not here any more."""
+        """Add counts of rows that were left out before."""
         for kind, count in counts.items():
             self.found.setdefault(kind, Finding(kind)).count += count
 

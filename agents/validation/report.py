@@ -1,4 +1,4 @@
-"""The report of a validation: one dictionary, as JSON and as Markdown to read."""
+"""The report of a validation, as JSON and as Markdown."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from agents.base.markdown import cell
 from agents.data.statistics import Tally
 from agents.validation.findings import Findings
 
-#: What stands for no language's code.
-LANGUAGES = {"und": "not told", "zxx": "no language"}
+#: Codes that are not a language's.
+LANGUAGES = {"und": "undetermined", "zxx": "no language"}
 WORDS = {
     "missing_text": "no text in the source; left out by the dataset node",
     "missing_label": "no label in the source; left out by the dataset node",
@@ -20,7 +20,7 @@ WORDS = {
     "too_long": "text longer than `maximum_characters`",
     "over_context": "more tokens than fit into the model or `max_tokens`, of the sample",
     "other_language": "in another language than most rows, of the sample",
-    "encoding_damage": "U+FFFD in the text: bytes that were no character",
+    "encoding_damage": "U+FFFD in the text: bytes that were not a character",
     "pii.email": "e-mail address",
     "pii.phone": "phone number",
     "pii.card": "payment card, checksum right",

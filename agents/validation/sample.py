@@ -14,9 +14,9 @@ from agents.validation.findings import Findings
 SAMPLE_ROWS = 5000
 #: More of a text seldom changes which language is found, and takes time.
 LOOKED_AT_CHARACTERS = 500
-#: Below this probability a language is not told: short texts look like many.
+#: Below this probability a language is not named: short texts look like several.
 SURE = 0.8
-NOT_TOLD = "und"
+UNDETERMINED = "und"
 #: Numbers, markup and the like.
 NO_LANGUAGE = "zxx"
 
@@ -58,13 +58,13 @@ class Sample:
     def note_languages(self, findings: Findings) -> None:
         """Note the rows in another language than most."""
         counts = self._counts()
-        told = [language for language in counts if language not in (NOT_TOLD, NO_LANGUAGE)]
+        known = [language for language in counts if language not in (UNDETERMINED, NO_LANGUAGE)]
         for language, row, masked in self._languages:
-            if language in told[1:]:
+            if language in known[1:]:
                 findings.note("other_language", row, f"{language}: {masked}")
 
     def figures(self) -> dict[str, Any]:
-        """Return how many rows were looked at, rows by language (ISO 639; `und`: not told), and tokens a row."""
+        """Return how many rows were looked at, rows by language (ISO 639; `und`: undetermined), and tokens a row."""
         found: dict[str, Any] = {"rows": len(self._languages), "languages": self._counts()}
         if self._counter:
             found["tokens"] = {**spread_of(self._tokens), "fitting": self._counter.max_tokens}

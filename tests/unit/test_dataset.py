@@ -138,7 +138,7 @@ BAD_SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
         {},
         "'answers.jsonl' has no usable row of the shape 'prompt_completion'",
     ),
-    "list.jsonl": ('"a"\n"b"\n', {}, "'list.jsonl', line 1: a string and no object; 2 of 2 lines can't be read."),
+    "list.jsonl": ('"a"\n"b"\n', {}, "'list.jsonl', line 1: a string, not an object; 2 of 2 lines can't be read."),
     "cells.csv": (
         "text,label\na,x\nb,x,more\n",
         {},

@@ -53,8 +53,8 @@ def test_a_second_reference_may_come_out_otherwise() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ({}, "name one of `llm` and `grammar`"),
-        ({"llm": LLM, "grammar": {"patterns": [PATTERN], "rules": RULES}}, "name one of"),
+        ({}, "set either `llm` or `grammar`"),
+        ({"llm": LLM, "grammar": {"patterns": [PATTERN], "rules": RULES}}, "set either"),
         ({"grammar": {"patterns": [PATTERN], "rules": {"task": ["x"]}}}, "no rule for <when>"),
         ({"grammar": {"patterns": [PATTERN], "rules": {**RULES, "hour": ["<hour> sharp"]}}}, "comes to an end: <hour>"),
         ({"llm": LLM, "labels": ["ham"]}, "two or more"),

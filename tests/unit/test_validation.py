@@ -186,7 +186,7 @@ def test_languages_are_counted_and_rows_in_another_than_most_are_shown_masked(
     assert "[PHONE]" in found["examples"][1]["text"]
     assert output.findings["other_language"] == 2
     readable = bench.objects.get_artifact(output.report_markdown).decode()
-    assert "Languages of 33 rows: en 90.9%, de 3.0%, fr 3.0%, not told 3.0%." in readable
+    assert "Languages of 33 rows: en 90.9%, de 3.0%, fr 3.0%, undetermined 3.0%." in readable
 
 
 def test_the_sample_is_spread_evenly_over_many_rows() -> None:
