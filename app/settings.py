@@ -3,16 +3,31 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agents.formats import formats_of
+from agents.models.kinds import ModelKind
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
 URL_SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     "s3_endpoint_url": ("http://", "https://"),
 }
-ServingFormat = Literal["auto", "onnx_int8", "onnx", "merged", "adapter"]
-DecoderFormat = Literal["auto", "gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged", "adapter"]
+
+
+def _format_of(kind: ModelKind) -> AfterValidator:
+    def check(name: str) -> str:
+        known = ["auto", *(form.name for form in formats_of(kind))]
+        if name not in known:
+            raise ValueError(f"'{name}' is not a format that serving loads; there are {', '.join(known)}")
+        return name
+
+    return AfterValidator(check)
+
+
+ServingFormat = Annotated[str, _format_of("classifier")]
+DecoderFormat = Annotated[str, _format_of("decoder")]
 
 
 class Settings(BaseSettings):

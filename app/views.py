@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agents.base.records import Artifact
+from agents.formats.manifest import Manifest
 from app.schemas import JobSummary, JobView, ModelView, NodeView, VersionSummary
 from pipelines.engine.job import NODE_ENDED, Job, JobHead, NodeState
 from pipelines.engine.registry import Registry
@@ -99,13 +100,13 @@ def model_view(registry: Registry, name: str, offset: int = 0, limit: int = 50) 
     )
 
 
-def version_summary(manifest: dict[str, Any], aliases: dict[str, int]) -> VersionSummary:
+def version_summary(manifest: Manifest, aliases: dict[str, int]) -> VersionSummary:
     """Return a version as a list shows it."""
     return VersionSummary(
-        version=manifest["version"],
-        created_at=manifest.get("created_at"),
-        verdict=manifest["verdict"],
-        metrics=manifest["metrics"],
-        formats=sorted(manifest["formats"]),
-        aliases=sorted(alias for alias, version in aliases.items() if version == manifest["version"]),
+        version=manifest.version,
+        created_at=manifest.created_at,
+        verdict=manifest.verdict,
+        metrics=manifest.metrics,
+        formats=sorted(manifest.formats),
+        aliases=sorted(alias for alias, version in aliases.items() if version == manifest.version),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agents.base.system import keep_freed_memory
-from agents.training.data import Rows, collate, length_batches
+from agents.data.batches import Rows, collate, length_batches
 
 
 def adapted(model: Any, task_type: str, r: int, alpha: float) -> Any:

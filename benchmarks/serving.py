@@ -25,7 +25,7 @@ from pathlib import Path
 
 import urllib3
 
-from agents.export.onnx import write_int8, write_onnx
+from agents.formats.onnx import write_int8, write_onnx
 from agents.models.classifiers.torch import load_exported, load_merged
 from agents.models.loading import load_classifier_base
 from agents.models.tokenizers import load_tokenizer

@@ -14,12 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agents.models.generators.loss import NOT_LEARNED
+from agents.data.batches import NOT_LEARNED, Rows, read_rows
 from agents.models.loading import load_decoder, model_folder
 from agents.preprocessing.types import PreprocessingOutput
-from agents.training.data import Rows, read_rows
+from agents.tasks.sft.objective import score_answers
 from agents.training.types import TrainingOutput
-from agents.training.validate import score_answers
 from benchmarks import _raw
 from benchmarks._apart import Peak, apart
 from benchmarks._local import LocalAgents, local_agents

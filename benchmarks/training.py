@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agents.data.batches import Rows, read_rows
 from agents.models.loading import load_classifier_base
 from agents.preprocessing.types import PreprocessingOutput
-from agents.training.data import Rows, read_rows
+from agents.tasks.classification.objective import score_labels
 from agents.training.types import TrainingOutput
-from agents.training.validate import score_labels
 from benchmarks import _raw
 from benchmarks._apart import Peak, apart
 from benchmarks._local import LocalAgents, local_agents

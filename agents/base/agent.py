@@ -4,7 +4,7 @@ An agent is stateless: config and inputs in, one small JSON output out; bytes go
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -95,6 +95,10 @@ class Agent(ABC, Generic[ConfigT, OutputT]):
     def cache_inputs(self, config: ConfigT, sources: "Sources") -> Mapping[str, str]:
         """Digests of what the config names but doesn't contain (files, models) for the step cache."""
         return {}
+
+    def loads(self, config: ConfigT, inputs: Sequence[Input]) -> list[str]:
+        """Paths (`module:name`) of what this run loads by name: their code counts in the step cache, as imports do."""
+        return []
 
     def device_need(self, config: ConfigT, context: Context) -> DeviceNeed:
         """What a heavy agent needs of a device; asked in the worker, without torch, before its process starts."""

@@ -1,20 +1,13 @@
 """Comparison: what the tuning was good for. Baselines and the tuned model on the same frozen test rows."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from agents.base.agent import Agent, Context, input_from
-from agents.base.errors import InvalidData
-from agents.base.records import Config, DeviceNeed
-from agents.comparison.types import Baseline, ComparisonConfig, ComparisonOutput
+from agents.base.records import Config, DeviceNeed, Input
+from agents.comparison.types import ComparisonConfig, ComparisonOutput
 from agents.evaluation.types import EvaluationOutput
-from agents.preprocessing.types import PreprocessingOutput
-from agents.tasks.names import Task
-
-if TYPE_CHECKING:
-    from agents.comparison.pairs import Pair
-
-OF_TASK: dict[Task, tuple[Baseline, ...]] = {"classification": ("majority", "tfidf"), "sft": ("base",)}
+from agents.tasks import TASKS
 
 
 class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
@@ -33,42 +26,20 @@ class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
             InvalidData: the evaluation scored other rows than this preprocessing made, or a baseline can't learn them.
             InvalidModel: the base model can't be loaded.
         """
-        from agents.comparison.report import comparison_record, markdown
+        from agents.comparison.work import compare
 
-        data = input_from(context, "preprocessing", PreprocessingOutput)
-        evaluation = input_from(context, "evaluation", EvaluationOutput)
-        if data.splits["test"].rows.sha256 != evaluation.test_sha256:
-            raise InvalidData(
-                "The evaluation before this node scored other test rows than the preprocessing before it made.",
-                cure="Let both nodes come from the same preprocessing.",
-            )
-        pairs = _pairs(config, context, data, evaluation)
-        compared = {name: pair.compared(evaluation.metric) for name, pair in pairs.items()}
-        for name, found in compared.items():
-            context.log(
-                "compared",
-                baseline=name,
-                metric=evaluation.metric,
-                rows=found.rows,
-                difference=round(found.difference, 4),
-                interval=[round(bound, 4) for bound in found.difference_interval],
-            )
-        examples = {name: pair.examples(config.examples) for name, pair in pairs.items()}
-        record = comparison_record(evaluation, compared, examples)
-        return ComparisonOutput(
-            metric=evaluation.metric,
-            test_sha256=evaluation.test_sha256,
-            compared=compared,
-            report=context.objects.put_json(record),
-            report_markdown=context.objects.put_artifact(markdown(record).encode(), "text/markdown"),
-        )
+        return compare(config, context)
+
+    def loads(self, config: ComparisonConfig, inputs: Sequence[Input]) -> list[str]:
+        tasks = {str(given.output["training"]["task"]) for given in inputs if given.agent == "evaluation"}
+        return [TASKS[name].pairs for name in sorted(tasks)]
 
     def device_need(self, config: ComparisonConfig, context: Context) -> DeviceNeed:
-        """None for the baselines of classifiers; the base model's own of answers."""
+        """What the base model needs, where it is a baseline; else nothing."""
         from agents.models.memory import answering_need
 
         training = input_from(context, "evaluation", EvaluationOutput).training
-        if training.task != "sft":
+        if not TASKS[training.task].baselines_load_model:
             return DeviceNeed(count=0)
         return answering_need(context, [training], config.batch_size)
 
@@ -76,19 +47,9 @@ class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
     def check(cls, config: ComparisonConfig, upstream: Mapping[str, Config]) -> list[str]:
         faults = []
         for node, other in upstream.items():
-            known = OF_TASK.get(getattr(other, "task", "classification"), ())
-            wrong = [name for name in config.baselines or () if hasattr(other, "task") and name not in known]
-            if wrong:
-                faults.append(f"baselines has '{wrong[0]}', but for the task of '{node}' there is {', '.join(known)}")
+            task = TASKS.get(getattr(other, "task", ""))
+            wrong = [name for name in config.baselines or () if task and name not in task.baselines]
+            if task and wrong:
+                known = ", ".join(task.baselines)
+                faults.append(f"baselines has '{wrong[0]}', but for the task of '{node}' there is {known}")
         return faults
-
-
-def _pairs(
-    config: ComparisonConfig, context: Context, data: PreprocessingOutput, evaluation: EvaluationOutput
-) -> "dict[str, Pair]":
-    from agents.comparison.answers import answer_pairs
-    from agents.comparison.labels import label_pairs
-
-    if evaluation.training.task == "sft":
-        return answer_pairs(context, data, evaluation, config.rows, config.batch_size)
-    return label_pairs(context, data, evaluation, config.baselines or OF_TASK["classification"])

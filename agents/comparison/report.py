@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agents.base.markdown import cell, table
 from agents.comparison.types import Compared
 from agents.evaluation.types import EvaluationOutput
 
@@ -39,15 +40,14 @@ def markdown(record: dict[str, Any]) -> str:
 def _section(name: str, found: dict[str, Any], record: dict[str, Any]) -> str:
     low, high = found["difference_interval"]
     shared = [metric for metric in found["tuned"] if metric in found["metrics"] and "." not in metric]
-    table = [f"| metric | {name} | tuned |", "| --- | ---: | ---: |"]
-    table += [f"| {metric} | {found['metrics'][metric]:.4f} | {found['tuned'][metric]:.4f} |" for metric in shared]
+    figures = [[metric, f"{found['metrics'][metric]:.4f}", f"{found['tuned'][metric]:.4f}"] for metric in shared]
     return "\n\n".join(
         [
             f"## Beside {name}: {found['what']}",
             f"On {found['rows']} test rows {record['metric']} changes by {found['difference']:+.4f} "
             f"(95 % of the paired bootstrap: {low:+.4f} to {high:+.4f}). Only the tuned model has {found['fixed']} "
             f"rows right, only the baseline {found['broken']}.",
-            "\n".join(table),
+            table(["metric", name, "tuned"], figures),
             *_examples(found["examples"]),
         ]
     )
@@ -56,16 +56,6 @@ def _section(name: str, found: dict[str, Any], record: dict[str, Any]) -> str:
 def _examples(examples: list[dict[str, Any]]) -> list[str]:
     if not examples:
         return []
-    rows = [
-        f"| {one['row']} | {' | '.join(_cell(one[key]) for key in ('text', 'expected', 'baseline', 'tuned'))} |"
-        for one in examples
-    ]
-    head = ["| row | text | expected | baseline | tuned |", "| ---: | --- | --- | --- | --- |"]
-    return ["Rows that one of the two has right:", "\n".join([*head, *rows])]
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell and is no markup."""
-    shown = " ".join(text.split())
-    shown = shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
-    return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    shown = ("text", "expected", "baseline", "tuned")
+    rows = [[str(one["row"]), *(cell(one[key], SHOWN_CHARACTERS) for key in shown)] for one in examples]
+    return ["Rows that one of the two has right:", table(["row", *shown], rows, text_columns=5)]

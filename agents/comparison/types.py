@@ -1,13 +1,9 @@
 """What the comparison is told and gives."""
 
-from typing import TYPE_CHECKING, Literal
-
 from pydantic import Field
 
 from agents.base.records import Artifact, Config, Output, Record
-
-if TYPE_CHECKING:
-    pass
+from agents.tasks import BaselineName
 
 
 class Compared(Record):
@@ -38,13 +34,10 @@ class ComparisonOutput(Output):
     report_markdown: Artifact
 
 
-Baseline = Literal["majority", "tfidf", "base"]
-
-
 class ComparisonConfig(Config):
     """What the tuned model is held against, and how much of it is shown."""
 
-    baselines: list[Baseline] | None = Field(None, min_length=1)
+    baselines: list[BaselineName] | None = Field(None, min_length=1)
     """Unset: `majority` and `tfidf` of classifiers, `base` of models that answer."""
     rows: int = Field(64, ge=1)
     """Test rows that the base model answers at most: it writes slowly, and often to the longest answer allowed."""

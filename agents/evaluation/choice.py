@@ -1,10 +1,11 @@
 """Which of several trainings is judged: the best on the validation split, never on the test split."""
 
-import math
 from dataclasses import dataclass
 
 from agents.base.agent import Context
 from agents.base.errors import InvalidSpec
+from agents.metrics.ranking import rank
+from agents.tasks import TASKS
 from agents.training.types import TrainingOutput
 
 
@@ -36,8 +37,9 @@ def best_training(context: Context) -> Choice:
         raise InvalidSpec(f"Node '{context.node}' needs a node of agent 'training' before it.")
     if len({training.task for training in found.values()}) > 1:
         raise InvalidSpec("The trainings before this node are of several tasks, which no figure compares.")
-    figure = deciding_figure(list(found.values()))
-    node = max(found, key=lambda name: _rank(found[name], figure))
+    metric = deciding_metric(list(found.values()))
+    figure = f"validation_{metric}"
+    node = max(found, key=lambda name: rank(found[name].metrics, metric, prefix="validation_"))
     if len(found) == 1:
         return Choice(node, found[node])
     candidates = {name: training.metrics[figure] for name, training in found.items() if figure in training.metrics}
@@ -45,14 +47,8 @@ def best_training(context: Context) -> Choice:
     return Choice(node, found[node], figure, candidates)
 
 
-def deciding_figure(trainings: list[TrainingOutput]) -> str:
-    """Return the name of the figure that compares trainings of one task."""
+def deciding_metric(trainings: list[TrainingOutput]) -> str:
+    """Return the name of the validation metric that compares trainings of one task."""
     wanted = {training.resolved.get("metric") for training in trainings}
     shared = wanted.pop() if len(wanted) == 1 else None
-    return f"validation_{shared or ('loss' if trainings[0].task == 'sft' else 'f1')}"
-
-
-def _rank(training: TrainingOutput, figure: str) -> tuple[float, float]:
-    """Return what decides between trainings; larger is better."""
-    loss = training.metrics.get("validation_loss", math.inf)
-    return -loss if figure == "validation_loss" else training.metrics.get(figure, -math.inf), -loss
+    return str(shared or TASKS[trainings[0].task].validation_metrics[0])

@@ -2,14 +2,15 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 PNG_DPI = 120
@@ -29,7 +30,7 @@ STYLE = {
     "legend.frameon": False,
 }
 
-Draw = Callable[["Figure", Mapping[str, Any]], None]
+Draw = Callable[[Figure, Mapping[str, Any]], None]
 
 
 def store_pictures(objects: ObjectStore, report: Mapping[str, Any]) -> dict[str, Artifact]:
@@ -50,9 +51,6 @@ def store_pictures(objects: ObjectStore, report: Mapping[str, Any]) -> dict[str,
 
 def rendered(draw: Draw, report: Mapping[str, Any]) -> dict[str, bytes]:
     """Return a picture in each form: `svg` and `png` -> its bytes."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
     with matplotlib.rc_context(STYLE):
         # A figure of its own draws without a display and without pyplot's shared state.
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
@@ -60,10 +58,8 @@ def rendered(draw: Draw, report: Mapping[str, Any]) -> dict[str, bytes]:
         return {"svg": _saved(figure, "svg", metadata={"Date": None}), "png": _saved(figure, "png", dpi=PNG_DPI)}
 
 
-def draw_confusion(figure: "Figure", report: Mapping[str, Any]) -> None:
+def draw_confusion(figure: Figure, report: Mapping[str, Any]) -> None:
     """Draw how often each label was taken for which; colours are shares of the true label's rows."""
-    import numpy as np
-
     labels, counts = report["labels"], np.array(report["confusion"])
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     extra = 0.22 * max(0, min(len(labels), NAMED_LABELS_MOST) - 6)
@@ -83,7 +79,7 @@ def draw_confusion(figure: "Figure", report: Mapping[str, Any]) -> None:
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=color)
 
 
-def draw_roc(figure: "Figure", report: Mapping[str, Any]) -> None:
+def draw_roc(figure: Figure, report: Mapping[str, Any]) -> None:
     """Draw the true positive rate over the false positive rate, of each label that has a curve."""
     axes = figure.add_subplot()
     metrics, several = report["metrics"], len(report["roc"]) > 1
@@ -98,7 +94,7 @@ def draw_roc(figure: "Figure", report: Mapping[str, Any]) -> None:
     axes.legend(loc="lower right")
 
 
-def draw_reliability(figure: "Figure", report: Mapping[str, Any]) -> None:
+def draw_reliability(figure: Figure, report: Mapping[str, Any]) -> None:
     """Draw the accuracy of answers over their confidence, and below how many answers have which."""
     bins, ece = report["calibration"], report["metrics"]["ece"]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -115,7 +111,7 @@ def draw_reliability(figure: "Figure", report: Mapping[str, Any]) -> None:
     below.set(xlabel="confidence", ylabel="rows")
 
 
-def draw_loss(figure: "Figure", report: Mapping[str, Any]) -> None:
+def draw_loss(figure: Figure, report: Mapping[str, Any]) -> None:
     """Draw the loss over the steps of the training, and that of the validation split."""
     axes = figure.add_subplot()
     training, validation = report["loss"]["training"], report["loss"]["validation"]
@@ -127,7 +123,7 @@ def draw_loss(figure: "Figure", report: Mapping[str, Any]) -> None:
     axes.legend(loc="upper right")
 
 
-def _diagonal(axes: "Axes", label: str) -> None:
+def _diagonal(axes: Axes, label: str) -> None:
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.0, label=label)
 
 
@@ -140,7 +136,7 @@ def _short(label: str) -> str:
     return (label if len(label) <= 24 else f"{label[:23]}…").replace("$", r"\$")
 
 
-def _saved(figure: "Figure", form: str, **options: Any) -> bytes:
+def _saved(figure: Figure, form: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, **options)
     return buffer.getvalue()

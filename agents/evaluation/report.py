@@ -3,7 +3,7 @@
 from typing import Any
 
 from agents.base.object_store import ObjectStore
-from agents.evaluation.measure import Measured
+from agents.tasks.measure import Measured
 from agents.training.types import TrainingOutput
 
 #: A picture shows no more points than that.

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from agents.base.records import Artifact, Config, Output, Record
+from agents.tasks import MetricName
 from agents.training.types import TrainingOutput
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
@@ -87,14 +88,11 @@ class EvaluationOutput(Output):
     """With several trainings: node -> that figure."""
 
 
-Metric = Literal["f1", "accuracy", "macro_f1", "precision", "recall", "exact_match", "slot_f1", "rouge_l"]
-
-
 class EvaluationConfig(Config):
     """What is measured, and what a model must show to be promoted."""
 
-    metric: Metric | None = None
-    """Unset: f1 of classifiers, exact_match of answers."""
+    metric: MetricName | None = None
+    """Unset: the task's own, which is f1 of classifiers and exact_match of answers."""
     minimum: float = Field(0.85, ge=0, le=1)
     margin: float = Field(0.01, ge=0, le=1)
     """How much worse than the champion, with 95 % confidence, still counts as not worse."""

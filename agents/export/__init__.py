@@ -5,15 +5,11 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 from agents.base.agent import Agent, Context, input_from
-from agents.base.errors import InvalidSpec
-from agents.base.records import Config, DeviceNeed
+from agents.base.records import Config, DeviceNeed, Input
 from agents.evaluation.types import EvaluationOutput
-from agents.export.types import ExportConfig, ExportedFile, ExportOutput
-from agents.tasks.names import Task
-
-CLASSIFIER_FORMATS = ("onnx", "onnx_int8")
-#: Texts or prompts that parity hands to a model at once, which are the loaders' own defaults.
-ASKED_AT_ONCE: dict[Task, int] = {"classification": 64, "sft": 32}
+from agents.export.types import ExportConfig, ExportOutput
+from agents.formats import FORMATS, with_sources
+from agents.tasks import TASKS
 
 
 class ExportAgent(Agent[ExportConfig, ExportOutput]):
@@ -36,41 +32,23 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
                 that are not installed here.
             NoSpace: too little disk for the formats. OutOfMemory: too little memory. Both before anything is written.
         """
-        from agents.export.files import Formats
-        from agents.export.manifest import write_version
+        from agents.export.work import export
 
-        name = config.model_name or context.pipeline
-        evaluation = _judged_as(name, input_from(context, "evaluation", EvaluationOutput))
-        if context.version is None:
-            raise InvalidSpec(f"Node '{context.node}' has no version number to write.")
-        formats: dict[str, list[ExportedFile]] = {}
-        written = Formats(context, evaluation, name, config.formats)
-        for done, form in enumerate(config.formats):
-            context.progress(done, len(config.formats))
-            formats[form] = written.write(form)
-            size = sum(file.artifact.size_bytes for file in formats[form])
-            context.log("format_written", format=form, files=len(formats[form]), size_bytes=size)
-        key = write_version(context, name, context.version, evaluation, formats, written.parity)
-        context.progress(len(config.formats), len(config.formats))
-        return ExportOutput(
-            model_name=name,
-            version=context.version,
-            verdict=evaluation.verdict,
-            champion_version=evaluation.champion_version,
-            formats=formats,
-            parity=written.parity,
-            metrics=evaluation.metrics,
-            manifest_key=key,
-        )
+        return export(config, context)
+
+    def loads(self, config: ExportConfig, inputs: Sequence[Input]) -> list[str]:
+        writers = [form.writer for form in with_sources(config.formats) if form.writer]
+        tasks = {str(given.output["training"]["task"]) for given in inputs if given.agent == "evaluation"}
+        return [*sorted(writers), *(TASKS[name].golden for name in sorted(tasks))]
 
     def device_need(self, config: ExportConfig, context: Context) -> DeviceNeed:
-        """The trained model and the merged one held against it; the adapter alone is on no device."""
+        """The trained model and the merged one held against it; files of the training alone are on no device."""
         from agents.models.memory import answering_need
 
-        if set(config.formats) == {"adapter"}:
+        if all(FORMATS[name].writer is None for name in config.formats):
             return DeviceNeed(count=0)
         training = input_from(context, "evaluation", EvaluationOutput).training
-        return answering_need(context, [training], ASKED_AT_ONCE[training.task], models=2)
+        return answering_need(context, [training], TASKS[training.task].rows_asked_at_once, models=2)
 
     @classmethod
     def check(cls, config: ExportConfig, upstream: Mapping[str, Config]) -> list[str]:
@@ -83,33 +61,21 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
             if getattr(other, "method", None) == "full" and "adapter" in config.formats:
                 faults.append(f"formats has 'adapter', but '{node}' trains the whole model: use 'merged'")
             faults += _of_another_task(config.formats, node, getattr(other, "task", None))
-        if any(form.startswith("gguf_") for form in config.formats):
-            faults += _missing_packages()
-        return faults
+        return faults + _missing_packages(config.formats)
 
 
 def _of_another_task(formats: Sequence[str], node: str, task: str | None) -> list[str]:
-    misfits = {
-        "sft": [form for form in formats if form in CLASSIFIER_FORMATS],
-        "classification": [form for form in formats if form.startswith("gguf_")],
-    }
-    return [f"formats has '{form}', but '{node}' is of task: {task}" for form in misfits.get(str(task), [])]
+    known = TASKS.get(task or "")
+    misfits = [name for name in formats if known and known.kind not in FORMATS[name].kinds]
+    return [f"formats has '{name}', but '{node}' is of task: {task}" for name in misfits]
 
 
-def _missing_packages() -> list[str]:
+def _missing_packages(formats: Sequence[str]) -> list[str]:
     """Where this machine could train it is taken for one that will export too; an API without torch can't know."""
-    from agents.export.gguf import missing_packages
-
-    missing = missing_packages() if find_spec("torch") else []
-    return [f"the formats gguf_* need {', '.join(missing)}: pip install 'tuneline[gguf]'"] if missing else []
-
-
-def _judged_as(name: str, evaluation: EvaluationOutput) -> EvaluationOutput:
-    """Hold back a PROMOTE that was given beside the champion of another model than the one to be written."""
-    if evaluation.verdict != "PROMOTE" or evaluation.model_name == name:
-        return evaluation
-    reason = (
-        f"It was judged beside the champion of '{evaluation.model_name}', not of '{name}': "
-        "name the same model_name in the evaluation and the export."
-    )
-    return evaluation.model_copy(update={"verdict": "HOLD", "reasons": [*evaluation.reasons, reason]})
+    if not find_spec("torch"):
+        return []
+    lacking = {name: form for name in formats if (form := FORMATS[name]).missing_packages()}
+    return [
+        f"the format {name} needs {', '.join(form.missing_packages())}: pip install 'tuneline[{form.extra or 'train'}]'"
+        for name, form in lacking.items()
+    ]

@@ -1,4 +1,4 @@
-"""A version's manifest: every file with its digest, the lineage, the figures and the verdict. Written last."""
+"""A version's manifest: gathered from all that stands before the export, and written last."""
 
 import json
 import platform
@@ -6,16 +6,19 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from pyarrow import parquet
+
 from agents.base.agent import Context, inputs_from
 from agents.chat.answer_schema import answer_schema
-from agents.comparison.types import ComparisonOutput
+from agents.comparison.types import Compared, ComparisonOutput
 from agents.dataset.types import DatasetOutput
 from agents.evaluation.types import EvaluationOutput
 from agents.export.card import model_card
 from agents.export.types import ExportedFile, Parity
+from agents.formats.manifest import DataFacts, Manifest
 from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks import TASKS
 
-SCHEMA = 1
 LIBRARIES = (
     "torch",
     "transformers",
@@ -40,74 +43,72 @@ def write_version(
     parity: dict[str, Parity],
 ) -> str:
     """Write the card and then the manifest; return the manifest's key."""
-    manifest = _facts(context, name, number, evaluation, formats)
-    if evaluation.training.task == "sft":
-        manifest["answer_schema"] = _answer_schema(context)
-    manifest["parity"] = {form: found.model_dump() for form, found in parity.items()}
-    card = model_card(manifest, evaluation)
-    manifest["card"] = context.objects.put_artifact(card.encode(), "text/markdown").model_dump()
+    manifest = _manifest(context, name, number, evaluation, formats, parity)
+    card = context.objects.put_artifact(model_card(manifest).encode(), "text/markdown")
     key = f"models/{name}/versions/{number:06d}/manifest.json"
-    context.objects.put_manifest(key, manifest)
+    context.objects.put_manifest(key, manifest.with_card(card).as_json())
     context.log("version_written", model=name, version=number, verdict=evaluation.verdict)
     return key
 
 
-def _facts(
-    context: Context, name: str, number: int, evaluation: EvaluationOutput, formats: dict[str, list[ExportedFile]]
-) -> dict[str, Any]:
+def _manifest(
+    context: Context,
+    name: str,
+    number: int,
+    evaluation: EvaluationOutput,
+    formats: dict[str, list[ExportedFile]],
+    parity: dict[str, Parity],
+) -> Manifest:
     training = evaluation.training
-    return {
-        "schema": SCHEMA,
-        "name": name,
-        "version": number,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "job": context.job_id,
-        "node": context.node,
-        "attempt": context.attempt,
-        "pipeline": context.pipeline,
-        "task": training.task,
-        "labels": training.labels,
-        "positive_label": evaluation.positive_label or training.positive_label,
-        "prompt": training.prompt.model_dump() if training.prompt else None,
-        "max_tokens": training.max_tokens,
-        "formats": {form: [file.model_dump() for file in files] for form, files in formats.items()},
-        "trained_files": [
-            {"path": path, "artifact": artifact.model_dump()} for path, artifact in sorted(training.files.items())
-        ],
-        "base_model": training.base_model,
-        "base_model_fingerprint": training.base_model_fingerprint,
-        "tokenizer_fingerprint": training.tokenizer_fingerprint,
-        "method": training.method,
-        "training": training.resolved,
-        "training_metrics": training.metrics,
-        "training_node": evaluation.training_node,
-        "chosen_by": evaluation.chosen_by,
-        "candidates": evaluation.candidates,
-        "trainable_parameters": training.trainable_parameters,
-        "total_parameters": training.total_parameters,
-        "seed": training.seed,
-        "metrics": evaluation.metrics,
-        "metric": evaluation.metric,
-        "metric_interval": evaluation.metric_interval,
-        "confusion": evaluation.confusion,
-        "threshold": evaluation.threshold.model_dump() if evaluation.threshold else None,
-        "pictures": {name: picture.model_dump() for name, picture in evaluation.pictures.items()},
-        "comparison": _comparison(context),
-        "verdict": evaluation.verdict,
-        "reasons": evaluation.reasons,
-        "reference": evaluation.reference.model_dump() if evaluation.reference else None,
-        "judged_against": evaluation.champion_version,
-        "champion_metrics": evaluation.champion_metrics,
-        "data": _data(context, evaluation),
-        "environment": _environment(training.resolved),
-    }
+    return Manifest(
+        name=name,
+        version=number,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        job=context.job_id,
+        node=context.node,
+        attempt=context.attempt,
+        pipeline=context.pipeline,
+        task=training.task,
+        labels=training.labels,
+        positive_label=evaluation.positive_label or training.positive_label,
+        prompt=training.prompt,
+        answer_schema=_answer_schema(context) if TASKS[training.task].kind == "decoder" else None,
+        max_tokens=training.max_tokens,
+        formats=formats,
+        trained_files=[ExportedFile(path=path, artifact=found) for path, found in sorted(training.files.items())],
+        base_model=training.base_model,
+        base_model_fingerprint=training.base_model_fingerprint,
+        tokenizer_fingerprint=training.tokenizer_fingerprint,
+        method=training.method,
+        training=training.resolved,
+        training_metrics=training.metrics,
+        training_node=evaluation.training_node,
+        chosen_by=evaluation.chosen_by,
+        candidates=evaluation.candidates,
+        trainable_parameters=training.trainable_parameters,
+        total_parameters=training.total_parameters,
+        seed=training.seed,
+        metrics=evaluation.metrics,
+        metric=evaluation.metric,
+        metric_interval=evaluation.metric_interval,
+        confusion=evaluation.confusion,
+        threshold=evaluation.threshold,
+        pictures=evaluation.pictures,
+        comparison=_comparison(context),
+        verdict=evaluation.verdict,
+        reasons=evaluation.reasons,
+        reference=evaluation.reference,
+        judged_against=evaluation.champion_version,
+        champion_metrics=evaluation.champion_metrics,
+        data=_data(context, evaluation),
+        environment=_environment(training.resolved),
+        parity=parity,
+    )
 
 
 def _answer_schema(context: Context) -> str | None:
     """Return the schema of the answers in training as JSON text, since a manifest sorts its keys and the order of an
     answer's keys counts; None where they are no JSON objects."""
-    from pyarrow import parquet
-
     for prepared in inputs_from(context, "preprocessing", PreprocessingOutput):
         split = prepared.splits["train"].rows
         path = context.objects.get_artifact_file(split, context.work_dir / f"{split.sha256}.parquet")
@@ -117,25 +118,29 @@ def _answer_schema(context: Context) -> str | None:
     return None
 
 
-def _comparison(context: Context) -> dict[str, Any]:
+def _comparison(context: Context) -> dict[str, Compared]:
     """Return baseline -> how the tuned model did beside it, where a comparison stands before this node."""
     found = inputs_from(context, "comparison", ComparisonOutput)
-    return {name: compared.model_dump(mode="json") for one in found for name, compared in one.compared.items()}
+    return {name: compared for one in found for name, compared in one.compared.items()}
 
 
-def _data(context: Context, evaluation: EvaluationOutput) -> dict[str, Any]:
+def _data(context: Context, evaluation: EvaluationOutput) -> DataFacts:
     facts: dict[str, Any] = {"test_sha256": evaluation.test_sha256, "test_rows": evaluation.test_rows}
     for dataset in inputs_from(context, "dataset", DatasetOutput):
         facts |= {"source": dataset.source, "source_sha256": dataset.source_sha256, "rows": dataset.row_count}
     for prepared in inputs_from(context, "preprocessing", PreprocessingOutput):
         facts["splits"] = {name: split.row_count for name, split in prepared.splits.items()}
         facts["split_sha256"] = {name: split.rows.sha256 for name, split in prepared.splits.items()}
-        facts["dropped"], facts["leaked"] = prepared.dropped, prepared.leaked
-    return facts
+        facts |= {"dropped": prepared.dropped, "leaked": prepared.leaked}
+    return DataFacts(**facts)
 
 
-def _environment(resolved: dict[str, Any]) -> dict[str, Any]:
-    found = {"python": platform.python_version(), "platform": platform.platform(), "device": resolved.get("device")}
+def _environment(resolved: dict[str, Any]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": resolved.get("device"),
+    }
     for library in LIBRARIES:
         try:
             found[library] = version(library)

@@ -1,11 +1,10 @@
 """What export is told and gives."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from agents.base.records import Artifact, Config, Output, Record
 from agents.evaluation.types import Verdict
+from agents.formats import FormatName
 
 
 class ExportedFile(Record):
@@ -43,12 +42,9 @@ class ExportOutput(Output):
     manifest_key: str
 
 
-Format = Literal["adapter", "merged", "onnx", "onnx_int8", "gguf_f16", "gguf_q8_0", "gguf_q4_k_m"]
-
-
 class ExportConfig(Config):
     """What is written, and under which name."""
 
     model_name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     """Unset: the pipeline's name."""
-    formats: list[Format] = Field(["adapter", "merged"], min_length=1)
+    formats: list[FormatName] = Field(["adapter", "merged"], min_length=1)

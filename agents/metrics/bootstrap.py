@@ -5,15 +5,14 @@ scored on the same resampled rows, so that rows that are hard for both do not bl
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 
-Statistic = Callable[["np.ndarray"], float]
+Statistic = Callable[[np.ndarray], float]
 """A figure of some test rows, given as int64 indices of shape (rows,); a row may be there several times."""
 
 
@@ -26,8 +25,6 @@ class Interval(NamedTuple):
 
 def worst_difference(ours: Statistic, theirs: Statistic, row_count: int) -> float:
     """Return the lower bound of ours minus theirs, one-sided, at `CONFIDENCE`."""
-    import numpy as np
-
     return float(np.quantile(_paired_differences(ours, theirs, row_count), 1 - CONFIDENCE))
 
 
@@ -38,27 +35,19 @@ def difference_interval(ours: Statistic, theirs: Statistic, row_count: int) -> I
 
 def interval(figure: Statistic, row_count: int) -> Interval:
     """Return between which bounds a figure lies, two-sided."""
-    import numpy as np
-
     return _middle(np.array([figure(rows) for rows in _resamples(row_count)]))
 
 
-def _paired_differences(ours: Statistic, theirs: Statistic, row_count: int) -> "np.ndarray":
-    import numpy as np
-
+def _paired_differences(ours: Statistic, theirs: Statistic, row_count: int) -> np.ndarray:
     return np.array([ours(rows) - theirs(rows) for rows in _resamples(row_count)])
 
 
-def _resamples(row_count: int) -> "Iterator[np.ndarray]":
+def _resamples(row_count: int) -> Iterator[np.ndarray]:
     """Yield the same resamples for the same number of rows, so that a verdict can be worked out again."""
-    import numpy as np
-
     draw = np.random.default_rng(0)
     return (draw.integers(0, row_count, row_count) for _ in range(RESAMPLES))
 
 
-def _middle(values: "np.ndarray") -> Interval:
-    import numpy as np
-
+def _middle(values: np.ndarray) -> Interval:
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))

@@ -1,9 +1,8 @@
 """Whether a classifier is as sure as it is right: of the answers given with 80 %, four in five should be right."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 BINS = 15
 
@@ -18,10 +17,8 @@ class CalibrationBin(NamedTuple):
     accuracy: float
 
 
-def calibration_bins(right: "np.ndarray", confidence: "np.ndarray") -> list[CalibrationBin]:
+def calibration_bins(right: np.ndarray, confidence: np.ndarray) -> list[CalibrationBin]:
     """Return the bins of like width that have answers. `right`: bool, `confidence`: float, both of shape (rows,)."""
-    import numpy as np
-
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     found = []
     for number in np.unique(place).tolist():

@@ -4,45 +4,74 @@ In all of this `labels` and `predicted` are int64 of shape (rows,), indices into
 (rows, labels), probabilities that sum to 1.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+
+from agents.base.errors import InvalidData
 from agents.metrics.calibration import calibration_bins, calibration_error
+from agents.metrics.f1 import f1_score
 from agents.metrics.regression import number_metrics
-
-if TYPE_CHECKING:
-    import numpy as np
 
 #: A picture with more curves tells nothing; the commonest labels are kept.
 CURVES_MOST = 8
 POINTS_MOST = 200
 
 
-def confusion(labels: "np.ndarray", predicted: "np.ndarray", count: int) -> "np.ndarray":
+def confusion(labels: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
     """Return how often each true label (row) was predicted as each label (column): int64 of shape (count, count)."""
-    import numpy as np
-
     return np.bincount(labels * count + predicted, minlength=count * count).reshape(count, count)
 
 
-def metric_value(matrix: "np.ndarray", metric: str, positive: int | None) -> float:
+def metric_value(matrix: np.ndarray, metric: str, positive: int | None) -> float:
     """Return a metric of a confusion matrix; of nothing found or nothing there it is 0.
 
     Recall, precision and F1 are those of the `positive` label, without one the means over labels.
     """
-    import numpy as np
-
-    hits, present, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     if metric == "accuracy":
-        return float(hits.sum() / max(1, matrix.sum()))
-    recall, precision = hits / np.maximum(1, present), hits / np.maximum(1, named)
-    f1 = 2 * hits / np.maximum(1, present + named)
+        return float(np.diag(matrix).sum() / max(1, matrix.sum()))
+    each = of_each_label(matrix)
     if metric == "macro_f1":
-        return float(f1.mean())
-    return _of({"recall": recall, "precision": precision, "f1": f1}[metric], positive)
+        return float(each["f1"].mean())
+    return _of(each[metric], positive)
+
+
+def of_each_label(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Return `precision`, `recall` and `f1` of each label, float64 of shape (labels,); of nothing found or nothing
+    there they are 0."""
+    hits, present, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    return {
+        "precision": hits / np.maximum(1, named),
+        "recall": hits / np.maximum(1, present),
+        "f1": f1_score(hits, named, present),
+    }
+
+
+def positive_label(configured: str | None, labels: list[str]) -> str | None:
+    """Return the label that precision, recall and F1 are about: the configured one; of two, the last by name (`spam`,
+    `positive`, `yes`); of more none, and they are means over labels.
+
+    Raises:
+        InvalidData: the configured one is not one of the labels.
+    """
+    if configured is None:
+        return labels[-1] if len(labels) == 2 else None
+    if configured not in labels:
+        raise InvalidData(
+            f"positive_label is '{configured}', but the rows have {', '.join(labels)}.", cure="Name one of these."
+        )
+    return configured
+
+
+def positive_index(configured: str | None, labels: list[str]) -> int | None:
+    """Return the index of the positive label. Raises: as `positive_label`."""
+    label = positive_label(configured, labels)
+    return None if label is None else labels.index(label)
 
 
 def label_metrics(
-    labels: "np.ndarray", predicted: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None
+    labels: np.ndarray, predicted: np.ndarray, scores: np.ndarray, names: list[str], positive: int | None
 ) -> dict[str, float]:
     """Return accuracy; precision, recall and F1 of the positive label (without one the means over labels),
     of each label, and their means over labels (`macro_`) and over rows (`micro_f1`); of the probabilities `roc_auc`,
@@ -50,10 +79,9 @@ def label_metrics(
 
     `brier` of two labels lies between 0 and 1, of more between 0 and 2 (Brier 1950).
     """
-    from sklearn.metrics import brier_score_loss, f1_score, precision_recall_fscore_support
-
-    options = {"labels": range(len(names)), "zero_division": 0.0}
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, average=None, **options)
+    matrix = confusion(labels, predicted, len(names))
+    each = of_each_label(matrix)
+    precision, recall, f1 = each["precision"], each["recall"], each["f1"]
     found = {
         "accuracy": float((labels == predicted).mean()),
         "precision": _of(precision, positive),
@@ -62,7 +90,8 @@ def label_metrics(
         "macro_precision": float(precision.mean()),
         "macro_recall": float(recall.mean()),
         "macro_f1": float(f1.mean()),
-        "micro_f1": float(f1_score(labels, predicted, average="micro", **options)),
+        # Each row has one label and is given one, so that over rows F1 is the accuracy.
+        "micro_f1": float((labels == predicted).mean()),
         **roc_auc(labels, scores, names, positive),
         "ece": calibration_error(calibration_bins(labels == predicted, scores.max(axis=1))),
         "brier": float(brier_score_loss(labels, _summing_to_one(scores), labels=range(len(names)))),
@@ -77,12 +106,10 @@ def label_metrics(
     return found
 
 
-def roc_auc(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None) -> dict[str, float]:
+def roc_auc(labels: np.ndarray, scores: np.ndarray, names: list[str], positive: int | None) -> dict[str, float]:
     """Return the area under the ROC curve: of two labels that of the positive one; of more the mean of each label
     against the rest, and each by itself. A label that no test row has, or all of them have, has none.
     """
-    from sklearn.metrics import roc_auc_score
-
     asked = [positive] if len(names) == 2 and positive is not None else range(len(names))
     found = {
         names[index]: float(roc_auc_score(labels == index, scores[:, index]))
@@ -95,11 +122,8 @@ def roc_auc(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positi
     return {"roc_auc": sum(found.values()) / len(found), **each}
 
 
-def roc_curves(labels: "np.ndarray", scores: "np.ndarray", names: list[str], positive: int | None) -> dict[str, Any]:
+def roc_curves(labels: np.ndarray, scores: np.ndarray, names: list[str], positive: int | None) -> dict[str, Any]:
     """Return label -> `{"false_positive_rate", "true_positive_rate"}`, of two labels only the positive one's."""
-    import numpy as np
-    from sklearn.metrics import roc_curve
-
     counts = np.bincount(labels, minlength=len(names))
     asked = (
         [positive]
@@ -118,11 +142,11 @@ def roc_curves(labels: "np.ndarray", scores: "np.ndarray", names: list[str], pos
     return curves
 
 
-def _of(values: "np.ndarray", positive: int | None) -> float:
+def _of(values: np.ndarray, positive: int | None) -> float:
     return float(values.mean() if positive is None else values[positive])
 
 
-def _summing_to_one(scores: "np.ndarray") -> "np.ndarray":
+def _summing_to_one(scores: np.ndarray) -> np.ndarray:
     """Probabilities that were worked out in float32 sum to 1 but for the last digits, which scikit-learn minds."""
     total: np.ndarray = scores / scores.sum(axis=1, keepdims=True)
     return total

@@ -1,16 +1,18 @@
 """Figures of written answers against the expected ones: whole, by JSON key, and by their words."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU
+
+from agents.metrics.f1 import f1_score
 from agents.metrics.text import as_json, same_answer
-
-if TYPE_CHECKING:
-    import numpy as np
 
 #: Keys with a figure of their own; rows with ever new keys would fill pages.
 KEYS_MOST = 20
@@ -25,23 +27,20 @@ class AnswerScores:
     value pairs that are right, answered and expected; `rouge_l`: float64 of shape (rows,).
     """
 
-    hits: "np.ndarray"
-    slots: "np.ndarray"
-    rouge_l: "np.ndarray"
+    hits: np.ndarray
+    slots: np.ndarray
+    rouge_l: np.ndarray
 
-    def value(self, metric: str, rows: "np.ndarray") -> float:
+    def value(self, metric: str, rows: np.ndarray) -> float:
         """Return `exact_match`, `slot_f1` or `rouge_l` of some rows, given as int64 indices."""
         if metric == "slot_f1":
-            return _f1(*self.slots[rows].sum(axis=0).tolist())
+            return float(f1_score(*self.slots[rows].sum(axis=0).tolist()))
         per_row = self.hits if metric == "exact_match" else self.rouge_l
         return float(per_row[rows].mean())
 
 
 def score_answers(expected: Sequence[str], answers: Sequence[str]) -> AnswerScores:
     """Return how each answer did beside the expected one."""
-    import numpy as np
-    from rouge_score.rouge_scorer import RougeScorer
-
     scorer = RougeScorer(["rougeL"], tokenizer=_Words())
     pairs = list(zip(expected, answers, strict=True))
     slots = [_slot_counts(_slots(text), _slots(answer)) for text, answer in pairs]
@@ -67,6 +66,16 @@ def answer_metrics(expected: Sequence[str], answers: Sequence[str], scores: Answ
     }
 
 
+def perplexity(loss: float) -> float:
+    """Return the perplexity that a mean cross-entropy comes to; beyond a loss of 700 there is no number for it."""
+    return math.exp(min(loss, 700.0))
+
+
+def loss_metrics(loss: float) -> dict[str, float]:
+    """Return `loss` and `perplexity`."""
+    return {"loss": loss, "perplexity": perplexity(loss)}
+
+
 def json_validity(expected: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
     """Return the share of answers that are JSON where JSON is expected; nothing where it never is."""
     wanted = [as_json(answer) is not None for text, answer in zip(expected, answers, strict=True) if as_json(text)]
@@ -81,8 +90,8 @@ def _slot_metrics(expected: Sequence[str], answers: Sequence[str], scores: Answe
     return {
         "slot_precision": right / max(1, named),
         "slot_recall": right / wanted,
-        "slot_f1": _f1(right, named, wanted),
-        **{f"slot_f1.{key}": _f1(*counts) for key, counts in by_key.items()},
+        "slot_f1": f1_score(right, named, wanted),
+        **{f"slot_f1.{key}": f1_score(*counts) for key, counts in by_key.items()},
     }
 
 
@@ -118,13 +127,7 @@ def _slot_counts(expected: set[Slot] | None, answered: set[Slot] | None) -> tupl
     return len(expected & given), len(given), len(expected)
 
 
-def _f1(right: int, named: int, wanted: int) -> float:
-    return 2 * right / max(1, named + wanted)
-
-
 def _bleu(expected: Sequence[str], answers: Sequence[str]) -> float:
-    from sacrebleu.metrics import BLEU
-
     return float(BLEU().corpus_score(list(answers), [list(expected)]).score)
 
 

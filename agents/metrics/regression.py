@@ -1,10 +1,10 @@
 """Figures of labels that are numbers, such as one to five stars: how far off, where other figures only know wrong."""
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 #: Of two numbers, 0 and 1 above all, accuracy and F1 tell as much.
 LABELS_LEAST = 3
@@ -19,16 +19,12 @@ def label_values(names: list[str]) -> list[float] | None:
     return values if len(values) >= LABELS_LEAST and all(map(math.isfinite, values)) else None
 
 
-def number_metrics(labels: "np.ndarray", scores: "np.ndarray", names: list[str]) -> dict[str, float]:
+def number_metrics(labels: np.ndarray, scores: np.ndarray, names: list[str]) -> dict[str, float]:
     """Return `mae`, `rmse`, `r2` and `spearman` of the number that is expected by the probabilities; nothing where
     labels are no numbers. `r2` and `spearman` are left out where all rows have one number.
 
     Arguments as in `metrics/classification.py`. The expected number is the sum of each label times its probability.
     """
-    import numpy as np
-    from scipy.stats import spearmanr
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
     values = label_values(names)
     if values is None:
         return {}

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from agents.base.errors import InvalidModel, NotAllowed, NotFound
 from agents.base.sources import Sources
+from agents.models.kinds import ModelKind
 from agents.models.loading import (
     attach_adapter,
     load_classifier_and_new_modules,
@@ -19,7 +20,6 @@ from agents.models.loading import (
     ready,
     set_padding,
 )
-from agents.tasks.names import Task
 
 if TYPE_CHECKING:
     import torch
@@ -71,25 +71,28 @@ class SharedBase:
 
 
 class SharedBases:
-    """The bases of this process, by their bytes and the task they are for. One that nobody holds any more is freed."""
+    """The bases of this process, by their bytes and the kind of model they are loaded as.
+
+    One that nobody holds any more is freed.
+    """
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._held: WeakValueDictionary[tuple[str, Task], SharedBase] = WeakValueDictionary()
+        self._held: WeakValueDictionary[tuple[str, ModelKind], SharedBase] = WeakValueDictionary()
         self._lock = threading.Lock()
 
-    def get(self, uri: str, fingerprint: str, task: Task) -> SharedBase:
+    def get(self, uri: str, fingerprint: str, kind: ModelKind) -> SharedBase:
         """Return a base; whoever holds one of this fingerprint already shares it, wherever it came from.
 
         Raises:
-            InvalidModel: it can't be had here, is not the one of this fingerprint any more, or no model for this task.
+            InvalidModel: it can't be had here, is not the one of this fingerprint any more, or no model of this kind.
             Unavailable: a server doesn't answer.
         """
         with self._lock:
-            base = self._held.get((fingerprint, task))
+            base = self._held.get((fingerprint, kind))
             if base is None:
                 path = self._find(uri, fingerprint)
-                base = self._held[fingerprint, task] = _load(path, task, self._sources.cache_dir)
+                base = self._held[fingerprint, kind] = _load(path, kind, self._sources.cache_dir)
             return base
 
     def _find(self, uri: str, fingerprint: str) -> Path:
@@ -111,9 +114,9 @@ class SharedBases:
         return path
 
 
-def _load(path: Path, task: Task, cache_dir: Path) -> SharedBase:
+def _load(path: Path, kind: ModelKind, cache_dir: Path) -> SharedBase:
     new_modules: list[str] = []
-    if task == "sft":
+    if kind == "decoder":
         model = load_decoder(path, "float32", cache_dir=cache_dir)
     else:
         labels = _own_labels(model_folder(path, cache_dir))

@@ -1,13 +1,12 @@
 """What a batch prediction is told and gives."""
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from agents.base.records import Artifact, Config, Output
+from agents.formats import FormatName
 
-if TYPE_CHECKING:
-    pass
+#: That go through the model at once.
+BATCH_TEXTS = 64
 
 
 class PredictionConfig(Config):
@@ -15,7 +14,7 @@ class PredictionConfig(Config):
 
     model_name: str
     version: int
-    format: str
+    format: FormatName
     labels: list[str] = Field(min_length=1)
     max_tokens: int = Field(ge=1)
     files: dict[str, Artifact] = Field(min_length=1)

@@ -6,23 +6,17 @@ The same code reads and renders here as in the agents `dataset` and `preprocessi
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agents.base.errors import InvalidData
-from agents.data.cleaning import clean_content, clean_text
+from agents.chat.format import TemplateName
 from agents.data.columns import Columns
-from agents.data.conversations import Message, of_text_and_label
 from agents.data.reader import RowsReader, check_rows, row_files
 from agents.data.statistics import Tally
 from agents.data.types import Row
 from agents.dataset.types import DatasetConfig
-from agents.tasks.names import Task
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-    from agents.chat.format import TemplateName
-    from agents.chat.renderer import Renderer
+from agents.preprocessing.types import PreprocessingConfig
+from agents.tasks import TASKS
 
 #: Rows that are gone through for the counts.
 SCANNED_ROWS = 1000
@@ -87,69 +81,25 @@ def can_render() -> bool:
 
 
 def render_preview(
-    rows: Sequence[Row], model: Path, task: Task, template: "TemplateName | None", max_tokens: int | None
+    rows: Sequence[Row], model: Path, task: str, template: TemplateName | None, max_tokens: int | None
 ) -> dict[str, Any]:
-    """Return rows as tokens with those that carry loss; for classification the label carries it, and no token.
+    """Return rows as tokens with those that carry loss.
 
     `model`: a folder with a tokenizer, or a GGUF file.
 
     Raises:
         InvalidModel: there is no tokenizer, or the template doesn't fit it.
     """
-    from agents.chat.renderer import make_renderer
     from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
-    from agents.preprocessing.types import MAX_TOKENS
 
+    known = TASKS[task]
+    config = PreprocessingConfig(task=task, template=None if known.has_labels else template)
     tokenizer = load_tokenizer(model)
-    limit = min(max_tokens or MAX_TOKENS[task], longest_input_tokens(model, tokenizer))
-    facts = {"task": task, "max_tokens": limit, "tokenizer_fingerprint": tokenizer_fingerprint(tokenizer)}
-    if task == "classification":
-        return {**facts, "rows": [_labelled(row, tokenizer, limit) for row in rows], "problems": []}
-    renderer = make_renderer(template, tokenizer)
-    found = [_answered(row, renderer, limit) for row in rows]
+    limit = min(max_tokens or config.token_limit, longest_input_tokens(model, tokenizer))
+    preparation = known.load_preparation()(config, _Quiet(), tokenizer, limit)
+    found = [preparation.preview(row) for row in rows]
     problems = []
-    if found and not any(one.get("loss_tokens") for one in found):
+    if found and not known.has_labels and not any(one.get("loss_tokens") for one in found):
         problems.append("None of these rows has a token to learn: preprocessing leaves them out.")
-    shown = {"template": renderer.template.name, "template_fingerprint": renderer.fingerprint}
-    return {**facts, **shown, "rows": found, "problems": problems}
-
-
-def _labelled(row: Row, tokenizer: "PreTrainedTokenizerFast", limit: int) -> dict[str, Any]:
-    ids: list[int] = tokenizer(clean_text(row["text"]))["input_ids"]
-    return {
-        "row": row["row"],
-        "tokens": _texts(tokenizer, ids[:limit]),
-        "token_count": len(ids),
-        "cut_tokens": max(0, len(ids) - limit),
-        "learned": row["label"],
-    }
-
-
-def _answered(row: Row, renderer: "Renderer", limit: int) -> dict[str, Any]:
-    from agents.chat.truncation import CURES, learnable
-
-    messages: list[Message] = row.get("messages") or of_text_and_label(row["text"], row["label"])
-    messages = [{**message, "content": clean_content(message["content"])} for message in messages]
-    found = learnable(messages, renderer, limit)
-    if found.reason:
-        return {
-            "row": row["row"],
-            "left_out": found.reason.kind,
-            "why": f"{found.reason.detail}. {CURES[found.reason.kind]}",
-        }
-    rendered, tokenizer = found.parts[0].rendered, renderer.tokenizer
-    learned = [number for number, learned in zip(rendered.input_ids, rendered.loss_mask, strict=True) if learned]
-    return {
-        "row": row["row"],
-        "tokens": _texts(tokenizer, rendered.input_ids),
-        "carries_loss": rendered.loss_mask,
-        "token_count": len(rendered.input_ids),
-        "cut_answers": found.answers_left_out,
-        "loss_tokens": len(learned),
-        "rendered": tokenizer.decode(rendered.input_ids),
-        "learned": tokenizer.decode(learned),
-    }
-
-
-def _texts(tokenizer: "PreTrainedTokenizerFast", ids: Sequence[int]) -> list[str]:
-    return [tokenizer.decode([number]) for number in ids]
+    facts = {"task": task, "max_tokens": limit, "tokenizer_fingerprint": tokenizer_fingerprint(tokenizer)}
+    return {**facts, **preparation.preview_facts(), "rows": found, "problems": problems}

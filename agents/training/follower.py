@@ -72,15 +72,16 @@ def _plan(task: dict[str, Any], config: TrainingConfig, data: PreprocessingOutpu
     import torch
 
     from agents.training.model import choose_placement
-    from agents.training.objective import make_objective
     from agents.training.plan import Plan
     from agents.training.ranks import read_back
 
-    train = read_back(Path(task["folder"]), per_token=config.task == "sft")
+    train = read_back(Path(task["folder"]), per_token=not config.known_task.has_labels)
     placement = choose_placement(config)
     if placement.device.type == "cuda":
         placement = replace(placement, device=torch.device("cuda", task["rank"]))
-    return Plan(config, placement, task["micro_batch"], make_objective(config, data, train), train, train)
+    return Plan(
+        config, placement, task["micro_batch"], config.known_task.make_objective(config, data, train), train, train
+    )
 
 
 def _end_with_the_leader() -> None:

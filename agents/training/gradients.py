@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agents.training.data import collate, cut, epoch_order, steps_of_like_length
+from agents.data.batches import collate, cut, epoch_order, steps_of_like_length
 from agents.training.encoder_packing import packs_rows
 from agents.training.microbatches import PassCost, pieces
 from agents.training.packing import collate_packed

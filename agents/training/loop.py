@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.base.agent import Context
 from agents.base.errors import AgentFailed, StopRequested
+from agents.metrics.ranking import rank
 from agents.training.checkpoint import Checkpoint, Checkpoints
 from agents.training.gradients import Gradients
 from agents.training.memory import memory_faults, used_bytes
@@ -23,7 +24,6 @@ from agents.training.plan import Plan, TrainState
 from agents.training.ranks import Leader
 from agents.training.rng import generator_states, set_generator_states
 from agents.training.tracking import Trackers
-from agents.training.validate import rank
 
 if TYPE_CHECKING:
     import torch

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agents.training.data import padded
+from agents.data.batches import padded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -81,7 +81,7 @@ def build_model(
     """
     options = {"attn_implementation": placement.attention, **_quantization(config, placement)}
     new_modules: list[str] = []
-    if config.task == "sft":
+    if config.known_task.kind == "decoder":
         model = load_decoder(path, "float32", cache_dir=cache_dir, pad_token_id=pad_token_id, **options)
     else:
         model, new_modules = load_classifier_and_new_modules(
@@ -164,7 +164,7 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
 
     whole = sorted(head_modules(model, new_modules) | set(config.lora.train_modules))
     settings = LoraConfig(
-        task_type=TaskType.CAUSAL_LM if config.task == "sft" else TaskType.SEQ_CLS,
+        task_type=TaskType.CAUSAL_LM if config.known_task.kind == "decoder" else TaskType.SEQ_CLS,
         r=config.lora.r,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,

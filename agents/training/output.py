@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.base.records import Artifact
+from agents.metrics.classification import positive_label
 from agents.preprocessing.types import PreprocessingOutput
-from agents.training.objective import positive_label
 from agents.training.plan import Plan, TrainState
 from agents.training.types import TrainingOutput
 
@@ -37,7 +37,7 @@ def output_of(plan: Plan, data: PreprocessingOutput, course: TrainState, made: M
         base_model_fingerprint=made.base_fingerprint,
         tokenizer_fingerprint=data.tokenizer_fingerprint,
         labels=data.labels,
-        positive_label=positive_label(config, data.labels),
+        positive_label=positive_label(config.positive_label, data.labels),
         prompt=data.prompt,
         max_tokens=data.max_tokens,
         seed=config.seed,

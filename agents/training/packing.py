@@ -7,8 +7,7 @@ keeps the rows apart (a block-diagonal mask; rows of their own lengths for Flash
 from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidModel
-from agents.models.generators.loss import NOT_LEARNED
-from agents.training.data import Batch, Rows, padded
+from agents.data.batches import NOT_LEARNED, Batch, Rows, padded
 
 if TYPE_CHECKING:
     import numpy as np

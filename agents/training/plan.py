@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.agent import Context
+from agents.base.errors import InvalidData
+from agents.data.batches import Rows, read_rows
 from agents.models.loading import model_folder
 from agents.models.memory import Shape
 from agents.preprocessing.types import PreprocessingOutput
-from agents.training.data import Rows, read_rows
+from agents.tasks.objective import Objective
 from agents.training.encoder_packing import packs_rows
 from agents.training.estimate import Load, check_disk, choose_micro_batch, disk_bytes
 from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
-from agents.training.objective import Objective, make_objective
 from agents.training.types import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-#: Steps whose rows are drawn together and shared out by length. Length may tell of the label, see `docs/training.md`.
-STEPS_DRAWN_TOGETHER = {"classification": 1, "sft": 50}
 #: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
 FREE_DIALS = {"save_steps", "log_steps", "report_to", "model"}
 
@@ -69,14 +68,14 @@ class Plan:
     @property
     def packing(self) -> bool:
         """Whether a decoder's rows share sequences; on CPUs pieces of like length are faster: `docs/training.md`."""
-        if self.config.task != "sft":
+        if self.config.known_task.kind != "decoder":
             return False
         return self.placement.device.type == "cuda" if self.config.packing is None else self.config.packing
 
     @property
     def steps_drawn_together(self) -> int:
         """Of how many steps the rows are drawn at random and then shared out by length."""
-        return STEPS_DRAWN_TOGETHER[self.config.task] if self.config.length_grouping and not self.packing else 1
+        return self.config.known_task.steps_drawn_together if self.config.length_grouping and not self.packing else 1
 
     @property
     def processes(self) -> int:
@@ -114,17 +113,24 @@ def make_plan(config: TrainingConfig, data: PreprocessingOutput, context: Contex
     """Return what is to be done, with the rows in memory.
 
     Raises:
-        InvalidData: there is nothing to learn from the training rows, or they are of another task.
-        InvalidSpec: `positive_label` is no label.
+        InvalidData: there is nothing to learn from the training rows, or they are of another task, or have no such
+            `positive_label`.
     """
+    if data.task != config.task:
+        raise InvalidData(
+            f"The rows were made for the task '{data.task}', the training's is '{config.task}'.",
+            cure="Set the same `task` in the configs of preprocessing and training.",
+        )
+    per_token = not config.known_task.has_labels
     train, validation = (
-        read_rows(context.objects, data.splits[name], context.work_dir, data.task) for name in ("train", "validation")
+        read_rows(context.objects, data.splits[name], context.work_dir, per_token=per_token)
+        for name in ("train", "validation")
     )
     return Plan(
         config=config,
         placement=choose_placement(config),
         micro_batch=micro_batch_after(config.batch_size, context.attempt_notes.get("out_of_memory", 0)),
-        objective=make_objective(config, data, train),
+        objective=config.known_task.make_objective(config, data, train),
         train=train,
         validation=validation,
     )
@@ -144,7 +150,7 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
         rows=plan.micro_batch,
         tokens=int(plan.train.lengths.max()),
         bytes_per_value=2 if plan.placement.autocast else 4,
-        predicts_tokens=plan.config.task == "sft",
+        predicts_tokens=plan.config.known_task.kind == "decoder",
         on_cpu=plan.placement.device.type == "cpu",
     )
     free = free_bytes(plan.placement.device)

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from agents.base.agent import Context
 from agents.base.errors import OutOfMemory, WorkerLost
+from agents.data.batches import Rows
 from agents.preprocessing.types import PreprocessingOutput
-from agents.training.data import Rows
 from agents.training.plan import Plan
 
 if TYPE_CHECKING:

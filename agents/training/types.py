@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from agents.base.records import Artifact, Config, Output
 from agents.chat.format import PromptFormat
-from agents.tasks.names import Task
+from agents.tasks import TASKS, Task, TaskName, ValidationMetricName, names_of
 
 Method = Literal["lora", "qlora", "full"]
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
@@ -31,7 +31,7 @@ class LoraSettings(Config):
 class TrainingConfig(Config):
     """See `docs/training.md`; a step is one optimizer step over `batch_size * gradient_accumulation` rows."""
 
-    task: Task = "classification"
+    task: TaskName = "classification"
     method: Method = "lora"
     model: str = Field(min_length=1)
     lora: LoraSettings = Field(default_factory=LoraSettings)
@@ -50,7 +50,8 @@ class TrainingConfig(Config):
     """Keep the base model's own dropout; unset: only with `method: full`."""
     class_weights: Literal["none", "balanced"] = "none"
     positive_label: str | None = None
-    metric: Literal["f1", "accuracy", "exact_match", "loss"] = "f1"
+    metric: ValidationMetricName = "f1"
+    """By which the best weights are chosen; unset: the task's own."""
     early_stopping_patience: int | None = Field(None, ge=1)
     length_grouping: bool = True
     packing: bool | None = None
@@ -63,8 +64,9 @@ class TrainingConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _answers_have_no_f1(cls, given: Any) -> Any:
-        return {"metric": "loss", **given} if isinstance(given, dict) and given.get("task") == "sft" else given
+    def _metric_of_the_task(cls, given: Any) -> Any:
+        task = TASKS.get(str(given.get("task"))) if isinstance(given, dict) else None
+        return {"metric": task.validation_metrics[0], **given} if task else given
 
     @field_validator("save_steps")
     @classmethod
@@ -81,17 +83,19 @@ class TrainingConfig(Config):
 
     @model_validator(mode="after")
     def _labels_only_where_there_are_some(self) -> "TrainingConfig":
-        wrong = {
-            "metric": self.metric not in ("loss", "exact_match"),
-            "class_weights": self.class_weights != "none",
-            "positive_label": self.positive_label is not None,
-        }
-        if self.task == "sft" and any(wrong.values()):
+        task = self.known_task
+        if self.metric not in task.validation_metrics:
+            known = " or ".join(task.validation_metrics)
+            raise ValueError(f"metric: {self.metric} is not of task: {self.task}, whose metric is {known}")
+        wrong = {"class_weights": self.class_weights != "none", "positive_label": self.positive_label is not None}
+        if not task.has_labels and any(wrong.values()):
             names = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
-            raise ValueError(f"{names}: with task: sft there are no labels; metric is loss or exact_match")
-        if self.task == "classification" and self.metric == "exact_match":
-            raise ValueError("metric: exact_match is of answers, for task: sft")
+            raise ValueError(f"{names}: with task: {self.task} there are no labels; they are for {names_of('labels')}")
         return self
+
+    @property
+    def known_task(self) -> Task:
+        return TASKS[self.task]
 
     @property
     def keeps_base_dropout(self) -> bool:
@@ -103,7 +107,7 @@ class TrainingOutput(Output):
     """The adapter in PEFT's layout (`adapter_model.safetensors`, `adapter_config.json`), or the whole
     model for `method: full`; and the tokenizer's files."""
     method: str
-    task: Task
+    task: TaskName
     base_model: str
     base_model_fingerprint: str
     tokenizer_fingerprint: str

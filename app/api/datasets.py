@@ -13,7 +13,7 @@ from agents.data.files import Format
 from agents.data.types import Shape
 from agents.dataset.types import DatasetConfig
 from agents.preprocessing.preview import can_render, preview_rows, render_preview
-from agents.tasks.names import Task
+from agents.tasks import TASKS, TaskName
 from app.api.parts import PartsDep
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -75,7 +75,7 @@ def preview(
     text_column: str | None = None,
     label_column: str | None = None,
     model: Annotated[str | None, Query(description="URI of the model whose tokenizer renders the rows.")] = None,
-    task: Annotated[Task | None, Query(description="Unset: by the shape of the rows.")] = None,
+    task: Annotated[TaskName | None, Query(description="Unset: by the shape of the rows.")] = None,
     template: TemplateName | None = None,
     max_tokens: Annotated[int | None, Query(ge=8)] = None,
 ) -> dict[str, Any]:
@@ -98,7 +98,9 @@ def preview(
     if not can_render():
         note = "transformers is not installed beside this API. Install the extra `train`, or see preprocessing's log."
         return {**found, "rendered": None, "rendered_note": note}
-    task = task or ("classification" if found["used"].get("shape") == "text_label" else "sft")
+    if task is None:
+        rows_of = "labels" if found["used"].get("shape") == "text_label" else "conversations"
+        task = next(known.name for known in TASKS.values() if known.rows == rows_of)
     tokenizer = parts.sources.local(model, "tokenizer")
     rendered = render_preview(found["rows"], tokenizer, task, template, max_tokens)
     return {**found, "rendered": rendered, "rendered_note": None}

@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from agents.base.errors import NotAllowed, NotFound
 from agents.base.records import Artifact
+from agents.formats.manifest import Manifest
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
 from app.api.artifacts import send_artifact
 from app.api.parts import PartsDep
@@ -36,7 +37,7 @@ def look(name: str, parts: PartsDep, offset: Offset = 0, limit: Limit = 50) -> M
 
 
 @router.get("/{name}/{version}")
-def look_at_version(name: str, version: str, parts: PartsDep) -> dict[str, Any]:
+def look_at_version(name: str, version: str, parts: PartsDep) -> Manifest:
     """Show a version's manifest: files with digests, lineage, metrics, verdict. `version` may be an alias."""
     return parts.registry.manifest(name, parts.registry.resolve(name, version))
 
@@ -45,18 +46,20 @@ def look_at_version(name: str, version: str, parts: PartsDep) -> dict[str, Any]:
 def card(name: str, version: str, parts: PartsDep) -> PlainTextResponse:
     """Return the model card as Markdown."""
     manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
-    text = parts.objects.get_artifact(Artifact.model_validate(manifest["card"])).decode()
+    if manifest.card is None:
+        raise NotFound(f"{manifest.title} has no card.")
+    text = parts.objects.get_artifact(manifest.card).decode()
     return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
 
 @router.get("/{name}/{version}/pictures/{picture}")
 def picture(name: str, version: str, picture: str, parts: PartsDep) -> StreamingResponse:
     """Return a picture that the card shows, as SVG or PNG."""
-    found = parts.registry.manifest(name, parts.registry.resolve(name, version)).get("pictures", {})
+    found = parts.registry.manifest(name, parts.registry.resolve(name, version)).pictures
     if picture not in found:
         known = ", ".join(sorted(found)) or "none"
         raise NotFound(f"Version {version} of '{name}' has no picture '{picture}'.", cure=f"It has: {known}.")
-    return send_artifact(parts, Artifact.model_validate(found[picture]))
+    return send_artifact(parts, found[picture])
 
 
 @router.get("/{name}/{version}/files")
@@ -73,7 +76,7 @@ def files(
                 size_bytes=artifact.size_bytes,
                 url=parts.objects.presigned_url(parts.objects.artifact_key(artifact.sha256), URL_EXPIRES_S),
             )
-            for path, artifact in _format(name, manifest, format_)
+            for path, artifact in _format(manifest, format_)
         ],
         expires_s=URL_EXPIRES_S,
     )
@@ -93,8 +96,8 @@ def download(
     `If-Range` has the ETag of what was begun: an archive with another one is sent whole.
     """
     manifest = parts.registry.manifest(name, parts.registry.resolve(name, version))
-    named = _format(name, manifest, format_)
-    files = [*named, *_papers(manifest), ("manifest.json", parts.objects.put_json(manifest))]
+    named = _format(manifest, format_)
+    files = [*named, *_papers(manifest), ("manifest.json", parts.objects.put_json(manifest.as_json()))]
     segments = tar_segments(files)
     size = total_bytes(segments)
     etag = f'"{digest([[path, artifact.sha256] for path, artifact in files])[:32]}"'
@@ -103,7 +106,7 @@ def download(
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(length),
-        "Content-Disposition": f'attachment; filename="{name}-v{manifest["version"]}-{format_}.tar"',
+        "Content-Disposition": f'attachment; filename="{name}-v{manifest.version}-{format_}.tar"',
         "ETag": etag,
     }
     if wanted:
@@ -138,23 +141,19 @@ def delete(name: str, version: int, parts: PartsDep, body: DeleteBody | None = N
     parts.registry.delete(name, version, at=parts.state.clock.now(), reason=reason)
 
 
-def _format(name: str, manifest: dict[str, Any], format_: str) -> list[tuple[str, Artifact]]:
-    files = manifest["formats"].get(format_)
-    if files is None:
-        known = ", ".join(sorted(manifest["formats"]))
-        raise NotFound(
-            f"Version {manifest['version']} of '{name}' has no format '{format_}'.",
-            cure=f"It has: {known}.",
-        )
-    return [(file["path"], Artifact.model_validate(file["artifact"])) for file in files]
+def _format(manifest: Manifest, format_: str) -> list[tuple[str, Artifact]]:
+    if format_ not in manifest.formats:
+        known = ", ".join(sorted(manifest.formats))
+        raise NotFound(f"{manifest.title} has no format '{format_}'.", cure=f"It has: {known}.")
+    return list(manifest.files(format_).items())
 
 
-def _papers(manifest: dict[str, Any]) -> list[tuple[str, Artifact]]:
+def _papers(manifest: Manifest) -> list[tuple[str, Artifact]]:
     """Return the card, under the name that model hubs show, and its pictures."""
-    papers = {f"pictures/{name}": found for name, found in manifest.get("pictures", {}).items()}
-    if "card" in manifest:
-        papers["README.md"] = manifest["card"]
-    return [(path, Artifact.model_validate(found)) for path, found in sorted(papers.items())]
+    papers = {f"pictures/{name}": found for name, found in manifest.pictures.items()}
+    if manifest.card is not None:
+        papers["README.md"] = manifest.card
+    return sorted(papers.items())
 
 
 def _check_force_key(given: str, parts: PartsDep) -> None:

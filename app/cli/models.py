@@ -10,6 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from agents.base.errors import InvalidRequest
+from agents.formats import FORMATS
 from app.cli.common import AsJson, client, console, print_json, print_table
 
 app = typer.Typer(
@@ -76,7 +77,7 @@ def download(
     version: Version = "champion",
     format_: Annotated[
         str,
-        typer.Option("--format", help="adapter, merged, onnx, onnx_int8, gguf_f16, gguf_q8_0 or gguf_q4_k_m."),
+        typer.Option("--format", help=f"One of {', '.join(FORMATS)}."),
     ] = "adapter",
     to: Annotated[Path | None, typer.Option(help="Folder for the files; default: NAME-VERSION-FORMAT.")] = None,
 ) -> None:

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents.base.errors import InvalidRequest, NotFound
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
+from agents.formats import Format
+from agents.tasks import TASKS
 from app.http import Offset
-from app.serving.adapters import base_of
-from app.serving.files import choose_files
-from app.serving.formats import ADAPTER, batch_formats
+from app.serving.formats import batch_formats
+from app.serving.loading import base_of, choose_files
 from app.serving.reconcile import Versions
 from app.serving.schemas import Text
 from app.wiring import Parts
@@ -71,7 +72,7 @@ class AsyncBatches:
         orchestrator: Orchestrator,
         versions: Versions,
         objects: ObjectStore,
-        preferred: Sequence[str],
+        preferred: Sequence[Format],
         texts_most: int,
     ) -> None:
         self._orchestrator = orchestrator
@@ -136,16 +137,20 @@ class AsyncBatches:
             names = ", ".join(name for name in self._versions.names() if "champion" in self._versions.aliases(name))
             raise NotFound(f"No model '{model}' has a champion.", cure=f"There are: {names or 'none yet'}.")
         manifest = self._versions.manifest(model, version)
-        if (task := manifest.get("task", "classification")) != "classification":
-            raise InvalidRequest(f"'{model}' is no classifier (task '{task}'), and only those answer in batches.")
-        form, files = choose_files(manifest, self._preferred)
-        base, fingerprint = base_of(manifest) if form == ADAPTER else (None, None)
+        task = TASKS.get(manifest.task)
+        if task is None or task.kind != "classifier":
+            raise InvalidRequest(
+                f"'{model}' is not a classifier (task '{manifest.task}'), and only those answer in batches.",
+                cure="Ask it by POST /v1/chat/completions.",
+            )
+        form, files = choose_files(manifest, self._preferred, task.kind)
+        base, fingerprint = base_of(manifest) if form.needs_base else (None, None)
         return {
             "model_name": model,
             "version": version,
-            "format": form,
-            "labels": manifest["labels"],
-            "max_tokens": manifest["max_tokens"],
+            "format": form.name,
+            "labels": manifest.labels,
+            "max_tokens": manifest.max_tokens,
             "files": {path: artifact.model_dump() for path, artifact in files.items()},
             "base_model": base,
             "base_model_fingerprint": fingerprint,

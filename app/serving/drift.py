@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
 from agents.data.cleaning import clean_text
 from agents.evaluation.types import CONFIDENCE_DIGITS, Histogram, Reference
+from agents.formats.manifest import Manifest
 from agents.models.classifiers.base import Prediction
 
 log = structlog.get_logger()
@@ -70,21 +70,18 @@ class DriftWindow:
         return {"window": seen, "reference_rows": self.reference.rows, "signals": signals}
 
 
-def read_reference(manifest: dict[str, Any]) -> Reference | None:
+def read_reference(manifest: Manifest) -> Reference | None:
     """Return the reference that travels in a manifest.
 
-    None in one of a version that was judged without, and where it can't be read: answers matter more than their drift.
+    None in one of a version that was judged without, and where it can't be used: answers matter more than their drift.
     """
-    written = manifest.get("reference")
-    if written is None:
-        return None
-    try:
-        reference = Reference.model_validate(written)
+    reference = manifest.reference
+    damaged = "reference" in manifest.unreadable
+    if reference is not None:
         whole = all(_is_whole(histogram) for histogram in (reference.confidence, reference.length))
-    except ValidationError:
-        whole = False
-    if not whole or set(reference.labels) != set(manifest["labels"]):
-        log.warning("reference_unreadable", model=manifest.get("name"), version=manifest.get("version"))
+        damaged = not whole or set(reference.labels) != set(manifest.labels)
+    if damaged:
+        log.warning("reference_unreadable", model=manifest.name, version=manifest.version)
         return None
     return reference
 

@@ -3,44 +3,11 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from pydantic import ValidationError
-
-from agents.base.errors import InvalidModel
 from agents.base.folders import fetch
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
-
-
-def choose_files(
-    manifest: dict[str, Any], preferred: Sequence[str], *, setting: str = "TUNELINE_SERVING_FORMAT"
-) -> tuple[str, dict[str, Artifact]]:
-    """Return the first of the preferred formats that a version has, and its files: path inside the folder -> artifact.
-
-    Raises:
-        InvalidModel: the manifest lists none of them, or a file that can't be.
-    """
-    of_version = f"Version {manifest.get('version')} of '{manifest.get('name')}'"
-    try:
-        listed = manifest["formats"]
-        form = next((form for form in preferred if listed.get(form)), None)
-        chosen = listed[form] if form else []
-        files = {str(file["path"]): Artifact.model_validate(file["artifact"]) for file in chosen}
-    except (KeyError, TypeError, AttributeError, ValidationError) as fault:
-        raise InvalidModel(f"{of_version} has a manifest that can't be read.", cure="Export it again.") from fault
-    if form is None:
-        wanted = " or ".join(f"'{form}'" for form in preferred)
-        raise InvalidModel(
-            f"{of_version} has no {wanted} format, which serving loads.",
-            cure=f"Add one to the export's formats, or set {setting} to `auto`.",
-        )
-    for path in files:
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise InvalidModel(f"{of_version} lists '{path}', which lies outside its folder.", cure="Export it again.")
-    return form, files
 
 
 def model_folder(objects: ObjectStore, cache_dir: Path, name: str, version: int, files: dict[str, Artifact]) -> Path:

@@ -17,18 +17,19 @@ from agents.base.errors import TunelineError
 from agents.base.object_store import ObjectStore
 from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Prediction
-from agents.models.classifiers.torch import load_exported
+from agents.models.kinds import ModelKind
 from app.http import Offset, install_error_handlers, install_key_check, serve_http
 from app.serving.answers import Answers, ClientGone, client_gone
 from app.serving.batcher import Batcher
 from app.serving.batches import add_batch_routes
 from app.serving.cache import AnswerCache
 from app.serving.convert import add_convert_route
-from app.serving.formats import preferred_decoder_formats, preferred_formats
+from app.serving.formats import preferred_formats
 from app.serving.history import History, history_url
+from app.serving.loading import Load, Loader, load_format
 from app.serving.metrics import ServingMetrics
 from app.serving.openai import add_openai_routes, refuse_without_key
-from app.serving.reconcile import LOOK_EVERY_S, Load, Reconciler, Served, Versions
+from app.serving.reconcile import LOOK_EVERY_S, Reconciler, Served, Versions
 from app.serving.schemas import BatchAnswer, BatchBody, PredictBody, PredictionAnswer, ServedModel
 from app.serving.writer import Writer
 from app.settings import Settings
@@ -57,18 +58,15 @@ class Serving:
         self.metrics = ServingMetrics()
         url = history_url(settings.history_url, settings.state_dir)
         self.history = History(url, self.metrics.dropped.inc, texts=settings.history_texts)
-        cache_dir = settings.state_dir.resolve() / "cache" / "models"
-        self.reconciler = Reconciler(
-            versions,
+        wanted: dict[ModelKind, str] = {"classifier": settings.serving_format, "decoder": settings.decoder_format}
+        loader = Loader(
             objects,
-            cache_dir,
+            settings.state_dir.resolve() / "cache" / "models",
             SharedBases(build_sources(settings, objects)),
+            {kind: preferred_formats(form, kind) for kind, form in wanted.items()},
             load,
-            preferred_formats(settings.serving_format),
-            look_every_s,
-            drift_window=settings.drift_window,
         )
-        self.reconciler.decoder_formats = preferred_decoder_formats(settings.decoder_format)
+        self.reconciler = Reconciler(versions, loader, look_every_s, drift_window=settings.drift_window)
         self.writer = Writer(waiting_most=settings.answers_waiting_most, timeout_s=settings.answer_timeout_s)
         self.answers = Answers(self.reconciler, self.writer, self.history, self.metrics)
         lookups, ttl_s = self.metrics.cache_lookups, settings.answer_cache_ttl_s
@@ -148,7 +146,7 @@ def create_app(
     versions: Versions,
     objects: ObjectStore,
     settings: Settings,
-    load: Load = load_exported,
+    load: Load = load_format,
     look_every_s: float = LOOK_EVERY_S,
     redis: "Redis | None" = None,
 ) -> FastAPI:

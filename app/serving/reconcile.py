@@ -1,37 +1,29 @@
 """Reconciling: the versions that aliases want, beside those that are loaded. Load beside, warm up, switch, drop."""
 
-import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from logging import ERROR, INFO
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import structlog
 
 from agents.base.errors import InvalidModel, InvalidRequest, NotFound
-from agents.base.object_store import ObjectStore
-from agents.models.base_cache import SharedBases
+from agents.formats.manifest import Manifest
 from agents.models.classifiers.base import Classifier
-from agents.models.classifiers.torch import load_exported, load_shared
 from agents.models.generators.base import Generator
-from app.serving.adapters import choose_loadable
-from app.serving.decoders import answer_schema_of, load_decoder_version
+from agents.models.kinds import ModelKind
+from agents.tasks import TASKS
 from app.serving.drift import DriftWindow, read_reference
-from app.serving.files import model_folder, sweep
-from app.serving.formats import CPU_DECODER_FORMATS, CPU_FORMATS
+from app.serving.files import sweep
+from app.serving.loading import Loader
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 60.0
-WARM_UP_TEXTS = ["", "warm", "a somewhat longer text, so that every size has been seen once " * 4]
-
-Load = Callable[[Path, list[str], int], Classifier]
 
 
 class Versions(Protocol):
@@ -41,7 +33,7 @@ class Versions(Protocol):
 
     def aliases(self, model: str) -> dict[str, int]: ...
 
-    def manifest(self, model: str, version: int) -> dict[str, Any]: ...
+    def manifest(self, model: str, version: int) -> Manifest: ...
 
 
 @dataclass(frozen=True)
@@ -51,16 +43,19 @@ class Served:
     name: str
     version: int
     format: str
+    kind: ModelKind
     model: Classifier | Generator
     loaded_at: datetime
     answer_schema: str | None = None
     """Of a decoder: the JSON schema of its answers; None where they are no JSON objects."""
     clean: bool = True
     """Whether the prompts it learned were cleaned."""
+    drift: DriftWindow | None = None
+    """None of a version that was judged without a reference."""
 
     @property
     def is_decoder(self) -> bool:
-        return hasattr(self.model, "generate")
+        return self.kind == "decoder"
 
     @property
     def classifier(self) -> Classifier:
@@ -80,9 +75,6 @@ class Served:
                 f"'{self.name}' is a classifier and writes no text.", cure=f"Ask it by POST /predict/{self.name}."
             )
         return cast(Generator, self.model)
-
-    drift: DriftWindow | None = None
-    """None of a version that was judged without a reference."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +99,8 @@ class Reconciler:
     """
 
     versions: Versions
-    objects: ObjectStore
-    cache_dir: Path
-    bases: SharedBases
-    load: Load = load_exported
-    formats: Sequence[str] = CPU_FORMATS
+    loader: Loader
     look_every_s: float = LOOK_EVERY_S
-    decoder_formats: Sequence[str] = CPU_DECODER_FORMATS
     retry_first_s: float = RETRY_FIRST_S
     drift_window: int = 1000
     on_switch: Callable[[Served], None] = lambda _: None
@@ -193,28 +180,24 @@ class Reconciler:
         self.served[name] = fresh
         self._troubles.pop(name, None)
         log.info("version_served", model=name, version=version, format=fresh.format)
-        sweep(self.cache_dir, name, keep=set(aliases.values()))
+        sweep(self.loader.cache_dir, name, keep=set(aliases.values()))
         self.on_switch(fresh)
 
     def _loaded(self, name: str, version: int) -> Served:
         manifest = self.versions.manifest(name, version)
-        if (task := manifest.get("task", "classification")) == "sft":
-            return self._loaded_decoder(name, version, manifest)
-        if task != "classification":
-            raise _OtherTask(f"It is of task '{task}', which is not served.")
-        form, files, base = choose_loadable(manifest, self.formats, self.bases)
-        folder = model_folder(self.objects, self.cache_dir, name, version, files)
-        labels, max_tokens = manifest["labels"], manifest["max_tokens"]
-        load = partial(load_shared, base=base) if base is not None else self.load
-        classifier = load(folder, labels, max_tokens)
-        for text in WARM_UP_TEXTS:
-            if not math.isfinite(classifier.predict([text])[0].confidence):
-                raise InvalidModel(f"Version {version} of '{name}' gives no numbers: its weights are damaged.")
+        task = TASKS.get(manifest.task)
+        if task is None:
+            raise _OtherTask(f"It is of task '{manifest.task}', which is not served.")
+        form, model = self.loader.load_version(manifest)
         reference = read_reference(manifest)
-        drift = DriftWindow(reference, self.drift_window) if reference else None
-        return Served(name, version, form, classifier, datetime.now(UTC), drift=drift)
-
-    def _loaded_decoder(self, name: str, version: int, manifest: dict[str, Any]) -> Served:
-        form, model = load_decoder_version(manifest, self.objects, self.cache_dir, self.decoder_formats, self.bases)
-        clean = manifest["prompt"].get("clean", True)
-        return Served(name, version, form, model, datetime.now(UTC), answer_schema_of(manifest), clean)
+        return Served(
+            name,
+            version,
+            form.name,
+            task.kind,
+            model,
+            datetime.now(UTC),
+            manifest.answer_schema,
+            clean=manifest.prompt.clean if manifest.prompt else True,
+            drift=DriftWindow(reference, self.drift_window) if reference else None,
+        )

@@ -80,12 +80,14 @@ def cache_key(
     """Return a node's key, or None where what its config names can't be read: the agent will say why."""
     agent_type = load_agent(entry.path)
     config = agent_type.config_type.model_validate_json(json.dumps(node.config))
+    agent = agent_type()
     try:
-        named = agent_type().cache_inputs(config, sources)
+        named = agent.cache_inputs(config, sources)
     except (InvalidData, InvalidModel):
         return None
     parts = {
         "code": code_version(entry.path),
+        **{f"code.{path}": code_version(path) for path in agent.loads(config, inputs)},
         **{f"config.{path}": digest(value) for path, value in leaves(node.config)},
         **{f"input.{given.node}": digest(given.output) for given in inputs},
         **{f"source.{name}": value for name, value in named.items()},

@@ -11,6 +11,7 @@ from redis import Redis
 
 from agents.base.errors import Conflict, NotFound, TunelineError
 from agents.base.object_store import ObjectStore
+from agents.formats.manifest import Manifest, read_manifest
 from pipelines.engine import keys
 from pipelines.engine.run_state import move_alias
 
@@ -65,7 +66,7 @@ class Registry:
         """Return a model's aliases, such as `{"champion": 3, "previous": 2}`."""
         return {alias.decode(): int(version) for alias, version in self.connection.hgetall(keys.aliases(model)).items()}
 
-    def manifest(self, model: str, version: int) -> dict[str, Any]:
+    def manifest(self, model: str, version: int) -> Manifest:
         """Return a version's manifest.
 
         Raises:
@@ -73,7 +74,7 @@ class Registry:
         """
         if version not in self.versions(model):
             raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
-        return self._objects.get_manifest(manifest_key(model, version))
+        return read_manifest(self._objects.get_manifest(manifest_key(model, version)))
 
     def is_complete(self, model: str, version: int) -> bool:
         """Say whether a version's manifest is there."""
@@ -111,14 +112,16 @@ class Registry:
                 raised with `force`.
         """
         manifest = self.manifest(model, version)
-        if manifest["verdict"] != "PROMOTE" and not force:
+        if manifest.verdict != "PROMOTE" and not force:
             raise Conflict(
-                f"Version {version} of '{model}' was judged {manifest['verdict']}: {' '.join(manifest['reasons'])}",
+                f"Version {version} of '{model}' was judged {manifest.verdict}: {' '.join(manifest.reasons)}",
                 cure="Promote it all the same with force and a reason.",
             )
         # A version that was champion before may come back: what it was judged beside is long gone.
         been = any(move["version"] == version and not move.get("deleted") for move in self.history(model))
-        beside = None if force or been or "judged_against" not in manifest else (manifest["judged_against"],)
+        beside = (
+            None if force or been or "judged_against" not in manifest.model_fields_set else (manifest.judged_against,)
+        )
         return self._move(model, version, {"at": at, "why": reason, "forced": force}, beside)
 
     def rollback(self, model: str, *, at: float, reason: str) -> dict[str, int]:

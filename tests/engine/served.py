@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from agents.export.onnx import write_int8, write_onnx
+from agents.formats.onnx import write_int8, write_onnx
 from agents.models.classifiers.torch import load_adapter, load_merged
 from app.wiring import Parts
 from tests.models import LABELS, stored, write_adapter

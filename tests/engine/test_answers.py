@@ -11,11 +11,11 @@ from agents.data.splits import read_test_conversations
 from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
-from agents.export.parity import GoldenPrompts
 from agents.export.types import ExportConfig, ExportOutput
 from agents.metrics.text import same_answer
 from agents.models.generators.torch import LoadedGenerator, load_trained_generator, load_whole_generator
 from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.sft.golden import GoldenPrompts
 from agents.training import TrainingAgent
 from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
@@ -148,8 +148,8 @@ def test_answers_do_not_depend_on_their_batch_and_the_loss_is_that_of_training(
     assert model.answer(prompts, batch_size=4) == single
     assert any(answer.startswith("{") for answer in single)
 
-    from agents.training.data import read_rows
-    from agents.training.validate import score_answers
+    from agents.data.batches import read_rows
+    from agents.tasks.sft.objective import score_answers
 
     test = read_test_conversations(bench.context("x"), data)
     rows = read_rows(bench.objects, data.splits["test"], bench.work_dir, "sft")

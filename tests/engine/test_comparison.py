@@ -8,11 +8,11 @@ import pytest
 
 from agents.base.errors import InvalidData
 from agents.comparison import ComparisonAgent
-from agents.comparison.pairs import Pair, Side
 from agents.comparison.types import ComparisonConfig, ComparisonOutput
 from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.pairs import Pair, Side
 from agents.training.types import TrainingConfig
 from tests.conftest import AgentBench
 from tests.engine.conftest import Learned

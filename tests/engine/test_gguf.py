@@ -14,13 +14,13 @@ from agents.chat.renderer import make_renderer
 from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
-from agents.export.gguf import GgufFacts, write_gguf
-from agents.export.llama_answers import load_gguf
-from agents.export.parity import GoldenPrompts
 from agents.export.types import ExportConfig, ExportOutput
+from agents.formats.gguf import GgufFacts, write_gguf
+from agents.formats.gguf_answers import load_gguf
 from agents.models.gguf_file import check_prompt_format
 from agents.models.tokenizers import load_tokenizer
 from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.sft.golden import GoldenPrompts
 from agents.training import TrainingAgent
 from agents.training.types import TrainingConfig
 from tests.conftest import AgentBench

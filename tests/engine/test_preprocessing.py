@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from agents.base.errors import InvalidModel
 from agents.base.sources import Sources
+from agents.data.parts import Parter
 from agents.data.types import SPLITS, Row, Split
 from agents.dataset.types import DatasetOutput
 from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 from agents.preprocessing import PreprocessingAgent
-from agents.preprocessing.parts import Parter
 from agents.preprocessing.shingles import jaccard, shingles
 from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 from agents.validation.types import ValidationOutput

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.training.data import Rows, collate, cut, epoch_order, length_batches, steps_of_like_length
+from agents.data.batches import Rows, collate, cut, epoch_order, length_batches, steps_of_like_length
 from agents.training.microbatches import PassCost, pieces
 
 LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=40)

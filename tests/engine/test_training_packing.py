@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from agents.base.errors import InvalidModel
-from agents.models.generators.loss import NOT_LEARNED, learned_logits
-from agents.training.data import Rows, collate
+from agents.data.batches import NOT_LEARNED, Rows, collate
+from agents.models.generators.loss import learned_logits
 from agents.training.packing import check_packable, collate_packed, packed
 
 

@@ -114,7 +114,7 @@ def test_the_loss_is_the_mean_over_the_answers_tokens_of_a_step(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from agents.training.data import epoch_order, read_rows
+    from agents.data.batches import epoch_order, read_rows
 
     dials = {"precision": "fp32", "method": "full", "learning_rate": 1e-6, "length_grouping": False}
     first = losses(bench, train(epochs=1, **dials))[0]

@@ -91,10 +91,10 @@ def test_saved_adapter_gives_the_validation_score_that_was_reported(
 ) -> None:
     from peft import PeftModel
 
+    from agents.data.batches import read_rows
     from agents.models.loading import load_classifier_base
     from agents.models.quiet import quiet_libraries
-    from agents.training.data import read_rows
-    from agents.training.validate import score_labels
+    from agents.tasks.classification.objective import score_labels
 
     output = train(precision="fp32")
     folder = bench.work_dir / "again"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agents.evaluation.reference import histogram, label_reference
 from agents.evaluation.types import Reference
+from agents.metrics.reference import histogram, label_reference
 from agents.models.classifiers.base import Prediction
 from app.serving.drift import DriftWindow, chance_index, read_reference, stability_index
 

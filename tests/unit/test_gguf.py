@@ -9,12 +9,12 @@ from agents.chat.layouts import LAYOUTS
 from agents.chat.markup import ollama_template
 from agents.chat.templates import LayoutTemplate
 from agents.export import ExportAgent
-from agents.export.gguf import GGUF_FORMATS, require_packages
-from agents.export.modelfile import Answering, modelfile
 from agents.export.parity import BOUNDS
-from agents.export.quantise import tensor_type
 from agents.export.room import check_room, disk_bytes, memory_bytes
 from agents.export.types import ExportConfig
+from agents.formats.gguf import GGUF_FORMATS, require_packages
+from agents.formats.modelfile import Answering, modelfile
+from agents.formats.quantise import tensor_type
 from agents.training.types import TrainingConfig
 
 SMALL = Answering(template="T", stop="<|im_end|>", max_new_tokens=40, max_tokens=256, context_length=8192)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from agents.evaluation.threshold import ScoredRows, best_threshold, find_threshold
 from agents.metrics.calibration import calibration_bins, calibration_error
 from agents.metrics.classification import confusion, label_metrics, metric_value, roc_auc, roc_curves
 from agents.metrics.generation import answer_metrics, score_answers
 from agents.metrics.regression import label_values, number_metrics
+from agents.metrics.threshold import ScoredRows, best_threshold, find_threshold
 
 
 def probabilities(seed: int, rows: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agents.base.errors import InvalidModel
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
+from agents.models.files import ModelFiles
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -60,6 +61,11 @@ class OnnxClassifier:
         exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
         scores: list[list[float]] = (exponentials / exponentials.sum(axis=-1, keepdims=True)).tolist()
         return scores
+
+
+def load(files: ModelFiles) -> OnnxClassifier:
+    """Load an exported model. Raises: as `load_onnx`."""
+    return load_onnx(files.folder, files.labels, files.max_tokens)
 
 
 def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifier:

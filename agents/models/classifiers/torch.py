@@ -1,14 +1,14 @@
 """A classifier in memory: files become `predict(texts)`. Evaluation measures with it what serving serves with it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidModel
 from agents.data.cleaning import clean_text
-from agents.models.classifiers.base import Classifier, Prediction, Runs, predict_in_batches
-from agents.models.classifiers.onnx import MODEL_FILE, load_onnx
+from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
+from agents.models.files import ModelFiles
 from agents.models.loading import (
     ADAPTER_CONFIG,
     attach_adapter,
@@ -66,19 +66,7 @@ class LoadedClassifier:
         return bool(self.model.device.type == "cuda" and torch.cuda.is_bf16_supported())
 
 
-def load_exported(folder: Path, labels: list[str], max_tokens: int) -> Classifier:
-    """Load an exported format that serving answers with: ONNX where the folder has `model.onnx`, else as `merged`.
-
-    Raises:
-        InvalidModel: the files can't be loaded, or are of other labels.
-    """
-    load = load_onnx if (folder / MODEL_FILE).exists() else load_merged
-    return load(folder, labels, max_tokens)
-
-
-def load_merged(
-    folder: Path, labels: list[str], max_tokens: int, *, device: str | None = None, **options: Any
-) -> LoadedClassifier:
+def load_merged(files: ModelFiles, *, device: str | None = None, **options: Any) -> LoadedClassifier:
     """Load a whole model: `config.json`, safetensors and the tokenizer's files.
 
     `device`: where to; unset: a GPU where there is one. `options` go to `from_pretrained`.
@@ -86,42 +74,47 @@ def load_merged(
     Raises:
         InvalidModel: the files can't be loaded, or lack a head for these labels.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(files.folder)
     model, new_modules = load_classifier_and_new_modules(
-        folder, labels, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id, **options
+        files.folder,
+        files.labels,
+        "float32",
+        cache_dir=files.cache_dir,
+        pad_token_id=tokenizer.pad_token_id,
+        **options,
     )
     if new_modules:
         raise InvalidModel(
-            f"The model has no trained weights for {', '.join(new_modules)} with {len(labels)} labels.",
+            f"The model has no trained weights for {', '.join(new_modules)} with {len(files.labels)} labels.",
             cure="It is not a classifier of these labels: train one first.",
         )
-    return LoadedClassifier(ready(model, device), tokenizer, labels, max_tokens)
+    return LoadedClassifier(ready(model, device), tokenizer, files.labels, files.max_tokens)
 
 
-def load_adapter(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:
-    """Load an adapter in PEFT's layout onto its base model, in float32 and never quantised.
-
-    Raises:
-        InvalidModel: the files can't be loaded, or don't fit the base.
-    """
-    tokenizer = load_tokenizer(folder)
-    model = load_classifier_base(base, labels, "float32", cache_dir=cache_dir, pad_token_id=tokenizer.pad_token_id)
-    return LoadedClassifier(ready(attach_adapter(model, folder)), tokenizer, labels, max_tokens)
-
-
-def load_shared(folder: Path, labels: list[str], max_tokens: int, *, base: "SharedBase") -> LoadedClassifier:
+def load_shared(files: ModelFiles) -> LoadedClassifier:
     """Load an adapter in PEFT's layout over the weights of a base that others may hold too.
 
     Raises:
         InvalidModel: the files can't be loaded, or don't fit the base.
     """
-    tokenizer = load_tokenizer(folder)
-    model = base.with_adapter(folder, labels, tokenizer.pad_token_id)
-    return LoadedClassifier(model, tokenizer, labels, max_tokens, base)
+    tokenizer, base = load_tokenizer(files.folder), files.shared_base
+    model = base.with_adapter(files.folder, files.labels, tokenizer.pad_token_id)
+    return LoadedClassifier(model, tokenizer, files.labels, files.max_tokens, base)
 
 
-def load_trained(folder: Path, base: Path, labels: list[str], max_tokens: int, *, cache_dir: Path) -> LoadedClassifier:
-    """Load what a training left: an adapter, or a whole model."""
-    if (folder / ADAPTER_CONFIG).exists():
-        return load_adapter(folder, base, labels, max_tokens, cache_dir=cache_dir)
-    return load_merged(folder, labels, max_tokens)
+def load_trained(files: ModelFiles, base: Callable[[], Path]) -> LoadedClassifier:
+    """Load what a training left: a whole model, or an adapter onto its base, in float32 and never quantised.
+
+    `base`: gives the base model's folder or file; only asked for an adapter.
+
+    Raises:
+        InvalidModel: the files can't be loaded, or don't fit the base.
+    """
+    if not (files.folder / ADAPTER_CONFIG).exists():
+        return load_merged(files)
+    tokenizer = load_tokenizer(files.folder)
+    model = load_classifier_base(
+        base(), files.labels, "float32", cache_dir=files.cache_dir, pad_token_id=tokenizer.pad_token_id
+    )
+    adapted = ready(attach_adapter(model, files.folder))
+    return LoadedClassifier(adapted, tokenizer, files.labels, files.max_tokens)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.errors import InvalidModel, InvalidRequest
-from agents.chat.format import PromptFormat
 from agents.chat.renderer import Renderer, matching_renderer
+from agents.models.files import ModelFiles
 from agents.models.generators.base import Completion, FinishReason, OnText, SamplingParams
-from agents.models.gguf_file import check_prompt_format
+from agents.models.gguf_file import MODEL_FILE, check_prompt_format
 from agents.models.tokenizers import load_tokenizer
 
 #: JSON is written as Python writes it, unless the schema says otherwise: with free blanks a model that is at a loss
@@ -122,7 +122,7 @@ def load_llama(
 ) -> LlamaGenerator:
     """Load a GGUF file onto the CPU. `context_tokens`: of prompt and answer together, at most what the model knows.
 
-    Whoever loads an export asks `check_prompt_format` first, or calls `load_exported_llama`.
+    Whoever loads an export asks `check_prompt_format` first, or calls `load`.
 
     Raises:
         InvalidModel: llama.cpp can't load it, or it is not installed.
@@ -152,14 +152,16 @@ def start_llama(file: Path, context_tokens: int, *, at_once: int = 1, threads: i
         ) from fault
 
 
-def load_exported_llama(file: Path, tokenizer_folder: Path, prompt: PromptFormat) -> LlamaGenerator:
-    """Load an exported GGUF with the tokenizer of its training.
+def load(files: ModelFiles) -> LlamaGenerator:
+    """Load an exported GGUF with the tokenizer of its training, which lies beside it.
 
     Raises:
         InvalidModel: a file can't be loaded, or was made for another template than the model learned.
     """
+    prompt = files.prompt_format
+    file = next(iter(sorted(files.folder.rglob("*.gguf"))), files.folder / MODEL_FILE)
     check_prompt_format(file, prompt)
-    renderer = matching_renderer(load_tokenizer(tokenizer_folder), prompt)
+    renderer = matching_renderer(load_tokenizer(files.folder), prompt)
     return load_llama(file, renderer, prompt.max_new_tokens)
 
 

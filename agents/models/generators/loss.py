@@ -6,8 +6,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-#: The target of tokens that are not learned.
-NOT_LEARNED = -100
+from agents.data.batches import NOT_LEARNED
 
 
 def learned_logits(

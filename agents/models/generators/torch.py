@@ -1,15 +1,16 @@
 """A decoder in memory: files become `answer(conversations)`. Evaluation measures with it what export proves with it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidRequest
-from agents.chat.format import PromptFormat
 from agents.chat.renderer import Renderer, matching_renderer
+from agents.data.batches import NOT_LEARNED
+from agents.models.files import ModelFiles
 from agents.models.generators.base import Completion, OnText, SamplingParams
-from agents.models.generators.loss import NOT_LEARNED, learned_logits
+from agents.models.generators.loss import learned_logits
 from agents.models.generators.streaming import Watch
 from agents.models.loading import ADAPTER_CONFIG, attach_adapter, load_decoder, ready
 from agents.models.tokenizers import load_tokenizer
@@ -153,35 +154,53 @@ class LoadedGenerator:
         return torch.autocast(device, dtype=torch.bfloat16, enabled=half)
 
 
-def load_whole_generator(folder: Path, prompt: PromptFormat, *, cache_dir: Path) -> LoadedGenerator:
+def load_merged(files: ModelFiles, *, device: str | None = None) -> LoadedGenerator:
     """Load a whole model: `config.json`, safetensors and the tokenizer's files.
+
+    `device`: where to; unset: a GPU where there is one.
 
     Raises:
         InvalidModel: the files can't be loaded, or its prompts are of another format than it learned.
     """
-    renderer = matching_renderer(load_tokenizer(folder), prompt)
-    model = load_decoder(folder, "float32", cache_dir=cache_dir, pad_token_id=renderer.tokenizer.pad_token_id)
-    return LoadedGenerator(ready(model), renderer, prompt.max_new_tokens)
+    return _loaded(files, files.folder, device)
 
 
-def load_shared_generator(folder: Path, base: "SharedBase", prompt: PromptFormat) -> LoadedGenerator:
+def load_shared(files: ModelFiles) -> LoadedGenerator:
     """Load an adapter in PEFT's layout over the weights of a base that others may hold too.
 
     Raises:
         InvalidModel: the files can't be loaded, don't fit the base, or its prompts are of another format.
     """
-    renderer = matching_renderer(load_tokenizer(folder), prompt)
-    model = base.with_adapter(folder, None, renderer.tokenizer.pad_token_id)
+    prompt, base = files.prompt_format, files.shared_base
+    renderer = matching_renderer(load_tokenizer(files.folder), prompt)
+    model = base.with_adapter(files.folder, None, renderer.tokenizer.pad_token_id)
     return LoadedGenerator(model, renderer, prompt.max_new_tokens, base=base)
 
 
-def load_trained_generator(folder: Path, base: Path, prompt: PromptFormat, *, cache_dir: Path) -> LoadedGenerator:
-    """Load what a training left: an adapter, onto its base that is never quantised, or a whole model.
+def load_trained_generator(files: ModelFiles, base: Callable[[], Path]) -> LoadedGenerator:
+    """Load what a training left: a whole model, or an adapter onto its base that is never quantised.
 
-    Raises: as `load_whole_generator`; or the adapter doesn't fit the base.
+    `base`: gives the base model's folder or file; only asked for an adapter.
+
+    Raises: as `load_merged`; or the adapter doesn't fit the base.
     """
-    if not (folder / ADAPTER_CONFIG).exists():
-        return load_whole_generator(folder, prompt, cache_dir=cache_dir)
-    renderer = matching_renderer(load_tokenizer(folder), prompt)
-    model = load_decoder(base, "float32", cache_dir=cache_dir, pad_token_id=renderer.tokenizer.pad_token_id)
-    return LoadedGenerator(ready(attach_adapter(model, folder)), renderer, prompt.max_new_tokens)
+    if not (files.folder / ADAPTER_CONFIG).exists():
+        return load_merged(files)
+    loaded = _loaded(files, base())
+    return replace(loaded, model=ready(attach_adapter(loaded.model, files.folder)))
+
+
+def load_base_generator(files: ModelFiles, base: Path) -> LoadedGenerator:
+    """Load a base model without any adapter, with the tokenizer and the template of a training.
+
+    Raises: as `load_merged`.
+    """
+    return _loaded(files, base)
+
+
+def _loaded(files: ModelFiles, weights: Path, device: str | None = None) -> LoadedGenerator:
+    """Load a decoder whose weights lie elsewhere than its tokenizer."""
+    prompt = files.prompt_format
+    renderer = matching_renderer(load_tokenizer(files.folder), prompt)
+    model = load_decoder(weights, "float32", cache_dir=files.cache_dir, pad_token_id=renderer.tokenizer.pad_token_id)
+    return LoadedGenerator(ready(model, device), renderer, prompt.max_new_tokens)

@@ -4,32 +4,30 @@ A base model without a trained head gives random labels, so there is nothing to 
 pipeline could have had for nothing, or for a second of training, there is.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from agents.base.agent import Context
 from agents.base.errors import InvalidData
-from agents.comparison.pairs import Pair, Side
+from agents.comparison.types import ComparisonConfig
 from agents.data.cleaning import clean_text
 from agents.data.splits import LabelledRows, read_labelled
 from agents.evaluation.types import EvaluationOutput
 from agents.metrics.classification import confusion, label_metrics, metric_value
 from agents.preprocessing.types import PreprocessingOutput
-
-if TYPE_CHECKING:
-    import numpy as np
+from agents.tasks.pairs import Pair, Side
 
 
 def label_pairs(
-    context: Context, data: PreprocessingOutput, evaluation: EvaluationOutput, baselines: Sequence[str]
+    config: ComparisonConfig, context: Context, data: PreprocessingOutput, evaluation: EvaluationOutput
 ) -> dict[str, Pair]:
     """Return baseline -> its answers beside the tuned model's, on all test rows.
 
     Raises:
         InvalidData: the training rows have no words, or only one label.
     """
-    import numpy as np
-
     training, test = read_labelled(context, data, "train"), read_labelled(context, data, "test")
     sides = _Sides(evaluation, data, test)
     index = {label: number for number, label in enumerate(data.labels)}
@@ -37,32 +35,26 @@ def label_pairs(
     tuned = sides.side(np.array([index[row["predicted"]] for row in answers]), evaluation.metrics)
     expected = [data.labels[label] for label in test.labels]
     pairs = {}
+    baselines = config.baselines or list(BASELINES)
     for done, name in enumerate(baselines):
         context.progress(done, len(baselines))
-        scores = {"majority": majority_scores, "tfidf": tfidf_scores}[name](training, test.texts, len(data.labels))
+        scores = BASELINES[name](training, test.texts, len(data.labels))
         pairs[name] = Pair(test.numbers, test.texts, expected, sides.scored(scores), tuned)
     return pairs
 
 
-def majority_scores(training: LabelledRows, texts: list[str], label_count: int) -> "np.ndarray":
+def majority_scores(training: LabelledRows, texts: list[str], label_count: int) -> np.ndarray:
     """Return the training rows' share of each label for every text: float64 of shape (texts, labels)."""
-    import numpy as np
-
     shares = np.bincount(training.labels, minlength=label_count) / max(1, len(training.labels))
     return np.tile(shares, (len(texts), 1))
 
 
-def tfidf_scores(training: LabelledRows, texts: list[str], label_count: int) -> "np.ndarray":
+def tfidf_scores(training: LabelledRows, texts: list[str], label_count: int) -> np.ndarray:
     """Return probabilities by logistic regression over TF-IDF of words and pairs of words.
 
     Raises:
         InvalidData: the training rows have no words, or only one label.
     """
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
     words = TfidfVectorizer(preprocessor=_lower, token_pattern=r"(?u)\w+", ngram_range=(1, 2), sublinear_tf=True)
     model = make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000))
     try:
@@ -76,6 +68,9 @@ def tfidf_scores(training: LabelledRows, texts: list[str], label_count: int) -> 
     return scores
 
 
+BASELINES = {"majority": majority_scores, "tfidf": tfidf_scores}
+
+
 def _lower(text: str) -> str:
     return clean_text(text).lower()
 
@@ -87,11 +82,11 @@ class _Sides:
         self._names, self._test = data.labels, test
         self._positive = data.labels.index(evaluation.positive_label) if evaluation.positive_label else None
 
-    def scored(self, scores: "np.ndarray") -> Side:
+    def scored(self, scores: np.ndarray) -> Side:
         predicted = scores.argmax(axis=1)
         return self.side(predicted, label_metrics(self._test.labels, predicted, scores, self._names, self._positive))
 
-    def side(self, predicted: "np.ndarray", metrics: dict[str, float]) -> Side:
+    def side(self, predicted: np.ndarray, metrics: dict[str, float]) -> Side:
         labels, count = self._test.labels, len(self._names)
         return Side(
             said=[self._names[label] for label in predicted],

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from agents.comparison.types import Compared
 from agents.metrics.bootstrap import difference_interval
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,9 @@ class Side:
     """One model's answers. `right`: bool of shape (rows,); `value`: a metric of some of the rows."""
 
     said: list[str]
-    right: "np.ndarray"
+    right: np.ndarray
     metrics: dict[str, float]
-    value: Callable[[str, "np.ndarray"], float]
+    value: Callable[[str, np.ndarray], float]
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,6 @@ class Pair:
 
     def compared(self, metric: str) -> Compared:
         """Return the figures of both, and the difference of one with its interval."""
-        import numpy as np
-
         every, ours, theirs = np.arange(len(self.texts)), self.tuned.right, self.baseline.right
         sides = partial(self.tuned.value, metric), partial(self.baseline.value, metric)
         return Compared(
@@ -51,8 +48,6 @@ class Pair:
     def examples(self, at_most: int) -> list[dict[str, Any]]:
         """Return rows that one of the two has right, in their order; those that only the baseline has right first,
         at most half of all, for there are few of them and they tell the most."""
-        import numpy as np
-
         ours, theirs = self.tuned.right, self.baseline.right
         broken, fixed = (np.flatnonzero(found).tolist() for found in (theirs & ~ours, ours & ~theirs))
         broken = broken[: max(at_most // 2, at_most - len(fixed))]

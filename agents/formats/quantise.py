@@ -9,6 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import libgguf
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType
+
 from agents.base.errors import InvalidModel
 
 BLOCK, SUPER_BLOCK = 32, 256
@@ -24,8 +28,6 @@ def quantise(source: Path, file: Path, kind: str) -> dict[str, int]:
     Raises:
         InvalidModel: the rows of a tensor can't be quantised.
     """
-    from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType
-
     reader = GGUFReader(source)
     architecture = str(reader.fields["general.architecture"].contents())
     layers = int(reader.fields[f"{architecture}.block_count"].contents())
@@ -79,8 +81,6 @@ def _more_bits(layer: int, layers: int) -> bool:
 
 
 def _copy_fields(reader: Any, writer: Any) -> None:
-    from gguf import GGUFValueType
-
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name in {"general.architecture", "general.file_type"}:
             continue
@@ -90,8 +90,6 @@ def _copy_fields(reader: Any, writer: Any) -> None:
 
 def _stored(tensor: Any, found: Any) -> tuple[tuple[int, ...], int]:
     """Return the shape and the size in bytes of a tensor's data once it is of the type `found`."""
-    import libgguf
-
     if found == tensor.tensor_type:
         return tensor.data.shape, int(tensor.data.nbytes)
     row_bytes = libgguf.row_size(found, int(tensor.shape[0]))
@@ -100,15 +98,10 @@ def _stored(tensor: Any, found: Any) -> tuple[tuple[int, ...], int]:
 
 
 def _dtype(tensor: Any, found: Any) -> Any:
-    import numpy as np
-
     return tensor.data.dtype if found == tensor.tensor_type else np.dtype(np.uint8)
 
 
 def _rows(tensor: Any, found: Any) -> Any:
-    import libgguf
-    import numpy as np
-
     if found == tensor.tensor_type:
         return tensor.data
     try:

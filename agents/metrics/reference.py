@@ -2,26 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agents.data.cleaning import clean_text
 from agents.evaluation.types import CONFIDENCE_DIGITS, Histogram, Reference
 
-if TYPE_CHECKING:
-    from agents.evaluation.measure import Measure, Measured
-
 BINS_MOST = 10
 #: With fewer rows in a bin chance alone would look like drift.
 ROWS_PER_BIN = 20
-
-
-def reference_of(measure: "Measure[Any]", measured: "Measured") -> Reference | None:
-    """Return the reference that a measured classifier gives; None of a model that gives no labels."""
-    from agents.evaluation.labels import LabelMeasure
-
-    if not isinstance(measure, LabelMeasure):
-        return None
-    return label_reference(measure.training.labels, measure.test.texts, measured.rows)
 
 
 def label_reference(labels: Sequence[str], texts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Reference:

@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as arrow
+import torch
+from pyarrow import parquet
 
 from agents.base.errors import InvalidData
 from agents.base.object_store import ObjectStore
 from agents.data.types import Split
-from agents.models.generators.loss import NOT_LEARNED
-from agents.tasks.names import Task
 
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
+#: The target of tokens that are not learned.
+NOT_LEARNED = -100
 #: Lengths are rounded up to this: matrix kernels are fastest on full vectors.
 PAD_MULTIPLE = 8
 
@@ -26,16 +26,16 @@ class Rows:
     it carries no loss.
     """
 
-    tokens: "np.ndarray"
-    starts: "np.ndarray"
-    targets: "np.ndarray"
+    tokens: np.ndarray
+    starts: np.ndarray
+    targets: np.ndarray
     per_token: bool = False
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     @property
-    def lengths(self) -> "np.ndarray":
+    def lengths(self) -> np.ndarray:
         """Tokens per row, int64 of shape (rows,)."""
         lengths: np.ndarray = self.starts[1:] - self.starts[:-1]
         return lengths
@@ -46,72 +46,62 @@ class Batch:
     """`input_ids` and `attention_mask`: int64 of shape (rows, longest row); `targets`: int64 of shape (rows,), or per
     token that of `input_ids`. Packed rows have `position_ids` of that shape instead of a mask."""
 
-    input_ids: "torch.Tensor"
-    attention_mask: "torch.Tensor | None"
-    targets: "torch.Tensor"
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor | None
+    targets: torch.Tensor
     token_count: int
     """Without padding."""
-    position_ids: "torch.Tensor | None" = None
+    position_ids: torch.Tensor | None = None
 
 
-def read_rows(objects: ObjectStore, split: Split, work_dir: Path, task: Task = "classification") -> Rows:
-    """Return a split's token ids, and its labels or what of it is learned.
+def read_rows(objects: ObjectStore, split: Split, work_dir: Path, *, per_token: bool = False) -> Rows:
+    """Return a split's token ids, and its labels, or `per_token` what of its tokens is learned.
 
     Raises:
         InvalidData: the file lacks the columns, or a row has no tokens.
         CorruptArtifact: the bytes don't match their digest.
     """
-    import numpy as np
-    import pyarrow as arrow
-    from pyarrow import parquet
-
     path = objects.get_artifact_file(split.rows, work_dir / f"{split.rows.sha256}.parquet")
-    wanted = "loss_mask" if task == "sft" else "label"
+    wanted = "loss_mask" if per_token else "label"
     try:
         table = parquet.read_table(path, columns=["input_ids", wanted]).combine_chunks()
     except (arrow.ArrowInvalid, KeyError) as fault:
         raise InvalidData(f"A split can't be read: {str(fault).partition(chr(10))[0]}") from fault
     if table.num_rows == 0:
-        return Rows(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), task == "sft")
+        return Rows(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), per_token)
     lists = table.column("input_ids").chunk(0)
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     if not lengths.all():
         raise InvalidData(f"Row {int(np.argmin(lengths))} of a split has no tokens.", cure="Run preprocessing again.")
     starts = np.concatenate([[0], np.cumsum(lengths)])
     tokens = lists.flatten().to_numpy().astype(np.int64)
-    if task == "classification":
+    if not per_token:
         return Rows(tokens, starts, table.column("label").to_numpy().astype(np.int64))
     learned = table.column("loss_mask").chunk(0).flatten().to_numpy(zero_copy_only=False)
     return Rows(tokens, starts, next_tokens(tokens, starts, learned), per_token=True)
 
 
-def next_tokens(tokens: "np.ndarray", starts: "np.ndarray", learned: "np.ndarray") -> "np.ndarray":
+def next_tokens(tokens: np.ndarray, starts: np.ndarray, learned: np.ndarray) -> np.ndarray:
     """Return for each token the one after it in its row where that is learned, else -100; int64 like `tokens`."""
-    import numpy as np
-
     chosen = np.append(learned[1:], False)
     chosen[starts[1:] - 1] = False
     return np.where(chosen, np.append(tokens[1:], 0), NOT_LEARNED)
 
 
-def epoch_order(row_count: int, *, seed: int, epoch: int) -> "np.ndarray":
+def epoch_order(row_count: int, *, seed: int, epoch: int) -> np.ndarray:
     """Return the rows of an epoch in their order: a pure function of its arguments, so that resuming needs no more."""
-    import numpy as np
-
     return np.random.default_rng([seed, epoch]).permutation(row_count)
 
 
 def steps_of_like_length(
-    order: "np.ndarray", lengths: "np.ndarray", rows_per_step: int, *, together: int, seed: int, epoch: int
-) -> "np.ndarray":
+    order: np.ndarray, lengths: np.ndarray, rows_per_step: int, *, together: int, seed: int, epoch: int
+) -> np.ndarray:
     """Return an epoch's rows so that those of a step are of like length.
 
     The rows of `together` steps at a time are sorted by length, cut into steps and these put in random order; with many
     together it is what `LengthGroupedSampler` of transformers does. `order`: a random one; a last step that is not full
     stays last. Pure, like `epoch_order`.
     """
-    import numpy as np
-
     draw = np.random.default_rng([seed, epoch, 1])
     found = []
     for rows in cut(order, together * rows_per_step):
@@ -121,28 +111,23 @@ def steps_of_like_length(
     return np.concatenate(found)
 
 
-def padded(lengths: "np.ndarray") -> "np.ndarray":
+def padded(lengths: np.ndarray) -> np.ndarray:
     """Return lengths rounded up to a multiple of 8."""
     return -(-lengths // PAD_MULTIPLE) * PAD_MULTIPLE
 
 
-def length_batches(lengths: "np.ndarray", batch_size: int) -> "list[np.ndarray]":
+def length_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Return all rows in batches from short to long: the least padding, for scoring."""
-    import numpy as np
-
     return cut(np.argsort(lengths, kind="stable"), batch_size)
 
 
-def collate(rows: Rows, indices: "np.ndarray", pad_token_id: int, device: "torch.device") -> Batch:
+def collate(rows: Rows, indices: np.ndarray, pad_token_id: int, device: torch.device) -> Batch:
     """Return rows as tensors, padded on the right to the longest of them, rounded up to a multiple of 8."""
-    import numpy as np
-    import torch
-
     starts, lengths = rows.starts[indices], rows.lengths[indices]
     width = int(padded(lengths).max())
     mask = np.arange(width) < lengths[:, None]
 
-    def spread(values: "np.ndarray", filler: int) -> "np.ndarray":
+    def spread(values: np.ndarray, filler: int) -> np.ndarray:
         found = np.full(mask.shape, filler, np.int64)
         found[mask] = np.concatenate(
             [values[start : start + length] for start, length in zip(starts, lengths, strict=True)]
@@ -158,6 +143,6 @@ def collate(rows: Rows, indices: "np.ndarray", pad_token_id: int, device: "torch
     )
 
 
-def cut(order: "np.ndarray", size: int) -> "list[np.ndarray]":
+def cut(order: np.ndarray, size: int) -> list[np.ndarray]:
     """Return `order` in pieces of `size`, the last one perhaps shorter."""
     return [order[start : start + size] for start in range(0, len(order), size)]

@@ -2,21 +2,33 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import nn
 
 from agents.base.errors import InvalidModel
+from agents.formats.base import Writing
 from agents.models.classifiers.onnx import MODEL_FILE
 from agents.models.classifiers.torch import LoadedClassifier
 from agents.models.quiet import quiet_exporters, root_cause
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
 
 #: One protocol buffer, which an ONNX file is, holds no more.
 LARGEST_BYTES = (2 << 30) - (64 << 20)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 LEAVE_OUT = "Leave 'onnx' and 'onnx_int8' out of the export's formats; 'merged' can be served too."
+
+
+def write(writing: Writing) -> None:
+    """Write a merged model as ONNX. Raises: as `write_onnx`."""
+    write_onnx(writing.model(), writing.source, writing.folder)
+
+
+def write_int8(writing: Writing) -> None:
+    """Write the ONNX model with 8-bit weights. Raises: as `quantise_onnx`."""
+    quantise_onnx(writing.source, writing.folder)
 
 
 def write_onnx(model: LoadedClassifier, merged: Path, folder: Path) -> None:
@@ -38,15 +50,12 @@ def write_onnx(model: LoadedClassifier, merged: Path, folder: Path) -> None:
         ) from fault
 
 
-def write_int8(onnx_folder: Path, folder: Path) -> None:
+def quantise_onnx(onnx_folder: Path, folder: Path) -> None:
     """Write the ONNX model again with 8-bit weights; activations are quantised as they come, by ONNX Runtime.
 
     Raises:
         InvalidModel: the graph can't be quantised.
     """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     _write_tokenizer(onnx_folder, folder)
     graph = onnx.load(onnx_folder / MODEL_FILE)
     # The exporter's notes of inner shapes no longer fit once weights are transposed; they are inferred anew.
@@ -69,8 +78,6 @@ def _write_tokenizer(source: Path, folder: Path) -> None:
 
 
 def _export(model: LoadedClassifier, path: Path) -> None:
-    import torch
-
     # Two rows of unlike length: from rows alike the exporter would conclude that they always are.
     example = model.tokenizer(["one text", "another, longer text"], padding=True, return_tensors="pt")
     sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens", max=model.max_tokens)}
@@ -89,9 +96,7 @@ def _export(model: LoadedClassifier, path: Path) -> None:
         )
 
 
-def _logits_only(model: Any) -> "nn.Module":
-    from torch import nn
-
+def _logits_only(model: Any) -> nn.Module:
     class Logits(nn.Module):
         """The classifier with a tensor as its only output, as ONNX knows no model outputs and no caches."""
 
@@ -99,7 +104,7 @@ def _logits_only(model: Any) -> "nn.Module":
             super().__init__()
             self.model = model
 
-        def forward(self, input_ids: "torch.Tensor", attention_mask: "torch.Tensor") -> "torch.Tensor":
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
             logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
             return logits
 

@@ -8,8 +8,9 @@ from typing import Any
 from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
 from agents.chat.templates import FIXED_DATE
+from agents.models.files import ModelFiles
 from agents.models.generators.llama_cpp import start_llama
-from agents.models.gguf_file import check_prompt_format
+from agents.models.gguf_file import MODEL_FILE, check_prompt_format
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class LoadedGguf:
         if "choices" not in found:
             raise InvalidModel(f"llama.cpp can't answer with this model: {found}")
         return str(found["choices"][0]["message"]["content"] or "").strip()
+
+
+def load(files: ModelFiles) -> LoadedGguf:
+    """Load an export to be asked for as many tokens as in training. Raises: as `load_gguf`."""
+    prompt = files.prompt_format
+    return load_gguf(files.folder / MODEL_FILE, prompt, files.max_tokens + prompt.max_new_tokens)
 
 
 def load_gguf(file: Path, prompt: PromptFormat, context_tokens: int) -> LoadedGguf:

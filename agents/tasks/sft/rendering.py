@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.base.agent import Context
 from agents.base.errors import InvalidData
 from agents.chat.renderer import Renderer
 from agents.chat.truncation import CURES, Learnable, learnable
 from agents.data.conversations import prompt_text
+from agents.data.reader import Listener
 from agents.data.types import Row
 
 
@@ -18,7 +18,7 @@ def render_rows(
     renderer: Renderer,
     max_tokens: int,
     dropped: Counter[str],
-    context: Context,
+    context: Listener,
     *,
     in_parts: bool = False,
 ) -> Iterator[tuple[int, Row]]:

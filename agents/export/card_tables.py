@@ -1,0 +1,79 @@
+"""The tables of a model card: metrics, labels, baselines, hyperparameters and formats."""
+
+from agents.base.markdown import cell, table
+from agents.export.types import Parity
+from agents.formats.manifest import Manifest
+from agents.metrics.catalogue import headline
+
+
+def metrics_table(manifest: Manifest) -> str:
+    """Return the metrics that are told first, beside those of the champion."""
+    champion = manifest.champion_metrics
+    headers = ["metric", f"v{manifest.version}", *([f"v{manifest.judged_against}"] if champion else [])]
+    rows = []
+    for name, value in headline(manifest.metrics, manifest.metric).items():
+        beside = [_figure(champion.get(name))] if champion else []
+        rows.append([name, _figure(value), *beside])
+    return table(headers, rows)
+
+
+def label_tables(manifest: Manifest) -> list[str]:
+    """Return all tables by label: their figures, and which was taken for which; of answers the figures by key."""
+    metrics = manifest.metrics
+    if keys := [name.partition(".")[2] for name in metrics if name.startswith("slot_f1.")]:
+        return [
+            table(["key of the answer", "slot F1"], [[cell(key), _figure(metrics[f"slot_f1.{key}"])] for key in keys])
+        ]
+    if not manifest.labels:
+        return []
+    names = [name for name in ("precision", "recall", "f1") if f"{name}.{manifest.labels[0]}" in metrics]
+    shown = {label: cell(label) for label in manifest.labels}
+    figures = [[shown[label], *(_figure(metrics[f"{name}.{label}"]) for name in names)] for label in manifest.labels]
+    found = [table(["label", *("F1" if name == "f1" else name for name in names)], figures)] if names else []
+    if manifest.confusion:
+        counts = zip(manifest.labels, manifest.confusion, strict=True)
+        rows = [[shown[label], *map(str, row)] for label, row in counts]
+        found.append(table(["true \\\\ predicted", *shown.values()], rows))
+    return found
+
+
+def comparison_table(manifest: Manifest) -> str:
+    """Return how the tuned model did beside each baseline."""
+    metric = manifest.metric or ""
+    headers = ["baseline", "rows", f"its {metric}", "tuned", "difference", "95 % of the paired bootstrap"]
+    rows = []
+    for name, found in manifest.comparison.items():
+        low, high = found.difference_interval
+        figures = [_figure(found.metrics.get(metric)), _figure(found.tuned.get(metric)), f"{found.difference:+.4f}"]
+        rows.append([name, str(found.rows), *figures, f"{low:+.4f} to {high:+.4f}"])
+    return table(headers, rows)
+
+
+def hyperparameter_table(manifest: Manifest) -> str:
+    return table(
+        ["hyperparameter", "value"],
+        [[name, cell(str(value))] for name, value in sorted(manifest.training.items())],
+        text_columns=2,
+    )
+
+
+def format_table(manifest: Manifest) -> str:
+    """Return each format's size and its proof."""
+    headers = ["format", "bytes", "answers as trained", "texts", "probability, largest difference"]
+    rows = []
+    for form, files in manifest.formats.items():
+        size_bytes = sum(file.artifact.size_bytes for file in files)
+        rows.append([form, f"{size_bytes:,}", *_proof(manifest.parity.get(form))])
+    return table([*headers, f"{manifest.metric} on these texts"], rows)
+
+
+def _proof(found: Parity | None) -> list[str]:
+    if found is None:
+        return ["as trained", "-", "-", "-"]
+    agreement = f"{found.agreement:.4f} (bound {found.bound:g})"
+    beside = "-" if found.value is None else f"{found.value:.4f} (as trained {_figure(found.trained_value)})"
+    return [agreement, str(found.texts), f"{found.largest_difference:.2g}", beside]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

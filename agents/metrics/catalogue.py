@@ -1,0 +1,16 @@
+"""The catalogue of metrics: which of them are told first, and in which order."""
+
+from collections.abc import Mapping
+
+#: Of all tasks, in the order that cards and logs have them in.
+HEADLINE = (
+    *("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", "micro_f1"),
+    *("roc_auc", "ece", "brier", "mae", "rmse", "r2", "spearman"),
+    *("exact_match", "slot_f1", "json_validity", "rouge_l", "bleu", "loss", "perplexity"),
+)
+
+
+def headline(metrics: Mapping[str, float], judged: str | None = None) -> dict[str, float]:
+    """Return the metrics that are told first, and the judged one where it is none of these, before them."""
+    first = (judged,) if judged in metrics and judged not in HEADLINE else ()
+    return {name: metrics[name] for name in (*first, *HEADLINE) if name in metrics and name is not None}

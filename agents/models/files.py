@@ -1,0 +1,40 @@
+"""What a model is loaded from: its files, and what they don't say themselves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.base.errors import InvalidModel
+from agents.chat.format import PromptFormat
+
+if TYPE_CHECKING:
+    from agents.models.base_cache import SharedBase
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A folder with a model's files. `cache_dir`: where conversions of a base model are kept."""
+
+    folder: Path
+    labels: list[str]
+    """By index; none of a decoder."""
+    max_tokens: int
+    prompt: PromptFormat | None
+    """Of a decoder: the format that it learned."""
+    cache_dir: Path
+    base: "SharedBase | None" = None
+    """Of an adapter that is served: its base in memory."""
+
+    @property
+    def prompt_format(self) -> PromptFormat:
+        """Raises InvalidModel where there is none."""
+        if self.prompt is None:
+            raise InvalidModel("The training names no prompt template.", cure="Run it again with task: sft.")
+        return self.prompt
+
+    @property
+    def shared_base(self) -> "SharedBase":
+        """Raises InvalidModel where there is none."""
+        if self.base is None:
+            raise InvalidModel("An adapter can't be loaded without its base model.", cure="Load `merged` instead.")
+        return self.base

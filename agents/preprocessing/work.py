@@ -1,0 +1,210 @@
+"""The recipe of preprocessing: rows, duplicates, split, leaks, tokens."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import numpy
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from agents.base.agent import Context, input_from, inputs_from
+from agents.base.errors import InvalidData
+from agents.data.rows import fetch_rows, read_rows
+from agents.data.types import Row, Split
+from agents.dataset.types import DatasetOutput
+from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
+from agents.preprocessing.dedup import drop_exact, find_near, join_documents
+from agents.preprocessing.leaks import find_leaks
+from agents.preprocessing.shingles import ShingleSets
+from agents.preprocessing.split import split_rows
+from agents.preprocessing.tokens import write_split
+from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
+from agents.preprocessing.work_rows import WorkRows
+from agents.tasks import names_of
+from agents.tasks.preparation import Cells, Preparation
+from agents.validation.types import ValidationOutput
+
+#: How often progress is reported, which also looks for a cancel.
+PROGRESS_ROWS = 500
+
+
+def prepare(config: PreprocessingConfig, context: Context) -> PreprocessingOutput:
+    """Write the splits and return what is known of them. Raises: as `PreprocessingAgent.run`."""
+    path = context.sources.local(config.model, "model")
+    tokenizer = load_tokenizer(path)
+    tokenizer.truncation_side = "left" if config.keep == "end" else "right"
+    max_tokens = _max_tokens(config, context, path, tokenizer)
+    preparation = config.known_task.load_preparation()(config, context, tokenizer, max_tokens)
+    dropped: Counter[str] = Counter()
+    source = _read(context, preparation, dropped)
+    with WorkRows(context.work_dir / "work.jsonl", config.seed, named_labels=preparation.has_labels) as rows:
+        for document, row in preparation.documents(source, dropped):
+            rows.add(row, document)
+        if not len(rows):
+            raise InvalidData("No row with text is left.", cure="Check the rows of the dataset node.")
+        context.log("rows_cleaned", rows=len(rows))
+        placed, leaked = _place(config, context, rows, dropped, several_answers=preparation.several_answers)
+        labels = _labels(rows, placed) if preparation.has_labels else []
+        return PreprocessingOutput(
+            splits=_write(context, rows, placed, preparation.cells(labels), max_tokens),
+            labels=labels,
+            task=config.task,
+            prompt=preparation.prompt_format(rows.read(placed["train"])),
+            model=config.model,
+            tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+            max_tokens=max_tokens,
+            truncation_side=tokenizer.truncation_side,
+            dropped=dict(dropped),
+            leaked=leaked,
+        )
+
+
+def _max_tokens(config: PreprocessingConfig, context: Context, path: Path, tokenizer: PreTrainedTokenizerFast) -> int:
+    """Return the tokens of a row at most: as configured, but never more than the model takes."""
+    wanted = config.token_limit
+    max_tokens = min(wanted, longest_input_tokens(path, tokenizer))
+    if max_tokens < wanted:
+        context.log("max_tokens_capped", level="warning", wanted=wanted, model_takes=max_tokens)
+    return max_tokens
+
+
+def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> Iterator[Row]:
+    """Return what of all rows is used, cleaned, without the empty ones."""
+    validated = inputs_from(context, "validation", ValidationOutput)
+    dataset = inputs_from(context, "dataset", DatasetOutput)
+    source = validated[-1] if validated else input_from(context, "dataset", DatasetOutput)
+    if preparation.has_labels and dataset and dataset[-1].shape != "text_label":
+        raise InvalidData(
+            f"The rows of '{dataset[-1].source}' are conversations of the shape '{dataset[-1].shape}'.",
+            cure=f"Set `{names_of('conversations')}` for preprocessing and training, or `text_column` and "
+            "`label_column` of dataset.",
+        )
+    path = fetch_rows(context.objects, source.rows, context.work_dir / "rows.jsonl")
+
+    def cleaned() -> Iterator[Row]:
+        for number, row in enumerate(read_rows(path), start=1):
+            if number % PROGRESS_ROWS == 0:
+                context.progress(number, 3 * max(number, source.row_count))
+            found = preparation.cleaned(row)
+            if found["text"].strip() and str(found["label"]).strip():
+                yield found
+            else:
+                dropped["empty"] += 1
+
+    return cleaned()
+
+
+def _place(
+    config: PreprocessingConfig, context: Context, rows: WorkRows, dropped: Counter[str], *, several_answers: bool
+) -> tuple[dict[str, NDArray[numpy.int64]], int]:
+    """Drop what `dedup` says, and share out the others; return the indices of each split, and the rows that leak.
+
+    Near duplicates that stay are grouped, unless `dedup` is none.
+    """
+    kept, removed = numpy.arange(len(rows)), Counter[str]()
+    if config.dedup != "none":
+        kept, removed = drop_exact(rows.keys, rows.labels, several_answers=several_answers)
+    texts = (row["text"] for row in rows.read(kept))
+    with closing(ShingleSets(context.work_dir / "shingles.bin", texts)) as sets:
+        # `near`: numbers of the sets that stay; a set is known by its place in `kept`.
+        near, groups = numpy.arange(len(kept)), numpy.arange(len(kept))
+        if config.dedup != "none" and len(kept):
+            found = find_near(
+                sets,
+                rows.labels[kept],
+                config.near_threshold,
+                drop=config.dedup == "near",
+                progress=_every(PROGRESS_ROWS, context, len(kept)),
+            )
+            near, groups = numpy.flatnonzero(found.kept), found.groups
+            if len(near) < len(kept):
+                removed["near_duplicate"] += len(kept) - len(near)
+        dropped += removed
+        if removed:
+            context.log("duplicates_removed", rows=removed.total(), reasons=dict(removed), rows_left=len(near))
+        groups = join_documents(groups[near], rows.documents[kept[near]])
+        strata, labels = _strata(rows, kept[near])
+        placed = split_rows(groups, rows.ranks[kept[near]], config.split.model_dump(), strata, labels)
+        context.log("rows_split", rows={name: len(indices) for name, indices in placed.items()})
+        placed = {name: near[indices] for name, indices in placed.items()}
+        leaked = _close_leaks(config, context, placed, sets, dropped)
+    return {name: kept[indices] for name, indices in placed.items()}, leaked
+
+
+def _every(rows: int, context: Context, total: int) -> Callable[[int], None]:
+    """Return what reports the second third of the work, each time so many rows are done."""
+    return lambda done: context.progress(total + done, 3 * total) if done % rows == 0 else None
+
+
+def _labels(rows: WorkRows, placed: Mapping[str, NDArray[numpy.int64]]) -> list[str]:
+    """Return the labels of all rows that were placed, sorted."""
+    present = numpy.unique(rows.labels[numpy.concatenate(list(placed.values()))])
+    return sorted(rows.label_names[key] for key in present.tolist())
+
+
+def _strata(rows: WorkRows, indices: NDArray[numpy.int64]) -> tuple[NDArray[numpy.int64], list[str]]:
+    """Return for each row the number of its label, and the labels, sorted; without names one stratum of all."""
+    if not rows.label_names:
+        return numpy.zeros(len(indices), dtype=numpy.int64), []
+    keys, numbers = numpy.unique(rows.labels[indices], return_inverse=True)
+    names = [rows.label_names[key] for key in keys.tolist()]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = numpy.empty(len(names), dtype=numpy.int64)
+    place[order] = numpy.arange(len(names))
+    return place[numbers], sorted(names)
+
+
+def _close_leaks(
+    config: PreprocessingConfig,
+    context: Context,
+    placed: dict[str, NDArray[numpy.int64]],
+    sets: ShingleSets,
+    dropped: Counter[str],
+) -> int:
+    """Report near duplicates between test and train; return in how many rows of test they are left.
+
+    LSH may have overlooked a pair: unless `dedup` is none, such rows leave train, and none is left.
+    """
+    pairs = find_leaks(sets, placed["test"], placed["train"], config.near_threshold)
+    leaking = sorted({index for _, index in pairs})
+    if config.dedup != "none" and leaking:
+        placed["train"] = numpy.delete(placed["train"], leaking)
+        dropped["leaks_into_test"] += len(leaking)
+        pairs = []
+    leaked = len({index for index, _ in pairs})
+    context.log(
+        "leak_report",
+        level="warning" if leaked else "info",
+        test_rows_near_train=leaked,
+        train_rows_removed=dropped["leaks_into_test"],
+        threshold=config.near_threshold,
+    )
+    return leaked
+
+
+def _write(
+    context: Context, rows: WorkRows, placed: Mapping[str, NDArray[numpy.int64]], cells: Cells, max_tokens: int
+) -> dict[str, Split]:
+    """Write each split with its token ids."""
+    total = sum(map(len, placed.values()))
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        context.progress(2 * total + done, 3 * total)
+
+    splits: dict[str, Split] = {}
+    cut_rows: dict[str, int] = {}
+    for name, indices in placed.items():
+        target = context.work_dir / f"{name}.parquet"
+        splits[name], cut_rows[name] = write_split(rows.read(indices), cells, target, context.objects, progress)
+    context.log(
+        "splits_written",
+        rows={name: split.row_count for name, split in splits.items()},
+        rows_cut_to_max_tokens=cut_rows,
+        max_tokens=max_tokens,
+    )
+    return splits

@@ -1,0 +1,22 @@
+"""Classification: each text has one of a few labels."""
+
+from agents.tasks.base import Task
+
+CLASSIFICATION = Task(
+    name="classification",
+    kind="classifier",
+    rows="labels",
+    pipeline_tag="text-classification",
+    max_tokens=128,
+    metrics=("f1", "accuracy", "macro_f1", "precision", "recall"),
+    validation_metrics=("f1", "accuracy", "loss"),
+    baselines=("majority", "tfidf"),
+    baselines_load_model=False,
+    rows_asked_at_once=64,
+    steps_drawn_together=1,
+    preparation="agents.tasks.classification.preparation:LabelPreparation",
+    objective="agents.tasks.classification.objective:make_objective",
+    measure="agents.tasks.classification.measure:LabelMeasure",
+    golden="agents.tasks.classification.golden:GoldenTexts",
+    pairs="agents.tasks.classification.baselines:label_pairs",
+)

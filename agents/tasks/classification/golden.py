@@ -1,0 +1,77 @@
+"""What exports of classifiers are proven on: the same labels, and scores that differ by rounding only."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from agents.base.agent import Context, inputs_from
+from agents.base.errors import InvalidModel
+from agents.data.splits import read_labelled
+from agents.formats import Format
+from agents.metrics.classification import confusion, metric_value, positive_index
+from agents.models.classifiers.base import Classifier, Prediction
+from agents.models.classifiers.torch import LoadedClassifier, load_merged, load_trained
+from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.golden import OWN_TEXTS, Golden, Likeness
+
+#: With fewer texts one flipped answer alone would break a bound of 0.99.
+GOLDEN_TEXTS = 256
+
+
+class GoldenTexts(Golden[LoadedClassifier]):
+    """Texts of the test split, then, if these are few, of the others."""
+
+    def load_trained(self, folder: Path, base: Callable[[], Path]) -> LoadedClassifier:
+        return load_trained(self.files(folder), base)
+
+    def load_on_cpu(self, folder: Path) -> LoadedClassifier:
+        """See `Golden`; its plain attention becomes the smaller and faster graph."""
+        return load_merged(self.files(folder), device="cpu", attn_implementation="eager")
+
+    @cached_property
+    def _rows(self) -> tuple[list[str], list[int]]:
+        return golden_texts(self.context)
+
+    def expected(self, model: LoadedClassifier, forms: Sequence[Format]) -> list[Prediction]:
+        return model.predict(self._rows[0])
+
+    def asked(self, model: Classifier, form: Format, expected: Sequence[Prediction]) -> list[list[Prediction]]:
+        found = [model.predict(self._rows[0], size) for size in form.batch_sizes]
+        if not all(math.isfinite(one.confidence) for answers in found for one in answers):
+            raise InvalidModel(
+                f"The format '{form.name}' gives no numbers.", cure=f"Leave '{form.name}' out of the export's formats."
+            )
+        return found
+
+    def compare(self, found: Sequence[Prediction], expected: Sequence[Prediction]) -> Likeness:
+        pairs = list(zip(found, expected, strict=True))
+        return Likeness(
+            sum(one.label == other.label for one, other in pairs) / len(pairs),
+            max(abs(one.scores[label] - score) for one, other in pairs for label, score in other.scores.items()),
+        )
+
+    def value(self, answers: Sequence[Prediction]) -> float | None:
+        names, true = self.training.labels, self._rows[1]
+        if not true:
+            return None
+        said = np.array([names.index(answer.label) for answer in answers], dtype=np.int64)
+        positive = positive_index(self.judged.positive_label, names)
+        return metric_value(confusion(np.array(true), said, len(names)), self.judged.metric, positive)
+
+
+def golden_texts(context: Context) -> tuple[list[str], list[int]]:
+    """Return texts to compare answers on, and their labels.
+
+    Without a preprocessing before it, the texts are a few of the project's own, without labels.
+    """
+    texts: list[str] = []
+    labels: list[int] = []
+    for data in inputs_from(context, "preprocessing", PreprocessingOutput)[-1:]:
+        for split in ("test", "validation", "train"):
+            if len(texts) < GOLDEN_TEXTS:
+                rows = read_labelled(context, data, split)
+                texts, labels = texts + rows.texts, labels + rows.labels.tolist()
+    return texts[:GOLDEN_TEXTS] or list(OWN_TEXTS), labels[:GOLDEN_TEXTS]

@@ -1,5 +1,0 @@
-"""Names of the tasks."""
-
-from typing import Literal
-
-Task = Literal["classification", "sft"]

@@ -1,0 +1,22 @@
+"""Supervised fine-tuning: each conversation ends with the answer that the model is to learn."""
+
+from agents.tasks.base import Task
+
+SFT = Task(
+    name="sft",
+    kind="decoder",
+    rows="conversations",
+    pipeline_tag="text-generation",
+    max_tokens=1024,
+    metrics=("exact_match", "slot_f1", "rouge_l"),
+    validation_metrics=("loss", "exact_match"),
+    baselines=("base",),
+    baselines_load_model=True,
+    rows_asked_at_once=32,
+    steps_drawn_together=50,
+    preparation="agents.tasks.sft.preparation:ConversationPreparation",
+    objective="agents.tasks.sft.objective:make_objective",
+    measure="agents.tasks.sft.measure:AnswerMeasure",
+    golden="agents.tasks.sft.golden:GoldenPrompts",
+    pairs="agents.tasks.sft.baselines:answer_pairs",
+)

@@ -1,0 +1,90 @@
+"""The recipe of a training: load, adapt, fit, save."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from agents.base.agent import Context, input_from
+from agents.base.errors import InvalidData
+from agents.base.records import Artifact
+from agents.base.system import keep_freed_memory
+from agents.chat.renderer import matching_renderer
+from agents.models.tokenizers import load_tokenizer, tokenizer_fingerprint
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.checkpoint import Checkpoints
+from agents.training.loop import Fit
+from agents.training.model import build_model, parameter_counts, save_files
+from agents.training.output import Made, output_of
+from agents.training.plan import Plan, TrainState, describe, fitted, identity, make_plan
+from agents.training.ranks import Leader, follower_task
+from agents.training.rng import seed_all
+from agents.training.tracking import Trackers
+from agents.training.types import TrainingConfig, TrainingOutput
+
+
+def train(config: TrainingConfig, context: Context) -> TrainingOutput:
+    """Train and return what came of it. Raises: as `TrainingAgent.run`."""
+    data = input_from(context, "preprocessing", PreprocessingOutput)
+    path = context.sources.local(config.model, "model")
+    fingerprint = context.sources.fingerprint(config.model, "model")
+    tokenizer = _matching_tokenizer(path, data)
+    if data.prompt:
+        matching_renderer(tokenizer, data.prompt)
+    plan = fitted(make_plan(config, data, context), path, context)
+
+    keep_freed_memory()
+    seed_all(config.seed)
+    model = build_model(
+        config,
+        path,
+        data.labels,
+        plan.placement,
+        cache_dir=context.sources.cache_dir,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    trained, total = parameter_counts(model, config.method)
+    resolved = describe(plan, model)
+    context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
+
+    leader = Leader(plan, follower_task(plan, data, path, tokenizer.pad_token_id, context), context.work_dir)
+    checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
+    course, events = _fit(model, plan, context, checkpoints, leader)
+
+    files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
+    curve = context.objects.put_json(course.curve)
+    context.log("training_finished", steps=course.step, metrics=course.metrics())
+    made = Made(files, curve, events, resolved, base_fingerprint=fingerprint, trained=trained, total=total)
+    return output_of(plan, data, course, made)
+
+
+def _fit(
+    model: PreTrainedModel, plan: Plan, context: Context, checkpoints: Checkpoints, leader: Leader
+) -> tuple[TrainState, dict[str, Artifact]]:
+    """Train to the end, with all figures in the trackers too; return the course and TensorBoard's files."""
+    trackers = Trackers(plan.config.report_to, context, describe(plan, model))
+    try:
+        with leader:
+            course = Fit(model, plan, context, checkpoints, trackers, leader).run()
+    finally:
+        trackers.close()
+    return course, trackers.artifacts()
+
+
+def _matching_tokenizer(path: Path, data: PreprocessingOutput) -> PreTrainedTokenizerFast:
+    """Return the model's tokenizer, once it is sure that the rows were made with it."""
+    tokenizer = load_tokenizer(path)
+    if tokenizer_fingerprint(tokenizer) != data.tokenizer_fingerprint:
+        raise InvalidData(
+            f"The rows were made with the tokenizer of '{data.model}', which is not that of the model to train.",
+            cure="Name the same model in the configs of preprocessing and training.",
+        )
+    tokenizer.truncation_side = data.truncation_side
+    return tokenizer
+
+
+def _headline(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What is worth a line in the log, of all dials."""
+    names = ("method", "device", "precision", "total_steps", "steps_per_epoch", "micro_batch", "gradient_accumulation")
+    return {name: resolved[name] for name in names}
