@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from agents.base.agent import Context
+from agents.data.types import Message
 from agents.preprocessing.types import PreprocessingOutput
 
 
@@ -37,10 +38,10 @@ class TestConversations:
 
     numbers: list[int]
     texts: list[str]
-    conversations: list[list[dict[str, str]]]
+    conversations: list[list[Message]]
 
     @property
-    def prompts(self) -> list[list[dict[str, str]]]:
+    def prompts(self) -> list[list[Message]]:
         return [messages[:-1] for messages in self.conversations]
 
     @property

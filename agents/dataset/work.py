@@ -33,7 +33,7 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
     with RowsFile(context.work_dir / "rows.jsonl") as file:
         for row in _limited(reader.rows(), config.limit, reader.dropped):
             file.add(row)
-            tally.add(row["text"], None if "messages" in row else row["label"])
+            tally.add(row)
         check_rows(reader, tally)
         artifact = file.store(context.objects)
     _tell(reader, tally, context)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 
+from agents.data.types import Message
 from agents.generate.types import Example, GenerateConfig
 
 #: Examples shown in one question.
@@ -16,9 +17,7 @@ SHOWN_EXAMPLES = 8
 FENCE = re.compile(r"^\s*```(?:json)?\s*(?P<inside>.*?)\s*```\s*$", re.DOTALL)
 
 
-def question(
-    config: GenerateConfig, made: Sequence[Example], counts: Counter[str], number: int
-) -> list[dict[str, str]]:
+def question(config: GenerateConfig, made: Sequence[Example], counts: Counter[str], number: int) -> list[Message]:
     """Return the messages of request `number`: which rows are wanted, with examples and some of those `made`."""
     assert config.llm is not None
     llm, chance = config.llm, Random(f"{config.seed}:{number}")

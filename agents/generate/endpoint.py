@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result, stop_after_attempt
 
 from agents.base.errors import InvalidSpec, NotAllowed, TunelineError, Unavailable
+from agents.data.types import Message
 from agents.generate.settings import EndpointSettings
 from agents.generate.types import LanguageModel
 
@@ -45,7 +46,7 @@ class ChatEndpoint:
         self._wait = wait
         self._next_at = 0.0
 
-    def ask(self, messages: Sequence[dict[str, str]], seed: int) -> Answer:
+    def ask(self, messages: Sequence[Message], seed: int) -> Answer:
         """Return the answer to `messages`, after as many tries as it takes and is allowed.
 
         Raises:

@@ -11,6 +11,7 @@ from agents.base.errors import InvalidSpec, StopRequested
 from agents.data.conversations import of_text_and_label
 from agents.data.rows import RowsFile
 from agents.data.statistics import Tally
+from agents.data.types import Row
 from agents.dataset.types import DatasetOutput
 from agents.generate.asking import question, rows_of
 from agents.generate.endpoint import Answer, ChatEndpoint
@@ -99,12 +100,11 @@ def write_rows(config: GenerateConfig, context: Context, made: MadeRows, source:
     """Write the rows as an artifact. `source`: who made them."""
     tally = Tally()
     with RowsFile(context.work_dir / "rows.jsonl") as file:
-        for number, row in enumerate(made.rows, start=1):
-            written: dict[str, Any] = {"row": number, "text": row.text, "label": row.label}
-            if config.labels is None:
-                written["messages"] = of_text_and_label(row.text, row.label)
-            file.add(written)
-            tally.add(row.text, None if config.labels is None else row.label)
+        for number, example in enumerate(made.rows, start=1):
+            messages = of_text_and_label(example.text, example.label) if config.labels is None else None
+            row = Row(number, example.text, example.label, messages)
+            file.add(row)
+            tally.add(row)
         artifact = file.store(context.objects)
     facts: dict[str, Any] = {"generated_by": source, **made.spent, "cost_usd": round(made.cost_usd, 6)}
     context.log("rows_generated", rows=len(made.rows), **facts)

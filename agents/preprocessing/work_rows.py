@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from agents.data.cleaning import exact_key
-from agents.data.types import Row
+from agents.data.types import Rendered, Row
 
 
 class WorkRows:
@@ -43,10 +43,11 @@ class WorkRows:
         return len(self._ends)
 
     def add(self, row: Row, document: int) -> None:
-        """Add a row of `row`, `text`, `label` and whatever else."""
-        self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+        """Add a row, its other columns left out."""
+        values = (row.number, row.text, row.label, row.messages, row.rendered)
+        self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
         self._ends.append(self._file.tell())
-        text, label = row["text"], str(row["label"])
+        text, label = row.text, row.label
         digest = blake2b(exact_key(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         self._keys.extend((int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")))
         label_key = int.from_bytes(blake2b(label.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
@@ -64,8 +65,9 @@ class WorkRows:
             for index in map(int, indices):
                 start = self._ends[index - 1] if index else 0
                 file.seek(start)
-                row: Row = json.loads(file.read(self._ends[index] - start).decode("utf-8", "surrogatepass"))
-                yield row
+                values = json.loads(file.read(self._ends[index] - start).decode("utf-8", "surrogatepass"))
+                number, text, label, messages, rendered = values
+                yield Row(number, text, label, messages, rendered=rendered and Rendered(*rendered))
 
     @property
     def keys(self) -> NDArray[numpy.uint64]:

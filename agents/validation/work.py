@@ -1,7 +1,7 @@
 """Every row examined once: what passes is written, what is found is counted, and the report of it."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.base.agent import Context
 from agents.base.records import Artifact
@@ -9,7 +9,7 @@ from agents.data.pii.presidio import Finder, name_finder
 from agents.data.pii.rules import find_pii, mask_pii
 from agents.data.rows import RowsFile, fetch_rows, read_rows
 from agents.data.statistics import Tally
-from agents.data.types import Row
+from agents.data.types import Message, Row
 from agents.dataset.types import DatasetOutput
 from agents.validation.findings import Findings, Judged
 from agents.validation.report import as_markdown, as_report
@@ -46,11 +46,11 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context) 
     with RowsFile(context.work_dir / "rows.jsonl") as file:
         for place, row in enumerate(read_rows(source)):
             judged = findings.judge(row)
-            sample.look(place, int(row["row"]), judged.text, judged.masked, findings)
+            sample.look(place, row.number, judged.text, judged.masked, findings)
             kept = _kept(row, judged, config.pii, find, removed)
             if kept:
                 file.add(kept)
-                passed.add(kept["text"], None if "messages" in kept else kept["label"])
+                passed.add(kept)
             if findings.rows % PROGRESS_ROWS == 0:
                 context.progress(findings.rows, dataset.row_count)
         rows = file.store(context.objects)
@@ -103,7 +103,7 @@ def _masked(row: Row, find: Finder) -> Row:
     def mask(text: str) -> str:
         return mask_pii(text, find(text))
 
-    if "messages" not in row:
-        return {**row, "text": mask(row["text"])}
-    messages = [{**message, "content": mask(message["content"])} for message in row["messages"]]
-    return {**row, "text": mask(row["text"]), "label": mask(row["label"]), "messages": messages}
+    if row.messages is None:
+        return replace(row, text=mask(row.text))
+    messages = [Message(role=message["role"], content=mask(message["content"])) for message in row.messages]
+    return replace(row, text=mask(row.text), label=mask(row.label), messages=messages)

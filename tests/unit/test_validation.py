@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
 from agents.data.pii.rules import find_pii, is_card, is_iban, mask_pii
-from agents.data.types import Row
 from agents.dataset.types import DatasetOutput
 from agents.validation import ValidationAgent
 from agents.validation.findings import Findings
@@ -19,7 +18,7 @@ from agents.validation.sample import SAMPLE_ROWS, Sample
 from agents.validation.types import ValidationConfig, ValidationOutput
 from tests.conftest import AgentBench
 
-Validate = Callable[..., tuple[ValidationOutput, list[Row]]]
+Validate = Callable[..., tuple[ValidationOutput, list[dict[str, Any]]]]
 GOOD = [(f"message number {n} of many", "spam" if n % 4 == 0 else "ham") for n in range(40)]
 
 

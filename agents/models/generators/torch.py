@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agents.base.errors import InvalidRequest
 from agents.chat.renderer import Renderer, matching_renderer
 from agents.data.batches import NOT_LEARNED
+from agents.data.types import Message
 from agents.models.files import ModelFiles
 from agents.models.generators.base import Completion, OnText, SamplingParams
 from agents.models.generators.loss import learned_logits
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from agents.models.base_cache import SharedBase
 
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[Message]
 
 
 @dataclass(frozen=True)
