@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.base.errors import InvalidModel, InvalidRequest
 from agents.chat.renderer import Renderer, matching_renderer
+from agents.data.types import Message
 from agents.models import gguf_file
 from agents.models.files import ModelFiles
 from agents.models.generators.base import Completion, FinishReason, OnText, SamplingParams
@@ -22,7 +23,7 @@ from agents.models.tokenizers import load_tokenizer
 #: JSON is written as Python writes it, unless the schema says otherwise: with free blanks a model that is at a loss
 #: writes nothing else.
 JSON_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[Message]
 #: Memory for so many tokens is kept for each answer that is written at the same time.
 CONTEXT_MOST_TOKENS = 4096
 #: Answers that are written at the same time share each pass through the weights.

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from agents.base.errors import InvalidRequest
 from agents.chat.renderer import Renderer, matching_renderer
 from agents.data.batches import NOT_LEARNED
+from agents.data.types import Message
 from agents.models.files import ADAPTER_CONFIG, ModelFiles
 from agents.models.generators.base import Completion, OnText, SamplingParams
 from agents.models.generators.loss import learned_logits
@@ -18,7 +19,7 @@ from agents.models.loading import attach_adapter, load_decoder, ready
 from agents.models.shared_base import SharedBase
 from agents.models.tokenizers import load_tokenizer
 
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[Message]
 
 
 @dataclass(frozen=True)
