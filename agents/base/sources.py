@@ -77,7 +77,7 @@ class Sources:
         for path in allowed:
             if path.exists():
                 return path
-        # Whether it exists is not told of paths outside the roots.
+        # Of paths outside the roots nobody learns whether they exist.
         if len(allowed) < len(candidates) or not roots:
             raise NotAllowed(
                 f"'{uri}' lies outside the folders that sources may come from ({_listed(roots) or 'none'}).",

@@ -48,7 +48,7 @@ class Renderer:
         return found
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Return the tokens that an answer to `messages` follows; the last of them is no answer itself."""
+        """Return the tokens that an answer to `messages` follows; the last of them is not an answer itself."""
         return self.render(messages).input_ids
 
     def answer(self, token_ids: Sequence[int]) -> str:

@@ -33,7 +33,7 @@ class Template(Protocol):
     def name(self) -> str: ...
 
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
-        """Return the pieces of messages; where the last one is no answer they end where the next answer begins.
+        """Return the pieces of messages; where the last one is not an answer they end where the next answer begins.
 
         Raises:
             NoForm: a role that the template doesn't know, or an order of turns that it doesn't allow.

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from agents.chat.renderer import Renderer
 
 FinishReason = Literal["stop", "length"]
-#: Told each new piece of text as it comes; False ends the generation there.
+#: Called with each new piece of text; returning False ends the generation there.
 OnText = Callable[[str], bool]
 
 

@@ -67,7 +67,7 @@ class LlamaGenerator:
     def generate(
         self, prompt_ids: Sequence[int], sampling: SamplingParams, on_text: OnText = lambda _: True
     ) -> Completion:
-        """Return the answer to a prompt of token ids; `on_text` is told each piece of it.
+        """Return the answer to a prompt of token ids; `on_text` gets each piece of it.
 
         Raises: as `answer`.
         """
@@ -84,7 +84,7 @@ class LlamaGenerator:
 
 
 class _Written:
-    """What llama.cpp has told of an answer so far."""
+    """What llama.cpp has sent of an answer so far."""
 
     def __init__(self, on_text: OnText) -> None:
         self.pieces: list[str] = []
@@ -144,7 +144,7 @@ def start_llama(file: Path, context_tokens: int, *, at_once: int = 1, threads: i
         InvalidModel: llama.cpp can't load it, or it is not installed.
     """
     try:
-        # Of an extra: who has none is told of it.
+        # Of an extra; the error below names it.
         import xllamacpp
 
         return xllamacpp.Server(_parameters(xllamacpp.CommonParams(), file, context_tokens, at_once, threads))

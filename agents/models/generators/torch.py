@@ -61,7 +61,7 @@ class LoadedGenerator:
     def generate(
         self, prompt_ids: Sequence[int], sampling: SamplingParams, on_text: OnText = lambda _: True
     ) -> Completion:
-        """Return the answer to a prompt of token ids; `on_text` is told each piece of it.
+        """Return the answer to a prompt of token ids; `on_text` gets each piece of it.
 
         Raises:
             InvalidRequest: the prompt is too long, or the answer is to be held to a JSON schema.
