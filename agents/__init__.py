@@ -1,9 +1,12 @@
-"""The work of Tuneline: stateless agents. `AGENTS` is the one table of them."""
+"""The work of Tuneline: stateless agents. `AGENTS` is the one table of them.
+
+An agent of your own needs no more than what is exported here: `from agents import Agent, Config, Context, Output`.
+"""
 
 import importlib
 from typing import Any, NamedTuple
 
-from agents.base.agent import Agent
+from agents.base.agent import Agent, Context
 from agents.base.errors import InvalidSpec
 from agents.base.records import Config, Output
 
@@ -30,7 +33,7 @@ QUEUES = ("default", "training", "evaluation", "serving")
 
 
 def load_agent(path: str) -> type[Agent[Any, Any]]:
-    """Import an agent's class. Cheap: agents import heavy libraries inside the functions that use them.
+    """Import an agent's class. Cheap: the modules of work, which import heavy libraries, are imported when it runs.
 
     Raises:
         InvalidSpec: there is no such class here.
@@ -44,8 +47,8 @@ def load_agent(path: str) -> type[Agent[Any, Any]]:
             cure="Check TUNELINE_AGENTS, and that its module is installed or on PYTHONPATH, here and for the workers.",
         ) from fault
     if not (isinstance(agent, type) and issubclass(agent, Agent)):
-        raise InvalidSpec(f"'{path}' is no class of agents.", cure="Check TUNELINE_AGENTS.")
+        raise InvalidSpec(f"'{path}' is not an agent's class.", cure="Check TUNELINE_AGENTS.")
     return agent
 
 
-__all__ = ["AGENTS", "QUEUES", "Agent", "AgentEntry", "Config", "Output", "load_agent"]
+__all__ = ["AGENTS", "QUEUES", "Agent", "AgentEntry", "Config", "Context", "Output", "load_agent"]

@@ -91,7 +91,7 @@ def load(agents: LocalAgents, form: str, versions: int) -> list[Classifier]:
     bases, fingerprint = SharedBases(sources), sources.fingerprint(MODEL, "model")
     held: list[Classifier] = []
     for folder in folders:
-        base = bases.get(MODEL, fingerprint, "classification")
+        base = bases.get(MODEL, fingerprint, "classifier")
         held.append(load_shared(folder, LABELS, MAX_TOKENS, base=base))
     return held
 

@@ -16,7 +16,7 @@ def sentences(count: int, seed: int = 1) -> Iterator[str]:
 
 
 def as_rows(texts: list[tuple[str, str]]) -> list[Row]:
-    return [{"row": n, "text": text, "label": label} for n, (text, label) in enumerate(texts, start=1)]
+    return [Row(number, text, label) for number, (text, label) in enumerate(texts, start=1)]
 
 
 def labelled(count: int) -> list[Row]:

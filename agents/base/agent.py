@@ -1,4 +1,4 @@
-"""The contract of work: Agent, Config, Output, Artifact and the Context an agent sees.
+"""The contract of work: what an agent is, and the Context that it sees.
 
 An agent is stateless: config and inputs in, one small JSON output out; bytes go to the object store.
 """
@@ -12,9 +12,9 @@ from agents.base.errors import InvalidSpec, StopKind
 from agents.base.records import Config, DeviceNeed, Input, Output
 
 if TYPE_CHECKING:
+    # The S3 client is heavy, and whoever reads an agent's config needs none.
     from agents.base.object_store import ObjectStore
     from agents.base.sources import Sources
-
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 OutputT = TypeVar("OutputT", bound=Output)
@@ -24,8 +24,8 @@ AnyOutputT = TypeVar("AnyOutputT", bound=Output)
 class Context(Protocol):
     """All that an agent sees of the world while it runs.
 
-    `log`, `progress` and `metric` also look for a cancel or a pause: they raise `StopRequested`
-    in light agents. A training loop asks `stop_requested` itself, saves a checkpoint, then raises.
+    `log` and `progress` also look for a cancel or a pause: they raise `StopRequested` in light agents.
+    A training loop asks `stop_requested` itself, saves a checkpoint, then raises.
     """
 
     job_id: str
@@ -74,7 +74,7 @@ class Agent(ABC, Generic[ConfigT, OutputT]):
     consumes_if_present: ClassVar[tuple[str, ...]] = ()
     """Agents whose outputs are handed over where such a node stands before this one."""
     consumes_one: ClassVar[tuple[str, ...]] = ()
-    """Of these, the agents of which just one node may stand before this one: it could use no second one's output."""
+    """Of these, the agents of which only one node may stand before this one, which can't use a second one's output."""
     stands_for: ClassVar[str | None] = None
     """Agent whose place this one takes: its outputs are of the same type, and go where the other's would."""
     heavy: ClassVar[bool] = False

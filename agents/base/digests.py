@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from uuid import uuid4
+
+from agents.base.folders import write_file
 
 #: Smaller files are hashed every time: it costs nothing, and no file system's clock can fool it.
 REMEMBERED_BYTES = 8 << 20
@@ -35,9 +36,5 @@ def _hashed(path: Path) -> str:
 
 
 def _remember(memory: Path, digest: str) -> str:
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed: another process reads the whole digest or none.
-    scratch = memory.with_name(f".{uuid4().hex}")
-    scratch.write_text(digest)
-    scratch.replace(memory)
+    write_file(memory, digest)
     return digest

@@ -18,7 +18,7 @@
     ├── WorkerLost             500  the process that ran the node is gone; tried again
     └── AgentFailed            500  an agent raised something it had not foreseen; final
 
-`StopRequested` is no error: it carries a cancel or a pause up to the attempt.
+`StopRequested` is not an error: it carries a cancel or a pause up to the attempt.
 """
 
 import re

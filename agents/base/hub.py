@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from huggingface_hub import HfApi, errors, snapshot_download
+
 from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, NotAllowed, TunelineError, Unavailable
 
 #: `org/name@revision`; without a revision the default branch is meant.
@@ -16,8 +18,6 @@ def snapshot(repository: str, revision: str | None, *, rows: bool, patterns: lis
         InvalidData, InvalidModel: no such repository or revision, or neither network nor cache has it.
         NotAllowed: the repository asks for a permission that the hub's token lacks.
     """
-    from huggingface_hub import snapshot_download
-
     try:
         folder = snapshot_download(
             repository, repo_type="dataset" if rows else "model", revision=revision, allow_patterns=patterns
@@ -34,12 +34,10 @@ def publish(folder: Path, repository: str, revision: str | None, *, message: str
     A new repository is private unless `public`; one that is there stays what it is.
 
     Raises:
-        InvalidRequest: no name of a repository, or files that the hub refuses.
+        InvalidRequest: not the name of a repository, or files that the hub refuses.
         NotAllowed: no token (HF_TOKEN), or one that may not write there.
         Unavailable: the hub doesn't answer.
     """
-    from huggingface_hub import HfApi
-
     api = HfApi()
     try:
         api.create_repo(repository, private=not public, exist_ok=True)
@@ -50,10 +48,8 @@ def publish(folder: Path, repository: str, revision: str | None, *, message: str
 
 
 def _unpublished(fault: Exception, uri: str) -> TunelineError:
-    from huggingface_hub import errors
-
     if isinstance(fault, errors.HFValidationError):
-        return InvalidRequest(f"'{uri}' is no name of a repository.", cure="Write hf://org/name.")
+        return InvalidRequest(f"'{uri}' is not the name of a repository.", cure="Write hf://org/name.")
     status = fault.response.status_code if isinstance(fault, errors.HfHubHTTPError) else None
     if isinstance(fault, errors.LocalTokenNotFoundError) or status in {401, 403, 404}:
         return NotAllowed(f"The hub does not let you write to '{uri}'.", cure="Set HF_TOKEN to a token that may.")
@@ -66,8 +62,6 @@ def _unpublished(fault: Exception, uri: str) -> TunelineError:
 
 
 def _explained(fault: Exception, uri: str, rows: bool) -> TunelineError:
-    from huggingface_hub import errors
-
     error = InvalidData if rows else InvalidModel
     if isinstance(fault, errors.GatedRepoError):
         return NotAllowed(f"'{uri}' is gated.", cure="Ask its owner for access and set HF_TOKEN for the workers.")
@@ -76,7 +70,7 @@ def _explained(fault: Exception, uri: str, rows: bool) -> TunelineError:
     if isinstance(fault, errors.RevisionNotFoundError):
         return error(f"The hub's repository has no such revision: '{uri}'.", cure="Name a branch, a tag or a commit.")
     if isinstance(fault, errors.HFValidationError):
-        return error(f"'{uri}' is no name of a repository.", cure="Write hf://org/name@revision.")
+        return error(f"'{uri}' is not the name of a repository.", cure="Write hf://org/name@revision.")
     return error(
         f"'{uri}' can't be fetched: it needs network or a local cache.",
         cure="Connect the worker, fill the hub's cache (HF_HOME), or name a folder in a data root.",

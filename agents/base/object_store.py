@@ -20,10 +20,12 @@ import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error
+from pydantic import Field
 from urllib3.exceptions import HTTPError
 
+from agents.base import bucket as keys
 from agents.base.errors import CorruptArtifact, NoSpace, NotFound, Unavailable
-from agents.base.records import Artifact
+from agents.base.records import Artifact, Record
 
 CHUNK_BYTES = 1 << 20
 #: Parts of one streamed upload; 5 MiB is the least that S3 takes.
@@ -48,6 +50,18 @@ class Entry(NamedTuple):
     age_s: float
 
 
+class StoreAddress(Record):
+    """What another process needs to make the same store: `ObjectStore(**address.model_dump())`."""
+
+    endpoint_url: str
+    access_key: str
+    secret_key: str = Field(repr=False)
+    bucket: str
+    region: str
+    timeout_s: float
+    patience_s: float
+
+
 class ObjectStore:
     """One bucket of an S3 server.
 
@@ -67,16 +81,15 @@ class ObjectStore:
         patience_s: float = 0.6,
     ) -> None:
         url = urlsplit(endpoint_url)
-        # What another process needs to make this store again.
-        self.address: dict[str, Any] = {
-            "endpoint_url": endpoint_url,
-            "access_key": access_key,
-            "secret_key": secret_key,
-            "bucket": bucket,
-            "region": region,
-            "timeout_s": timeout_s,
-            "patience_s": patience_s,
-        }
+        self.address = StoreAddress(
+            endpoint_url=endpoint_url,
+            access_key=access_key,
+            secret_key=secret_key,
+            bucket=bucket,
+            region=region,
+            timeout_s=timeout_s,
+            patience_s=patience_s,
+        )
         self.endpoint_url = endpoint_url
         self.bucket = bucket
         self._client = Minio(
@@ -102,13 +115,14 @@ class ObjectStore:
         """Return another bucket of the same server, over the same connections."""
         other = copy.copy(self)
         other.bucket = bucket
+        other.address = self.address.model_copy(update={"bucket": bucket})
         return other
 
     # -- artifacts: by digest ------------------------------------------------------------------
 
     @staticmethod
     def artifact_key(sha256: str) -> str:
-        return f"artifacts/{sha256[:2]}/{sha256}"
+        return keys.artifact(sha256)
 
     def put_artifact(self, data: bytes, media_type: str = "application/octet-stream") -> Artifact:
         """Store bytes under their digest; storing the same bytes twice writes once."""
@@ -233,7 +247,7 @@ class ObjectStore:
                 yield Entry(str(found.object_name), int(found.size or 0), _age_s(found.last_modified))
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects; missing ones are no error."""
+        """Remove objects; missing ones are not an error."""
         with self._errors(self.bucket):
             for fault in self._client.remove_objects(self.bucket, [DeleteObject(key) for key in keys]):
                 if fault.code not in MISSING_CODES:

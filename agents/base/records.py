@@ -1,11 +1,8 @@
 """Records of work: what agents are configured by, take in and give out; frozen, and strict about keys."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-
-if TYPE_CHECKING:
-    pass
 
 
 class Record(BaseModel):
@@ -15,7 +12,7 @@ class Record(BaseModel):
 
 
 class Config(Record):
-    """An agent's settings in a spec. Strict: `"2"` is no number."""
+    """An agent's settings in a spec. Strict: `"2"` is not a number."""
 
     model_config = ConfigDict(strict=True)
 

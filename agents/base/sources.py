@@ -5,17 +5,16 @@
 
 import importlib.util
 import re
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Literal
-from uuid import uuid4
 
+from agents.base import bucket
 from agents.base.digests import file_digest, folder_digest
 from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAllowed, NotFound, TunelineError
-from agents.base.hub import REPOSITORY, snapshot
+from agents.base.folders import make_folder
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 
@@ -78,7 +77,7 @@ class Sources:
         for path in allowed:
             if path.exists():
                 return path
-        # Whether it exists is not told of paths outside the roots.
+        # Of paths outside the roots nobody learns whether they exist.
         if len(allowed) < len(candidates) or not roots:
             raise NotAllowed(
                 f"'{uri}' lies outside the folders that sources may come from ({_listed(roots) or 'none'}).",
@@ -92,9 +91,9 @@ class Sources:
     def _dataset(self, identifier: str, kind: SourceKind) -> Path:
         uri = f"dataset://{identifier}"
         if not re.fullmatch(r"[\w-]+", identifier):
-            raise _fault(kind)(f"'{uri}' is no dataset's id.", cure="Take the id that the upload answered.")
+            raise _fault(kind)(f"'{uri}' is not a dataset id.", cure="Take the id that the upload answered.")
         try:
-            manifest = self.objects.get_manifest(f"datasets/{identifier}/manifest.json")
+            manifest = self.objects.get_manifest(bucket.dataset_manifest(identifier))
         except NotFound as fault:
             raise _fault(kind)(
                 f"There is no dataset '{uri}'.", cure="List the datasets, or upload the file again."
@@ -102,7 +101,7 @@ class Sources:
         artifact = Artifact.model_validate(manifest["artifact"])
         name = PurePosixPath(str(manifest["filename"]).replace("\\", "/")).name or "rows"
         path = self.cache_dir / "datasets" / artifact.sha256 / name
-        self._fetch_once(path.parent, lambda folder: self.objects.get_artifact_file(artifact, folder / name))
+        make_folder(path.parent, lambda folder: self.objects.get_artifact_file(artifact, folder / name))
         if file_digest(path, self.cache_dir) != artifact.sha256:
             raise CorruptArtifact(f"The cached copy of '{uri}' was changed.", cure=f"Delete {path.parent}.")
         return path
@@ -124,24 +123,8 @@ class Sources:
             raise missing
         folder = self.cache_dir / "s3" / _short_digest(name, *etags, *etags.values())
         top = PurePosixPath(key).parent
-        self._fetch_once(folder, lambda scratch: _download(bucket, keys, top, scratch))
+        make_folder(folder, lambda scratch: _download(bucket, keys, top, scratch))
         return folder / PurePosixPath(key).name
-
-    def _fetch_once(self, folder: Path, fetch: Callable[[Path], object]) -> None:
-        """Fill `folder` unless it is there; it appears whole or not at all, whoever else is at it."""
-        if folder.is_dir():
-            return
-        scratch = folder.with_name(f".{uuid4().hex}")
-        scratch.mkdir(parents=True)
-        try:
-            fetch(scratch)
-            scratch.rename(folder)
-        except OSError:
-            # Another worker was first: its folder is as good.
-            if not folder.is_dir():
-                raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def matching_files(folder: Path, kind: SourceKind) -> list[Path]:
@@ -155,7 +138,7 @@ def _package(rest: str, kind: SourceKind) -> Path:
     module, _, inside = rest.partition("/")
     uri = f"package://{rest}"
     if not module.isidentifier() or ".." in PurePosixPath(inside).parts or inside.startswith("/"):
-        raise _fault(kind)(f"'{uri}' names no file of a package.", cure="Write package://module/path.")
+        raise _fault(kind)(f"'{uri}' does not name a file of a package.", cure="Write package://module/path.")
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise _fault(kind)(
@@ -168,9 +151,12 @@ def _package(rest: str, kind: SourceKind) -> Path:
 
 
 def _hub(rest: str, kind: SourceKind) -> Path:
+    # The hub's client is heavy, and other kinds of URIs don't need it.
+    from agents.base.hub import REPOSITORY, snapshot
+
     named = REPOSITORY.fullmatch(rest)
     if named is None:
-        raise _fault(kind)(f"'hf://{rest}' is no name of a repository.", cure="Write hf://org/name@revision.")
+        raise _fault(kind)(f"'hf://{rest}' is not the name of a repository.", cure="Write hf://org/name@revision.")
     patterns = FILES[kind]
     folder = snapshot(named["name"], named["revision"], rows=kind == "rows", patterns=patterns)
     if not matching_files(folder, kind):
@@ -193,8 +179,6 @@ def _download(bucket: ObjectStore, keys: list[str], top: PurePosixPath, folder: 
 
 
 def _short_digest(*parts: str) -> str:
-    from hashlib import sha256
-
     return sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

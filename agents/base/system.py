@@ -23,7 +23,7 @@ def keep_freed_memory() -> None:
     """Have this process keep what it frees, for its next arrays, until its end. On Linux with glibc; else nothing.
 
     By default glibc maps every large array anew and gives it back at once, so the kernel clears all of its pages each
-    time: with rows of 512 tokens that took three quarters of an attention's time on a CPU.
+    time: what that costs is in `docs/benchmarks.md`.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -1,11 +1,8 @@
 """The format of prompts: which template a model learned, and its fingerprint."""
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from agents.base.records import Record
-
-if TYPE_CHECKING:
-    pass
 
 
 class PromptFormat(Record):

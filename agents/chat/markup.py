@@ -16,7 +16,7 @@ def chat_template(template: Template) -> str:
 
 
 def ollama_template(template: Template, bos: str) -> str | None:
-    """Return the template in Ollama's language; None for a chat template that is no plain sequence of turns.
+    """Return the template in Ollama's language; None for a chat template that is not a plain sequence of turns.
 
     `bos`: the text of the token that the tokenizer writes first by itself, or "": Ollama does that too.
     """

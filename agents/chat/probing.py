@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from agents.chat.layouts import Layout
 from agents.chat.templates import ChatTemplate, LayoutTemplate, NoForm, Template
+from agents.data.types import Message
 
 SYSTEM, USER, ANSWER, TOOL = "Ssss", "Uuuu", "Aaaa", "Tttt"
-Turns = Sequence[dict[str, str]]
+Turns = Sequence[Message]
 
 
 def probed_layout(template: ChatTemplate) -> Layout | None:
@@ -73,5 +74,10 @@ def _text(template: Template, messages: Turns) -> str:
 
 
 def _turns(kinds: str) -> Turns:
-    known = {"S": ("system", SYSTEM), "U": ("user", USER), "A": ("assistant", ANSWER), "T": ("tool", TOOL)}
-    return [{"role": known[kind][0], "content": known[kind][1]} for kind in kinds]
+    known: dict[str, Message] = {
+        "S": {"role": "system", "content": SYSTEM},
+        "U": {"role": "user", "content": USER},
+        "A": {"role": "assistant", "content": ANSWER},
+        "T": {"role": "tool", "content": TOOL},
+    }
+    return [known[kind] for kind in kinds]

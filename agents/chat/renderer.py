@@ -4,24 +4,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
 from agents.chat.layouts import LAYOUTS
 from agents.chat.templates import ChatTemplate, NoForm, Piece, Template, layout_template
+from agents.data.types import Message, Rendered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-
-
-class Rendered(NamedTuple):
-    """A conversation as tokens. `loss_mask`: True for the tokens of answers and the token that ends each."""
-
-    input_ids: list[int]
-    loss_mask: list[bool]
+PROBE: list[Message] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Renderer:
     special_texts: frozenset[str]
     fingerprint: str
 
-    def render(self, messages: Sequence[dict[str, str]]) -> Rendered:
+    def render(self, messages: Sequence[Message]) -> Rendered:
         """Return a conversation's tokens and mask.
 
         Pieces are made tokens one by one, so that the prompt's tokens are exactly the first of the whole. The last
@@ -53,8 +47,8 @@ class Renderer:
             found.loss_mask.extend([piece.learned] * len(ids))
         return found
 
-    def prompt_ids(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Return the tokens that an answer to `messages` follows; the last of them is no answer itself."""
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Return the tokens that an answer to `messages` follows; the last of them is not an answer itself."""
         return self.render(messages).input_ids
 
     def answer(self, token_ids: Sequence[int]) -> str:
@@ -65,7 +59,7 @@ class Renderer:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
         return text.strip()
 
-    def has_special_text(self, messages: Sequence[dict[str, str]]) -> bool:
+    def has_special_text(self, messages: Sequence[Message]) -> bool:
         """Say whether a turn holds the text of a special token: it would end its turn, or begin another's."""
         return any(special in message["content"] for message in messages for special in self.special_texts)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agents.base.errors import InvalidModel
 from agents.chat.layouts import Layout
+from agents.data.types import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -31,8 +32,8 @@ class Template(Protocol):
     @property
     def name(self) -> str: ...
 
-    def pieces(self, messages: Sequence[dict[str, str]]) -> list[Piece]:
-        """Return the pieces of messages; where the last one is no answer they end where the next answer begins.
+    def pieces(self, messages: Sequence[Message]) -> list[Piece]:
+        """Return the pieces of messages; where the last one is not an answer they end where the next answer begins.
 
         Raises:
             NoForm: a role that the template doesn't know, or an order of turns that it doesn't allow.
@@ -51,7 +52,7 @@ class LayoutTemplate:
     bos: str
     eos: str
 
-    def pieces(self, messages: Sequence[dict[str, str]]) -> list[Piece]:
+    def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         layout, found = self.layout, [] if messages[0]["role"] == "system" else [self._piece(self.layout.opening)]
         previous = None
         for message in messages:
@@ -69,7 +70,7 @@ class LayoutTemplate:
     def facts(self) -> dict[str, Any]:
         return {"layout": asdict(self.layout), "bos": self.bos, "eos": self.eos}
 
-    def _turn(self, message: dict[str, str], previous: str | None) -> str:
+    def _turn(self, message: Message, previous: str | None) -> str:
         text = self.layout.turns.get(message["role"])
         if text is None:
             raise NoForm(f"the template '{self.name}' has no form for the role '{message['role']}'")
@@ -91,7 +92,7 @@ class ChatTemplate:
     tokenizer: "PreTrainedTokenizerFast"
     name: str = "tokenizer"
 
-    def pieces(self, messages: Sequence[dict[str, str]]) -> list[Piece]:
+    def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         found: list[Piece] = []
         done = ""
         for index, message in enumerate(messages):
@@ -109,7 +110,7 @@ class ChatTemplate:
     def facts(self) -> dict[str, Any]:
         return {"chat_template": self.tokenizer.chat_template, "date": FIXED_DATE}
 
-    def text(self, messages: Sequence[dict[str, str]], *, opens_answer: bool) -> str:
+    def text(self, messages: Sequence[Message], *, opens_answer: bool) -> str:
         """Return messages as the tokenizer writes them; `opens_answer`: up to where the next answer begins.
 
         Raises:
@@ -125,7 +126,7 @@ class ChatTemplate:
             raise NoForm(f"the tokenizer's chat template refuses it: {fault}") from fault
         return text
 
-    def _after(self, start: str, messages: Sequence[dict[str, str]], *, opens_answer: bool) -> str:
+    def _after(self, start: str, messages: Sequence[Message], *, opens_answer: bool) -> str:
         """Render messages, which must go on from `start`."""
         text = self.text(messages, opens_answer=opens_answer)
         if not text.startswith(start):

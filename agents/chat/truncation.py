@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agents.chat.renderer import NoForm, Rendered, Renderer
+from agents.data.types import Message
 
 CURES = {
     "answer_cut_off": "Raise preprocessing's `max_tokens`, or use a model that takes more.",
@@ -24,7 +25,7 @@ class Reason(NamedTuple):
 class Learnable(NamedTuple):
     """A conversation, or a part of one, that ends with a whole answer; and its tokens."""
 
-    messages: list[dict[str, str]]
+    messages: list[Message]
     rendered: Rendered
 
 
@@ -36,9 +37,7 @@ class Found(NamedTuple):
     answers_left_out: int = 0
 
 
-def learnable(
-    messages: Sequence[dict[str, str]], renderer: Renderer, max_tokens: int, *, in_parts: bool = False
-) -> Found:
+def learnable(messages: Sequence[Message], renderer: Renderer, max_tokens: int, *, in_parts: bool = False) -> Found:
     """Return a conversation that fits into `max_tokens` as it is; of a longer one its first turns, up to the last
     answer that fits. With `in_parts` those after them follow: each part begins with the system's turns and a question.
 
@@ -61,9 +60,7 @@ def learnable(
     return Found(parts, answers_left_out=_answers(messages) - kept)
 
 
-def _parts(
-    messages: Sequence[dict[str, str]], renderer: Renderer, max_tokens: int, *, in_parts: bool
-) -> list[Learnable]:
+def _parts(messages: Sequence[Message], renderer: Renderer, max_tokens: int, *, in_parts: bool) -> list[Learnable]:
     first = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
     system, rest = list(messages[:first]), list(messages[first:])
     parts: list[Learnable] = []
@@ -78,13 +75,13 @@ def _parts(
     return parts
 
 
-def _from_next_question(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+def _from_next_question(messages: list[Message]) -> list[Message]:
     """Return messages from the first one on that a user wrote."""
     start = next((at for at, message in enumerate(messages) if message["role"] == "user"), len(messages))
     return messages[start:]
 
 
-def _answers(messages: Sequence[dict[str, str]]) -> int:
+def _answers(messages: Sequence[Message]) -> int:
     return sum(message["role"] == "assistant" for message in messages)
 
 

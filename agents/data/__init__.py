@@ -1,1 +1,1 @@
-"""Rows: how they are read, cleaned, told apart, counted and kept."""
+"""Rows: how they are read, cleaned, compared, counted and stored."""

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-#: Characters that nobody sees: zero-width ones, marks of direction, soft hyphens, BOMs. The joiners
+#: Invisible characters: zero-width ones, marks of direction, soft hyphens, BOMs. The joiners
 #: U+200C and U+200D stay: scripts and emoji are written with them.
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

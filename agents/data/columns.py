@@ -28,7 +28,7 @@ def find_columns(
     """Choose the columns from the first rows of a file; `text` and `label`: as the user named them, if so.
 
     Raises:
-        InvalidData: a named column is absent, or none can be told to be the text or the label; names those present.
+        InvalidData: a named column is absent, or none is known to be the text or the label; names those present.
     """
     names = list(dict.fromkeys(name for row in sample for name in row))
     for wanted, option in ((text, "text_column"), (label, "label_column")):
@@ -42,7 +42,7 @@ def find_columns(
         text = text or _text_by_content([name for name in names if name != label], sample)
     text = text or _known(TEXT_NAMES, names, but=label)
     label = label or _known(LABEL_NAMES, names, but=text)
-    # Of two columns, one of which is known, the other one is the other one.
+    # Of two columns, one of which is known, the other one follows.
     if len(names) == 2 and (text or label):
         text = text or next(name for name in names if name != label)
         label = label or next(name for name in names if name != text)

@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.data.files.records import as_json, as_text
-from agents.data.types import Shape
+from agents.data.types import Message, Role, Shape
 
-Message = dict[str, str]
-#: Names that roles go by in the wild -> the four of the normal form.
-ROLES = {
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "function_call"), "assistant"),
-    **dict.fromkeys(("tool", "function", "observation", "function_response", "ipython"), "tool"),
+#: The four roles of the normal form -> their names in published datasets.
+KNOWN_AS: dict[Role, tuple[str, ...]] = {
+    "system": ("system", "developer"),
+    "user": ("user", "human", "prompter"),
+    "assistant": ("assistant", "gpt", "chatgpt", "bot", "model", "function_call"),
+    "tool": ("tool", "function", "observation", "function_response", "ipython"),
 }
+ROLES = {name: role for role, names in KNOWN_AS.items() for name in names}
 
 
 class Unusable(Exception):
-    """A row that is no conversation; the message is the reason's machine name."""
+    """A row that can't be used as a conversation; the message is the reason's machine name."""
 
 
 def read_conversation(shape: Shape, columns: Mapping[str, str], values: Mapping[str, Any]) -> list[Message]:
@@ -64,7 +64,7 @@ def _joined(prompt: Any, context: Any) -> str:
     return "\n\n".join(part for part in (_content(prompt), _content(context)) if part.strip())
 
 
-def _one(role: str, content: str) -> list[Message]:
+def _one(role: Role, content: str) -> list[Message]:
     return [{"role": role, "content": content}] if content.strip() else []
 
 

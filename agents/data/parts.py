@@ -3,10 +3,8 @@
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 #: After which characters a sentence may be over: a stop and what closes after it, then a blank; or a line's end.
 SENTENCE_END = re.compile(r"[.!?\u2026][\"'\u2019\u201d)\]]*\s+|[\u3002\uff01\uff1f]|\n+")
@@ -15,7 +13,7 @@ SENTENCE_END = re.compile(r"[.!?\u2026][\"'\u2019\u201d)\]]*\s+|[\u3002\uff01\uf
 class Parter:
     """Cuts texts for one tokenizer. `max_tokens`: of a part, with the special tokens around it."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerFast", max_tokens: int, overlap_tokens: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_tokens: int, overlap_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._room = max_tokens - tokenizer.num_special_tokens_to_add()
         self._overlap = min(overlap_tokens, self._room // 2)

@@ -12,6 +12,7 @@ from agents.data.columns import Columns, find_columns
 from agents.data.conversations import Unusable, prompt_text, read_conversation
 from agents.data.files import Broken, RawRecord, Reading, open_rows
 from agents.data.files.records import as_json, as_text
+from agents.data.rows import OWN_KEYS
 from agents.data.shapes import find_shape
 from agents.data.statistics import Tally
 from agents.data.types import ReaderConfig, Row
@@ -19,13 +20,12 @@ from agents.data.types import ReaderConfig, Row
 SAMPLE_ROWS = 200
 #: A file with this share of unreadable lines or more is refused.
 MAXIMUM_BROKEN_SHARE = 0.01
-#: JSON files that lie beside rows and aren't rows.
+#: JSON files beside rows that are not rows themselves.
 NO_ROWS = {"dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
-OWN_KEYS = ("row", "text", "label", "messages")
 
 
 class Listener(Protocol):
-    """Who is told how the reading goes; a `Context` is one."""
+    """What is told how the reading goes; a `Context` is one."""
 
     def log(self, event: str, *, level: str = "info", **fields: Any) -> None: ...
 
@@ -49,19 +49,19 @@ class RowsReader:
         return f"'{self.files[0].name}'" if len(self.files) == 1 else f"'{self.config.source}'"
 
     def rows(self) -> Iterator[Row]:
-        """Yield `{"row", "text", "label", ...}`; row numbers go on from file to file."""
+        """Yield the rows; their numbers go on from file to file, of which each has its name in the column `file`."""
         rows_before = 0
         for index, path in enumerate(self.files):
-            last = 0
+            last, file = 0, {"file": path.name} if len(self.files) > 1 else {}
             for record in self._records(path, index):
                 last = record.row
                 try:
-                    row = self._row(record, rows_before)
+                    row = self._row(record, rows_before, file)
                 except Unusable as reason:
                     self.dropped[str(reason)] += 1
                     self.first_dropped.setdefault(str(reason), f"'{path.name}', row {record.row}")
                     continue
-                yield {**row, "file": path.name} if len(self.files) > 1 else row
+                yield row
             rows_before += last
         self.context.progress(len(self.files), len(self.files))
 
@@ -118,44 +118,40 @@ class RowsReader:
         names = list(dict.fromkeys(name for row in sample for name in row))
         return Columns(names, prompt, answer, conversation.shape, parts)
 
-    def _row(self, record: RawRecord, rows_before: int) -> Row:
-        """Return a row as it goes on.
+    def _row(self, record: RawRecord, rows_before: int, file: dict[str, str]) -> Row:
+        """Return a row as it goes on, with `file` as one more column.
 
         Raises:
             Unusable: with the reason why it is left out.
         """
         assert self.columns is not None
         used = {self.columns.text, self.columns.label, *self.columns.parts.values()}
-        others = {
+        extra = {
             f"source_{name}" if name in OWN_KEYS else name: as_json(value)
             for name, value in record.values.items()
             if name not in used
         }
-        read = self._text_and_label if self.columns.shape == "text_label" else self._conversation
-        return {"row": rows_before + record.row, **read(self.columns, record.values), **others}
+        number, extra = rows_before + record.row, extra | file
+        if self.columns.shape == "text_label":
+            text, label = self._text_and_label(self.columns, record.values)
+            return Row(number, text, label, extra=extra)
+        messages = read_conversation(self.columns.shape, self.columns.parts, record.values)
+        return Row(number, prompt_text(messages), messages[-1]["content"], messages, extra)
 
-    def _text_and_label(self, columns: Columns, values: dict[str, Any]) -> Row:
-        text = values.get(columns.text)
+    def _text_and_label(self, columns: Columns, values: dict[str, Any]) -> tuple[str, str]:
+        cell = values.get(columns.text)
         label = (as_text(values.get(columns.label)) or "").strip()
         mapped = label if self.config.label_map is None else self.config.label_map.get(label)
-        if reason := _reason_to_drop(text, label, mapped):
-            raise Unusable(reason)
-        return {"text": as_text(text), "label": mapped}
-
-    @staticmethod
-    def _conversation(columns: Columns, values: dict[str, Any]) -> Row:
-        messages = read_conversation(columns.shape, columns.parts, values)
-        return {"text": prompt_text(messages), "label": messages[-1]["content"], "messages": messages}
-
-
-def _reason_to_drop(text: Any, label: str, mapped: str | None) -> str | None:
-    if isinstance(text, list | dict | bytes):
-        return "text_is_no_text"
-    if as_text(text) is None:
-        return "missing_text"
-    if not label:
-        return "missing_label"
-    return "label_not_in_map" if mapped is None else None
+        if isinstance(cell, list | dict | bytes):
+            raise Unusable("text_is_no_text")
+        text = as_text(cell)
+        if text is None:
+            raise Unusable("missing_text")
+        if not label:
+            raise Unusable("missing_label")
+        if mapped is None:
+            raise Unusable("label_not_in_map")
+        return text, mapped
 
 
 def row_files(path: Path) -> list[Path]:
@@ -173,7 +169,7 @@ def row_files(path: Path) -> list[Path]:
 def _refuse(name: str, first: Broken, broken: int, total: int) -> None:
     raise InvalidData(
         f"'{name}', line {first.row}: {first.message}; {broken} of {total} lines can't be read.",
-        cure=f"Mend them: fewer than {MAXIMUM_BROKEN_SHARE:.0%} would be left out and counted.",
+        cure=f"Fix these lines: fewer than {MAXIMUM_BROKEN_SHARE:.0%} would be left out and counted.",
     )
 
 

@@ -1,14 +1,38 @@
 """Rows between agents: JSON lines of `{"row", "text", "label", ...}`, written and read one at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from agents.base.errors import InvalidData
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 from agents.data.types import Row
 
 MEDIA_TYPE = "application/jsonl"
+#: Keys of a row's own; columns of a source with such a name are called `source_<name>`.
+OWN_KEYS = ("row", "text", "label", "messages")
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """Return a row as the JSON object of its line, keys in their order there: its own, then the other columns."""
+    found: dict[str, Any] = {"row": row.number, "text": row.text, "label": row.label}
+    if row.messages is not None:
+        found["messages"] = row.messages
+    found.update(row.extra)
+    return found
+
+
+def from_json(values: Mapping[str, Any]) -> Row:
+    """Return the row of a JSON object.
+
+    Raises:
+        KeyError: it lacks `row`, `text` or `label`.
+    """
+    extra = {name: value for name, value in values.items() if name not in OWN_KEYS}
+    number, text, label = int(values["row"]), str(values["text"]), str(values["label"])
+    return Row(number, text, label, values.get("messages"), extra)
 
 
 class RowsFile:
@@ -26,7 +50,7 @@ class RowsFile:
         self._file.close()
 
     def add(self, row: Row) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._file.write(json.dumps(to_json(row), ensure_ascii=False, separators=(",", ":")) + "\n")
         self.row_count += 1
 
     def store(self, objects: ObjectStore) -> Artifact:
@@ -41,8 +65,17 @@ def fetch_rows(objects: ObjectStore, artifact: Artifact, path: Path) -> Path:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file in its order, one at a time."""
+    """Yield the rows of a file in its order, one at a time.
+
+    Raises:
+        InvalidData: a line lacks what every row has; an agent of one's own may have written it.
+    """
     with path.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            row: Row = json.loads(line)
+        for number, line in enumerate(file, start=1):
+            try:
+                row = from_json(json.loads(line))
+            except KeyError as fault:
+                raise InvalidData(
+                    f"Line {number} of the rows has no {fault}.", cure="Write `row`, `text` and `label` in each line."
+                ) from fault
             yield row

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from agents.base.errors import InvalidData
 from agents.data.types import Shape
 
-#: A column with longer cells on average is no label, whatever else.
+#: A column with longer cells on average is not a label.
 LABEL_CHARACTERS = 40
-#: Shape -> its parts and the names that their columns go by, surest first; shapes in the order they are tried.
+#: Shape -> its parts and the names of their columns, surest first; shapes in the order they are tried.
 PARTS: dict[Shape, dict[str, tuple[str, ...]]] = {
     "messages": {"messages": ("messages",)},
     "sharegpt": {"messages": ("conversations", "conversation")},
@@ -17,7 +17,7 @@ PARTS: dict[Shape, dict[str, tuple[str, ...]]] = {
     "prompt_completion": {"prompt": ("prompt",), "answer": ("completion", "response")},
     "input_output": {"prompt": ("input",), "answer": ("output",)},
 }
-#: Parts that a shape may have besides.
+#: Parts that a shape may also have.
 MORE: dict[Shape, dict[str, tuple[str, ...]]] = {
     "alpaca": {"context": ("input", "context"), "system": ("system",)},
     "prompt_completion": {"system": ("system",)},

@@ -3,13 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy
+from numpy.typing import NDArray
+from pyarrow import parquet
 
 from agents.base.agent import Context
+from agents.data.types import Message
 from agents.preprocessing.types import PreprocessingOutput
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,12 @@ class LabelledRows:
 
     numbers: list[int]
     texts: list[str]
-    labels: "np.ndarray"
+    labels: NDArray[numpy.int64]
 
 
 def read_labelled(context: Context, data: PreprocessingOutput, split: str) -> LabelledRows:
     """Return a split of labelled rows, in its order, checked against its digest."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(_file(context, data, split), columns=["row", "text", "label"])
+    table = parquet.read_table(_file(context, data, split), columns=["row", "text", "label"])
     return LabelledRows(table["row"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
 
 
@@ -39,10 +38,10 @@ class TestConversations:
 
     numbers: list[int]
     texts: list[str]
-    conversations: list[list[dict[str, str]]]
+    conversations: list[list[Message]]
 
     @property
-    def prompts(self) -> list[list[dict[str, str]]]:
+    def prompts(self) -> list[list[Message]]:
         return [messages[:-1] for messages in self.conversations]
 
     @property
@@ -57,8 +56,6 @@ def read_test_conversations(context: Context, data: PreprocessingOutput) -> Test
 
 def read_conversations(context: Context, data: PreprocessingOutput, split: str) -> TestConversations:
     """Return a split of conversations, in its order, checked against its digest."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(_file(context, data, split), columns=["row", "text", "messages"])
+    table = parquet.read_table(_file(context, data, split), columns=["row", "text", "messages"])
     messages = [json.loads(text) for text in table["messages"].to_pylist()]
     return TestConversations(table["row"].to_pylist(), table["text"].to_pylist(), messages)

@@ -4,7 +4,9 @@ from array import array
 from collections import Counter
 from typing import Any
 
-#: What a decoder puts where bytes were no character.
+from agents.data.types import Row
+
+#: What a decoder puts in place of bytes that are not a character.
 REPLACEMENT = "\ufffd"
 
 
@@ -20,12 +22,12 @@ class Tally:
     def row_count(self) -> int:
         return len(self._characters)
 
-    def add(self, text: str, label: str | None) -> None:
-        """Count a row; `label`: None where rows have answers of their own and no labels."""
-        if label is not None:
-            self.label_counts[label] += 1
-        self.damaged_rows += REPLACEMENT in text
-        self._characters.append(len(text))
+    def add(self, row: Row) -> None:
+        """Count a row; answers of conversations are not counted as labels."""
+        if row.class_label is not None:
+            self.label_counts[row.class_label] += 1
+        self.damaged_rows += REPLACEMENT in row.text
+        self._characters.append(len(row.text))
 
     def statistics(self) -> dict[str, Any]:
         """Return rows, characters (mean, median, 95th percentile by nearest rank, longest), labels and damage."""

@@ -1,6 +1,8 @@
 """Records of data: rows, their shapes, splits, and how a source is read."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from pydantic import Field, field_validator
 
@@ -8,9 +10,45 @@ from agents.base.records import Artifact, Config, Record
 from agents.data.files import Format
 
 Shape = Literal["text_label", "alpaca", "prompt_completion", "input_output", "sharegpt", "messages"]
-
-
+Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "validation", "test")
+
+
+class Message(TypedDict):
+    """A turn of a conversation: a dictionary of OpenAI's form, which templates, endpoints and files take as it is."""
+
+    role: Role
+    content: str
+
+
+class Rendered(NamedTuple):
+    """A conversation as tokens. `loss_mask`: True for the tokens of answers and the token that ends each."""
+
+    input_ids: list[int]
+    loss_mask: list[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a source. `number`: its line, or its number where there are no lines, from 1.
+
+    Of a conversation, which ends with an answer, `text` is the prompt and `label` the answer.
+    """
+
+    number: int
+    text: str
+    label: str
+    messages: list[Message] | None = None
+    """The conversation; None: the row is a text with its label."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The source's other columns, as JSON can hold them."""
+    rendered: Rendered | None = None
+    """The conversation's tokens, once preprocessing has rendered it; never part of a rows artifact."""
+
+    @property
+    def class_label(self) -> str | None:
+        """The label to be learned and counted; None: the row has an answer of its own instead."""
+        return self.label if self.messages is None else None
 
 
 class Split(Record):
@@ -45,6 +83,3 @@ class ReaderConfig(Config):
     def _text_keys(cls, value: object) -> object:
         # YAML reads `0: ham` as a number.
         return {str(key): label for key, label in value.items()} if isinstance(value, dict) else value
-
-
-Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""What the dataset agent is told and gives."""
+"""Config and output of the dataset agent."""
 
 from typing import Any
 

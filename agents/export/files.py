@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.base.agent import Context
 from agents.base.errors import InvalidSpec
-from agents.base.folders import fetch
+from agents.base.folders import fetch, upload
 from agents.base.records import Artifact
 from agents.evaluation.types import EvaluationOutput
 from agents.export.parity import prove
@@ -17,12 +17,6 @@ from agents.formats import FORMATS, Format, with_sources
 from agents.formats.base import Writing
 from agents.tasks import TASKS
 
-MEDIA_TYPES = {
-    ".json": "application/json",
-    ".txt": "text/plain",
-    ".md": "text/markdown",
-    ".jinja": "text/plain",
-}
 WHAT = {"classifier": "classifiers", "decoder": "models that write answers"}
 
 
@@ -53,16 +47,7 @@ class FormatFiles:
         if form.writer is None:
             # The training stored it already.
             return _exported(self._training.files)
-        folder = self._folder(form)
-        return _exported(
-            {
-                file.relative_to(folder).as_posix(): self._context.objects.put_artifact_file(
-                    file, MEDIA_TYPES.get(file.suffix, "application/octet-stream")
-                )
-                for file in sorted(folder.rglob("*"))
-                if file.is_file()
-            }
-        )
+        return _exported(upload(self._context.objects, self._folder(form)))
 
     def _folder(self, form: Format) -> Path:
         """Return a format's files, made and proven the first time."""

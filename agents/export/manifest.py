@@ -8,6 +8,7 @@ from typing import Any
 
 from pyarrow import parquet
 
+from agents.base import bucket
 from agents.base.agent import Context, inputs_from
 from agents.chat.answer_schema import answer_schema
 from agents.comparison.types import Compared, ComparisonOutput
@@ -45,7 +46,7 @@ def write_version(
     """Write the card and then the manifest; return the manifest's key."""
     manifest = _manifest(context, name, number, evaluation, formats, parity)
     card = context.objects.put_artifact(model_card(manifest).encode(), "text/markdown")
-    key = f"models/{name}/versions/{number:06d}/manifest.json"
+    key = bucket.version_manifest(name, number)
     context.objects.put_manifest(key, manifest.with_card(card).as_json())
     context.log("version_written", model=name, version=number, verdict=evaluation.verdict)
     return key

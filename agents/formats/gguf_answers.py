@@ -8,6 +8,7 @@ from typing import Any
 from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
 from agents.chat.templates import FIXED_DATE
+from agents.data.types import Message
 from agents.models.files import ModelFiles
 from agents.models.generators.llama_cpp import start_llama
 from agents.models.gguf_file import MODEL_FILE, check_prompt_format
@@ -20,11 +21,11 @@ class LoadedGguf:
     server: Any
     max_new_tokens: int
 
-    def answer(self, prompts: Sequence[Sequence[dict[str, str]]]) -> list[str]:
+    def answer(self, prompts: Sequence[Sequence[Message]]) -> list[str]:
         """Return the likeliest answer to each conversation, in order, one at a time and without what was cached."""
         return [self._answer(prompt) for prompt in prompts]
 
-    def _answer(self, messages: Sequence[dict[str, str]]) -> str:
+    def _answer(self, messages: Sequence[Message]) -> str:
         found = self.server.handle_chat_completions(
             {
                 "messages": list(messages),

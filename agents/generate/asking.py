@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import jsonschema
+
+from agents.data.types import Message
 from agents.generate.types import Example, GenerateConfig
 
 #: Examples shown in one question.
@@ -14,9 +17,7 @@ SHOWN_EXAMPLES = 8
 FENCE = re.compile(r"^\s*```(?:json)?\s*(?P<inside>.*?)\s*```\s*$", re.DOTALL)
 
 
-def question(
-    config: GenerateConfig, made: Sequence[Example], counts: Counter[str], number: int
-) -> list[dict[str, str]]:
+def question(config: GenerateConfig, made: Sequence[Example], counts: Counter[str], number: int) -> list[Message]:
     """Return the messages of request `number`: which rows are wanted, with examples and some of those `made`."""
     assert config.llm is not None
     llm, chance = config.llm, Random(f"{config.seed}:{number}")
@@ -42,7 +43,7 @@ def question(
 
 
 def rows_of(text: str, refused: Counter[str]) -> list[Example]:
-    """Return the rows of an answer; what is none is counted in `refused`."""
+    """Return the rows of an answer; what is not a row is counted in `refused`."""
     fenced = FENCE.match(text)
     try:
         found = json.loads(fenced["inside"] if fenced else text)
@@ -80,8 +81,6 @@ def _row(item: Any) -> Example | None:
 
 
 def _schema_fault(answer: str, schema: dict[str, Any]) -> str | None:
-    import jsonschema
-
     try:
         value = json.loads(answer)
     except (ValueError, RecursionError):

@@ -1,40 +1,30 @@
 """An endpoint of OpenAI's form: one question at a time, no faster than allowed, waiting when it says so."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import httpx
+from pydantic import SecretStr
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result, stop_after_attempt
 
-from agents.base.errors import InvalidSpec, NotAllowed, Unavailable
+from agents.base.errors import InvalidSpec, NotAllowed, TunelineError, Unavailable
+from agents.data.types import Message
+from agents.generate.settings import EndpointSettings
 from agents.generate.types import LanguageModel
-
-if TYPE_CHECKING:
-    import httpx
 
 TRIES = 6
 LONGEST_WAIT_S = 300.0
 TIMEOUT_S = 120.0
-
-
-class EndpointSettings(BaseSettings):
-    """From the workers' environment or `.env`, and never from a spec: who writes one must not learn the key, nor have
-    it sent elsewhere."""
-
-    # A container is given all of them, those that nobody set as empty texts.
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
-
-    openrouter_api_key: SecretStr | None = None
-    gen_model: str | None = None
-    gen_base_url: str = Field("https://openrouter.ai/api/v1")
+#: Statuses below 500 that may come right by themselves: timeout, conflict, too many requests.
+PASSING_STATUSES = (408, 409, 429)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model wrote, and what that took. `cost_usd`: None where nobody says."""
+    """What the model wrote, and what that took. `cost_usd`: None where it is not known."""
 
     text: str
     prompt_tokens: int
@@ -43,27 +33,20 @@ class Answer:
 
 
 class ChatEndpoint:
-    """Asks a model. `wait`: called with seconds in place of sleeping, so that a cancel is seen."""
+    """Asks a model. `wait`: called with seconds in place of sleeping; what it raises, such as a cancel, ends `ask`."""
 
     def __init__(
-        self, settings: EndpointSettings, config: LanguageModel, http: "httpx.Client", wait: Callable[[float], None]
+        self, settings: EndpointSettings, config: LanguageModel, http: httpx.Client, wait: Callable[[float], None]
     ) -> None:
-        if settings.openrouter_api_key is None:
-            raise NotAllowed(
-                "Generating with a language model needs a key.", cure="Set OPENROUTER_API_KEY for the workers."
-            )
-        model = config.model or settings.gen_model
-        if model is None:
-            raise InvalidSpec("No language model is named.", cure="Set `llm.model`, or GEN_MODEL for the workers.")
-        self.model = model
-        self._key = settings.openrouter_api_key
+        self.model = _model(settings, config)
+        self._key = _key(settings)
         self._url = f"{settings.gen_base_url.rstrip('/')}/chat/completions"
         self._config = config
         self._http = http
         self._wait = wait
         self._next_at = 0.0
 
-    def ask(self, messages: list[dict[str, str]], seed: int) -> Answer:
+    def ask(self, messages: Sequence[Message], seed: int) -> Answer:
         """Return the answer to `messages`, after as many tries as it takes and is allowed.
 
         Raises:
@@ -73,23 +56,28 @@ class ChatEndpoint:
         """
         body = {
             "model": self.model,
-            "messages": messages,
+            "messages": list(messages),
             "temperature": self._config.temperature,
             "seed": seed,
             "response_format": {"type": "json_object"},
             "usage": {"include": True},
         }
-        for tries in range(1, TRIES + 1):
-            self._keep_pace()
-            response = self._post(body)
-            if response is not None and response.is_success:
-                return self._answer(response)
-            if response is not None and response.status_code not in (408, 409, 429) and response.status_code < 500:
-                raise self._refusal(response)
-            if tries < TRIES:
-                self._wait(min(LONGEST_WAIT_S, retry_after_s(response) or 2.0**tries))
-        what = "doesn't answer" if response is None else f"answers {response.status_code}"
-        raise Unavailable(f"{self._url} {what} after {TRIES} tries.", cure="Lower `llm.requests_per_minute`, or wait.")
+        retrying = Retrying(
+            sleep=self._wait,
+            stop=stop_after_attempt(TRIES),
+            wait=_pause_s,
+            retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(_may_pass),
+            retry_error_callback=self._give_up,
+        )
+        response: httpx.Response = retrying(self._post, body)
+        if not response.is_success:
+            raise self._refusal(response)
+        return self._answer(response)
+
+    def _post(self, body: dict[str, Any]) -> httpx.Response:
+        self._keep_pace()
+        headers = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
+        return self._http.post(self._url, json=body, headers=headers, timeout=TIMEOUT_S)
 
     def _keep_pace(self) -> None:
         pause = self._next_at - time.monotonic()
@@ -97,16 +85,12 @@ class ChatEndpoint:
             self._wait(pause)
         self._next_at = max(self._next_at, time.monotonic()) + 60 / self._config.requests_per_minute
 
-    def _post(self, body: dict[str, Any]) -> "httpx.Response | None":
-        import httpx
+    def _give_up(self, state: RetryCallState) -> None:
+        response = _response(state)
+        what = "doesn't answer" if response is None else f"answers {response.status_code}"
+        raise Unavailable(f"{self._url} {what} after {TRIES} tries.", cure="Lower `llm.requests_per_minute`, or wait.")
 
-        headers = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
-        try:
-            return self._http.post(self._url, json=body, headers=headers, timeout=TIMEOUT_S)
-        except httpx.TransportError:
-            return None
-
-    def _answer(self, response: "httpx.Response") -> Answer:
+    def _answer(self, response: httpx.Response) -> Answer:
         try:
             found = response.json()
             text = found["choices"][0]["message"]["content"] or ""
@@ -118,15 +102,15 @@ class ChatEndpoint:
         prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
         return Answer(str(text), prompt, completion, self._cost_usd(usage.get("cost"), prompt, completion))
 
-    def _cost_usd(self, told: Any, prompt_tokens: int, completion_tokens: int) -> float | None:
-        if isinstance(told, int | float):
-            return float(told)
+    def _cost_usd(self, reported: Any, prompt_tokens: int, completion_tokens: int) -> float | None:
+        if isinstance(reported, int | float):
+            return float(reported)
         prices = self._config.prompt_price_usd, self._config.completion_price_usd
         if prices[0] is None or prices[1] is None:
             return None
         return (prompt_tokens * prices[0] + completion_tokens * prices[1]) / 1e6
 
-    def _refusal(self, response: "httpx.Response") -> Exception:
+    def _refusal(self, response: httpx.Response) -> TunelineError:
         try:
             said = str(response.json()["error"]["message"])[:300]
         except (ValueError, KeyError, TypeError):
@@ -139,7 +123,37 @@ class ChatEndpoint:
         return InvalidSpec(f"{self._url} refuses the request: {response.status_code} {said}.", cure=cure)
 
 
-def retry_after_s(response: "httpx.Response | None") -> float | None:
+def _key(settings: EndpointSettings) -> SecretStr:
+    if settings.openrouter_api_key is None:
+        raise NotAllowed(
+            "Generating with a language model needs a key.", cure="Set OPENROUTER_API_KEY for the workers."
+        )
+    return settings.openrouter_api_key
+
+
+def _model(settings: EndpointSettings, config: LanguageModel) -> str:
+    model = config.model or settings.gen_model
+    if model is None:
+        raise InvalidSpec("No language model is named.", cure="Set `llm.model`, or GEN_MODEL for the workers.")
+    return model
+
+
+def _may_pass(response: httpx.Response) -> bool:
+    return response.status_code in PASSING_STATUSES or response.status_code >= 500
+
+
+def _pause_s(state: RetryCallState) -> float:
+    """Return how long to wait before the next try: as the answer asks, else twice as long each time."""
+    return min(LONGEST_WAIT_S, retry_after_s(_response(state)) or 2.0**state.attempt_number)
+
+
+def _response(state: RetryCallState) -> httpx.Response | None:
+    """Return the last try's answer; None where there was none."""
+    found: httpx.Response | None = None if state.outcome is None or state.outcome.failed else state.outcome.result()
+    return found
+
+
+def retry_after_s(response: httpx.Response | None) -> float | None:
     """Return how long an answer asks to wait: `Retry-After` in seconds or as a date."""
     value = response.headers.get("Retry-After") if response is not None else None
     if value is None:

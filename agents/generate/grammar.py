@@ -23,7 +23,7 @@ class GrammarSource:
         pattern = chance.choice(self._grammar.patterns)
         bound: dict[str, str] = {}
 
-        def bind(match: "re.Match[str]") -> str:
+        def bind(match: re.Match[str]) -> str:
             if match[0] not in bound:
                 bound[match[0]] = self._expand(match["rule"], chance, 1)
             return bound[match[0]]

@@ -1,13 +1,15 @@
-"""Settings of generation: what rows are about, and which of the two kinds of source makes them."""
+"""Config of generation: what rows are about, and which of the two kinds of source makes them."""
 
 import re
-from typing import Any
+from typing import Any, Self
 
+import jsonschema
 from pydantic import Field, field_validator, model_validator
 
 from agents.base.records import Config
+from agents.data.files.records import whole_characters
 
-#: A rule's name in a pattern: `<name>`, or `<name:2>` for a second one that may come out otherwise.
+#: A rule's name in a pattern: `<name>`, or `<name:2>` for a second one that may differ.
 REFERENCE = re.compile(r"<(?P<rule>[a-z][a-z0-9_]*)(?::\d+)?>")
 
 
@@ -16,6 +18,11 @@ class Example(Config):
 
     text: str
     label: str
+
+    @field_validator("text", "label")
+    @classmethod
+    def _whole_characters(cls, value: str) -> str:
+        return whole_characters(value)
 
 
 class LanguageModel(Config):
@@ -39,12 +46,12 @@ class Grammar(Config):
     """A context-free grammar: `rules` name what may stand for `<name>`; each row is one of `patterns`, filled."""
 
     patterns: list[Example] = Field(
-        min_length=1, description="Text and label; a `<name>` that is in both is filled alike."
+        min_length=1, description="Text and label; a `<name>` in both is filled with the same."
     )
     rules: dict[str, list[str]] = Field({}, description="Name -> what may stand for `<name>`; may name others.")
 
     @model_validator(mode="after")
-    def _rules_can_be_filled(self) -> "Grammar":
+    def _rules_can_be_filled(self) -> Self:
         texts = [text for pattern in self.patterns for text in (pattern.text, pattern.label)]
         texts += [text for choices in self.rules.values() for text in choices]
         named = {match["rule"] for text in texts for match in REFERENCE.finditer(text)}
@@ -60,7 +67,8 @@ class GenerateConfig(Config):
 
     rows: int = Field(ge=2, le=200_000, description="Different rows wanted.")
     labels: dict[str, str] | None = Field(
-        None, description="Label -> what it means; rows are shared out alike. Unset: answers in place of labels."
+        None,
+        description="Label -> what it means; each gets as many rows. Unset: answers in place of labels.",
     )
     answer_schema: dict[str, Any] | None = Field(
         None, description="JSON Schema that every answer must be JSON of; only without `labels`."
@@ -72,25 +80,23 @@ class GenerateConfig(Config):
     @field_validator("labels", mode="before")
     @classmethod
     def _listed_labels(cls, value: object) -> object:
-        # A list of labels is enough where their names say it all.
+        # A list of labels is enough where their names need no explanation.
         return {str(label): "" for label in value} if isinstance(value, list) else value
 
     @field_validator("answer_schema")
     @classmethod
     def _is_a_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
         if value is not None:
-            import jsonschema
-
             try:
                 jsonschema.Draft202012Validator.check_schema(value)
             except jsonschema.SchemaError as fault:
-                raise ValueError(f"is no JSON Schema: {fault.message}") from fault
+                raise ValueError(f"is not a JSON Schema: {fault.message}") from fault
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "GenerateConfig":
+    def _fits_together(self) -> Self:
         if (self.llm is None) == (self.grammar is None):
-            raise ValueError("name one of `llm` and `grammar`")
+            raise ValueError("set either `llm` or `grammar`")
         if self.labels is not None and len(self.labels) < 2:
             raise ValueError("labels: two or more, or none at all")
         if self.labels is not None and self.answer_schema is not None:

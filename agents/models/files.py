@@ -8,7 +8,11 @@ from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
 
 if TYPE_CHECKING:
-    from agents.models.base_cache import SharedBase
+    from agents.models.shared_base import SharedBase
+
+#: The file that tells an adapter in PEFT's layout from a whole model.
+ADAPTER_CONFIG = "adapter_config.json"
+GGUF_SUFFIX = ".gguf"
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,8 @@ class ModelFiles:
         if self.base is None:
             raise InvalidModel("An adapter can't be loaded without its base model.", cure="Load `merged` instead.")
         return self.base
+
+
+def is_gguf(path: Path) -> bool:
+    """Say whether a path names a GGUF file."""
+    return path.suffix.lower() == GGUF_SUFFIX and not path.is_dir()

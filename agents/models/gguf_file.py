@@ -1,7 +1,9 @@
 """What a GGUF file says of the template that its model learned; a file that says otherwise is not loaded."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
@@ -24,7 +26,7 @@ def check_prompt_format(file: Path, prompt: PromptFormat) -> None:
     """Hold the file's template against the one that its model learned. Whoever loads the file asks this first.
 
     Raises:
-        InvalidModel: no GGUF file, one without a fingerprint, of another template, or with its template edited.
+        InvalidModel: not a GGUF file, one without a fingerprint, of another template, or with its template edited.
     """
     facts = _texts(file, FINGERPRINT_KEY, CHAT_TEMPLATE_KEY, "tokenizer.chat_template")
     found = facts.get(FINGERPRINT_KEY)
@@ -46,12 +48,28 @@ def check_prompt_format(file: Path, prompt: PromptFormat) -> None:
         )
 
 
+def context_tokens(file: Path) -> int | None:
+    """Return how many tokens the file's model knows, or None where the file doesn't say.
+
+    Raises:
+        InvalidModel: not a GGUF file.
+    """
+    found = _metadata(file)
+    return next((int(found[name].value) for name in found if name.endswith(".context_length")), None)
+
+
 def _texts(file: Path, *keys: str) -> dict[str, str]:
+    found = _metadata(file)
+    return {key: str(found[key].value) for key in keys if key in found}
+
+
+def _metadata(file: Path) -> Mapping[str, Any]:
+    # Of an extra that serving without GGUF doesn't need.
     from libgguf import GGUFFormatError
     from libgguf.inspect import inspect_gguf
 
     try:
-        found = inspect_gguf(file, max_array_values=0).metadata
+        found: Mapping[str, Any] = inspect_gguf(file, max_array_values=0).metadata
     except (OSError, GGUFFormatError) as fault:
         raise InvalidModel(f"'{file}' can't be read as GGUF: {fault}", cure="Download it again.") from fault
-    return {key: str(found[key].value) for key in keys if key in found}
+    return found

@@ -1,37 +1,34 @@
 """Base models from local files: one loader for training, evaluation and export; safetensors only, no remote code."""
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from agents.base.errors import InvalidModel
+from agents.base.folders import make_folder
+from agents.models.files import is_gguf
 from agents.models.quiet import quiet_libraries
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
-
-GGUF_SUFFIX = ".gguf"
-#: The file that tells an adapter in PEFT's layout from a whole model.
-ADAPTER_CONFIG = "adapter_config.json"
-#: What the libraries raise for files that are no model they can read.
+#: What the libraries raise for files that they can't read as a model.
 LOAD_FAULTS = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError)
 
 
 def load_classifier_base(
     path: Path,
     labels: list[str],
-    dtype: "str | torch.dtype",
+    dtype: str | torch.dtype,
     *,
     cache_dir: Path,
     pad_token_id: int | None = None,
     seed: int = 0,
     **options: Any,
-) -> "PreTrainedModel":
+) -> PreTrainedModel:
     """Return the base model at `path` as a sequence classifier over `labels`, on the CPU, in evaluation mode.
 
     `path`: a folder with `config.json` and safetensors, or a `*.gguf` file, which is converted once into a folder
@@ -49,19 +46,17 @@ def load_classifier_base(
 def load_classifier_and_new_modules(
     path: Path,
     labels: list[str],
-    dtype: "str | torch.dtype",
+    dtype: str | torch.dtype,
     *,
     cache_dir: Path,
     pad_token_id: int | None = None,
     seed: int = 0,
     **options: Any,
-) -> "tuple[PreTrainedModel, list[str]]":
+) -> tuple[PreTrainedModel, list[str]]:
     """Return the classifier and the names of its modules that the files had no weights for, such as `classifier`.
 
     Raises: as `load_classifier_base`.
     """
-    from transformers import AutoModelForSequenceClassification
-
     folder = model_folder(path, cache_dir)
     with loading(path, seed=seed):
         model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -83,8 +78,8 @@ def load_classifier_and_new_modules(
 
 
 def load_decoder(
-    path: Path, dtype: "str | torch.dtype", *, cache_dir: Path, pad_token_id: int | None = None, **options: Any
-) -> "PreTrainedModel":
+    path: Path, dtype: str | torch.dtype, *, cache_dir: Path, pad_token_id: int | None = None, **options: Any
+) -> PreTrainedModel:
     """Return the base model at `path` as one that writes text, on the CPU, in evaluation mode.
 
     Arguments as for `load_classifier_base`.
@@ -92,8 +87,6 @@ def load_decoder(
     Raises:
         InvalidModel: there is no model in the files, or not one that writes text.
     """
-    from transformers import AutoModelForCausalLM
-
     folder = model_folder(path, cache_dir)
     with loading(path):
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -115,7 +108,7 @@ def load_decoder(
     return decoder
 
 
-def attach_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
+def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Return a model with the adapter in `folder` (PEFT's layout) attached.
 
     Raises:
@@ -123,6 +116,7 @@ def attach_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
     """
     try:
         with quiet_libraries():
+            # Its import talks, and only adapters need it.
             from peft import PeftModel
 
             adapted: PreTrainedModel = PeftModel.from_pretrained(model, str(folder))
@@ -132,10 +126,8 @@ def attach_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
     return adapted
 
 
-def ready(model: "PreTrainedModel", device: str | None = None) -> "PreTrainedModel":
+def ready(model: PreTrainedModel, device: str | None = None) -> PreTrainedModel:
     """Put a model on a device, by default the GPU where there is one, in evaluation mode, and return it."""
-    import torch
-
     model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     model.eval()
     return model
@@ -151,25 +143,19 @@ def model_folder(path: Path, cache_dir: Path) -> Path:
     """
     if path.is_dir():
         return path
-    if path.suffix.lower() != GGUF_SUFFIX or not path.is_file():
+    if not is_gguf(path) or not path.is_file():
         raise InvalidModel(
-            f"'{path}' is no base model.",
+            f"'{path}' is not a base model.",
             cure="Name a folder with config.json and *.safetensors, or a *.gguf file.",
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = cache_dir / "gguf-weights" / digest
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _convert_gguf(path, folder)
-    return folder
+    return make_folder(cache_dir / "gguf-weights" / digest, lambda scratch: _convert_gguf(path, scratch))
 
 
 def _convert_gguf(path: Path, folder: Path) -> None:
-    """Write the GGUF's weights as safetensors; `folder` appears whole or not at all."""
-    from transformers import AutoModelForCausalLM
-
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch, loading(path):
+    """Write the GGUF's weights as safetensors to `folder`."""
+    with loading(path):
         loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
         # A model that was read from GGUF refuses to be saved: its weights go into one made from its config, which
         # must not say any more that it was quantised, or whatever is made of that one refuses as well.
@@ -177,23 +163,16 @@ def _convert_gguf(path: Path, folder: Path) -> None:
             del loaded.config.quantization_config
         plain = AutoModelForCausalLM.from_config(loaded.config)
         plain.load_state_dict(loaded.state_dict())
-        plain.save_pretrained(Path(scratch) / "model")
-        try:
-            (Path(scratch) / "model").rename(folder)
-        except OSError:
-            # Another process was first: its folder is as good.
-            if not folder.is_dir():
-                raise
-            shutil.rmtree(Path(scratch) / "model")
+        plain.save_pretrained(folder)
 
 
-def set_padding(model: "PreTrainedModel", pad_token_id: int | None) -> None:
+def set_padding(model: PreTrainedModel, pad_token_id: int | None) -> None:
     if pad_token_id is not None:
         model.config.get_text_config().pad_token_id = pad_token_id
         model.config.pad_token_id = pad_token_id
 
 
-def _new_modules(path: Path, model: "PreTrainedModel", missing: set[str]) -> list[str]:
+def _new_modules(path: Path, model: PreTrainedModel, missing: set[str]) -> list[str]:
     """Name the modules of missing weights; a body without weights is a wrong file, not a new head."""
     body = [key for key in missing if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key]
     if body:
@@ -209,11 +188,8 @@ def loading(path: Path, seed: int | None = None) -> Iterator[None]:
     """Around the libraries' loading of the base model at `path`: quiet, weights that are made come from `seed`.
 
     Raises:
-        InvalidModel: what the libraries say of files that are no model they can read.
+        InvalidModel: what the libraries say of files that they can't read as a model.
     """
-    import torch
-    from safetensors import SafetensorError
-
     try:
         with quiet_libraries(), torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:

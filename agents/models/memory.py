@@ -9,12 +9,12 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from agents.base.agent import Context
 from agents.base.errors import InvalidModel
 from agents.base.records import DeviceNeed
-from agents.models.loading import GGUF_SUFFIX
+from agents.models.files import is_gguf
 from agents.training.types import TrainingOutput
 
 #: Of the memory that is free, to leave room for what is not counted: libraries, allocators, other processes.
@@ -31,7 +31,7 @@ LOGIT_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """What of a base model decides its memory."""
 
     parameters: int
@@ -44,11 +44,11 @@ class Shape:
     """Of a token's keys, and of its values, in one layer; None: the model's width."""
 
     @classmethod
-    def read(cls, folder: Path) -> "Shape":
+    def read(cls, folder: Path) -> Self:
         """Read `config.json` and the headers of the safetensors files: no weight is loaded.
 
         Raises:
-            InvalidModel: one of them is not there, or not a transformer's.
+            InvalidModel: one of them is not there, or is not a transformer's.
         """
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -60,8 +60,8 @@ class Shape:
             ) from fault
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], parameters: int) -> "Shape":
-        """Return the shape by the content of `config.json`; KeyError: it is no transformer's."""
+    def of(cls, config: Mapping[str, Any], parameters: int) -> Self:
+        """Return the shape by the content of `config.json`; KeyError: it is not a transformer's."""
         width = _first(config, "hidden_size", "n_embd", "dim", "d_model")
         layers = _first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
         heads = _first(config, "num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -88,13 +88,12 @@ class Asked:
     """That a decoder writes at most; 0: a classifier."""
 
 
-def answering_bytes(shape: Shape, asked: Asked) -> int:
+def answering_bytes(shape: ModelShape, asked: Asked) -> int:
     """Return what weights, activations and a decoder's cache or logits take while a model answers.
 
     Nothing is kept for gradients, so one layer counts: its input and norm, queries, keys, values, and the inner layer.
     A decoder either writes (its cache: keys and values of every token in every layer) or is asked for its loss
-    (logits of the answer's tokens). SmolLM2 on a CPU, 8 to 32 rows of 96 to 256 tokens, 32 or 64 written: the cache and
-    activations came out 2 to 12 % above what was measured, the loss at twice it.
+    (logits of the answer's tokens). How close this comes is in `docs/benchmarks.md`.
     """
     tokens = asked.rows * asked.tokens
     activations = tokens * VALUE_BYTES * (4 * shape.width + 3 * shape.inner_width)
@@ -122,10 +121,10 @@ def answering_need(
     sizes = []
     for training in trainings:
         path = context.sources.local(training.base_model, "model")
-        if path.suffix == GGUF_SUFFIX:
+        if is_gguf(path):
             # Its weights have to be converted before they can be counted.
             return DeviceNeed()
-        shape = Shape.read(path)
+        shape = ModelShape.read(path)
         shape = replace(shape, parameters=models * max(shape.parameters, parameters_least))
         new_tokens = training.prompt.max_new_tokens if training.prompt else 0
         sizes.append(answering_bytes(shape, Asked(rows, training.max_tokens, new_tokens)))

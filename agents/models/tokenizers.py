@@ -3,19 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from agents.base.errors import InvalidModel
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from agents.models.files import is_gguf
 
 #: Model types whose position indices start behind the padding index, so that two positions are never used.
 OFFSET_POSITION_TYPES = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
-GGUF_SUFFIX = ".gguf"
 
 
-def load_tokenizer(path: Path) -> "PreTrainedTokenizerFast":
+def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """Return the fast tokenizer of the model at `path`, a folder or a `*.gguf` file; never runs code from there.
 
     A tokenizer without a padding token pads with its end-of-text token.
@@ -23,8 +22,6 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerFast":
     Raises:
         InvalidModel: there is no tokenizer, it can't be read, or it has no fast form.
     """
-    from transformers import AutoTokenizer
-
     folder, options = (path.parent, {"gguf_file": path.name}) if is_gguf(path) else (path, {})
     if not path.exists():
         raise InvalidModel(f"There is no model at '{path}'.", cure="Check the model's URI.")
@@ -48,15 +45,10 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerFast":
     return fast
 
 
-def is_gguf(path: Path) -> bool:
-    """Say whether a path names a GGUF file."""
-    return path.suffix.lower() == GGUF_SUFFIX and not path.is_dir()
-
-
-def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return a sha256 (hex) over vocabulary, merges, normaliser, template and special tokens.
 
-    Truncation and padding are left out: they change with every call and are no property of the vocabulary.
+    Truncation and padding are left out: they change with every call and are not a property of the vocabulary.
     """
     backend: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     for changing in ("truncation", "padding"):
@@ -66,7 +58,7 @@ def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def longest_input_tokens(path: Path, tokenizer: "PreTrainedTokenizerFast") -> int:
+def longest_input_tokens(path: Path, tokenizer: PreTrainedTokenizerFast) -> int:
     """Return how many tokens, special ones included, the model at `path` takes at most."""
     positions = _gguf_positions(path) if is_gguf(path) else _config_positions(path)
     return min(int(tokenizer.model_max_length), positions or int(tokenizer.model_max_length))
@@ -85,6 +77,7 @@ def _config_positions(folder: Path) -> int | None:
 
 
 def _gguf_positions(path: Path) -> int | None:
+    # Of an extra that models in other files don't need.
     from gguf import GGUFReader
 
     for name, field in GGUFReader(path).fields.items():

@@ -23,12 +23,12 @@ class PredictionAgent(Agent[PredictionConfig, PredictionOutput]):
     def device_need(self, config: PredictionConfig, context: Context) -> DeviceNeed:
         """Formats that torch does not run are on the CPU; of a whole model its config and the size of its float32
         weights tell."""
-        from agents.models.memory import Asked, Shape, answering_bytes, reserved_mib
+        from agents.models.memory import Asked, ModelShape, answering_bytes, reserved_mib
 
         if not FORMATS[config.format].needs_torch:
             return DeviceNeed(count=0)
         weights = sum(file.size_bytes for path, file in config.files.items() if path.endswith(".safetensors"))
-        shape = Shape.of(context.objects.get_json(config.files["config.json"]), weights // 4)
+        shape = ModelShape.of(context.objects.get_json(config.files["config.json"]), weights // 4)
         return DeviceNeed(mib=reserved_mib(answering_bytes(shape, Asked(BATCH_TEXTS, config.max_tokens))))
 
     def run(self, config: PredictionConfig, context: Context) -> PredictionOutput:

@@ -1,24 +1,23 @@
 """Duplicates: exact ones by their key, near ones by MinHash LSH with every candidate's similarity checked.
 
-Both look at arrays only: a million rows take about 150 MB.
+Both look at arrays only, so that many rows fit into memory.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy
+from numpy.typing import NDArray
+from rensa import RMinHash
 
 from agents.preprocessing.shingles import MULTIPLIER, ShingleSets, jaccard
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 PERMUTATIONS = 128
 MINHASH_SEED = 1
 #: Accepted chance that LSH overlooks a pair that is exactly as similar as the threshold.
 MISSED_SHARE = 1e-4
-NOBODY = -1
+NONE = -1
 
 
 @dataclass(frozen=True)
@@ -26,20 +25,18 @@ class Near:
     """What near duplicates lead to. `kept`: bool of shape (rows,); `groups`: int64 of shape (rows,), the first row
     of the group that each is in; a group must not be split."""
 
-    kept: "NDArray[numpy.bool_]"
-    groups: "NDArray[numpy.int64]"
+    kept: NDArray[numpy.bool_]
+    groups: NDArray[numpy.int64]
 
 
 def drop_exact(
-    keys: "NDArray[numpy.uint64]", labels: "NDArray[numpy.uint64]", *, several_answers: bool = False
-) -> "tuple[NDArray[numpy.int64], Counter[str]]":
+    keys: NDArray[numpy.uint64], labels: NDArray[numpy.uint64], *, several_answers: bool = False
+) -> tuple[NDArray[numpy.int64], Counter[str]]:
     """Return the first of rows with one key, going up, and why others are left out.
 
-    Where rows of one key have different labels none of them stays: nobody knows which is right. With
+    Where rows of one key have different labels none of them stays: it is not known which is right. With
     `several_answers` one of each stays: one prompt may well have several answers.
     """
-    import numpy
-
     order = numpy.lexsort((labels, keys[:, 1], keys[:, 0]))
     sorted_keys, sorted_labels = keys[order], labels[order]
     new_key = numpy.ones(len(order), dtype=bool)
@@ -65,7 +62,7 @@ def bands(threshold: float) -> tuple[int, int]:
     longest bands that miss less than one in ten thousand give the fewest candidates to check.
     """
     rows = 1
-    # Fewer than two bands are none: only at a threshold of 1 they would get that long.
+    # At least two bands: only at a threshold of 1 would rows get longer than that.
     while rows < PERMUTATIONS // 2 and (1 - threshold ** (rows + 1)) ** (PERMUTATIONS // (rows + 1)) <= MISSED_SHARE:
         rows += 1
     return PERMUTATIONS // rows, rows
@@ -73,7 +70,7 @@ def bands(threshold: float) -> tuple[int, int]:
 
 def find_near(
     sets: ShingleSets,
-    labels: "NDArray[numpy.uint64]",
+    labels: NDArray[numpy.uint64],
     threshold: float,
     *,
     drop: bool,
@@ -84,8 +81,6 @@ def find_near(
     Near duplicates with different labels all stay: what tells them apart is worth learning. They stay in one group.
     Source: Indyk and Motwani, "Approximate nearest neighbors" (1998), LSH over MinHash signatures.
     """
-    import numpy
-
     chains = _Chains(_band_hashes(sets, threshold))
     kept = numpy.ones(len(sets), dtype=bool)
     groups = numpy.arange(len(sets))
@@ -100,17 +95,15 @@ def find_near(
             same = labels[other] == labels[later]
             if drop and same:
                 kept[later] = False
-            # Whoever is near this row is near the other just as much: nobody has to be compared with this one again.
+            # What is near this row is near the other one, too: nothing has to be compared with this one again.
             if (drop and same) or (not drop and similarity == 1):
                 chains.skip(later)
                 break
     return Near(kept, _roots(groups))
 
 
-def join_documents(groups: "NDArray[numpy.int64]", documents: "NDArray[numpy.uint64]") -> "NDArray[numpy.int64]":
-    """Return groups in which, besides, the parts of a document are in one group; each is named by its first place."""
-    import numpy
-
+def join_documents(groups: NDArray[numpy.int64], documents: NDArray[numpy.uint64]) -> NDArray[numpy.int64]:
+    """Return groups in which also the parts of one document are together; each is named by its first place."""
     joined = _first_places(groups)
     first = _first_places(documents)
     for index in numpy.flatnonzero(first != numpy.arange(len(first))).tolist():
@@ -118,20 +111,15 @@ def join_documents(groups: "NDArray[numpy.int64]", documents: "NDArray[numpy.uin
     return _roots(joined)
 
 
-def _first_places(values: "NDArray[numpy.int64] | NDArray[numpy.uint64]") -> "NDArray[numpy.int64]":
+def _first_places(values: NDArray[numpy.int64] | NDArray[numpy.uint64]) -> NDArray[numpy.int64]:
     """Return for each value the place where it comes first."""
-    import numpy
-
     _, first, number = numpy.unique(values, return_index=True, return_inverse=True)
     places: NDArray[numpy.int64] = first[number]
     return places
 
 
-def _band_hashes(sets: ShingleSets, threshold: float) -> "NDArray[numpy.uint32]":
+def _band_hashes(sets: ShingleSets, threshold: float) -> NDArray[numpy.uint32]:
     """Return for each text one hash for each of its signature's bands; uint32 of shape (rows, bands)."""
-    import numpy
-    from rensa import RMinHash
-
     band_count, rows = bands(threshold)
     used = band_count * rows
     found = numpy.empty((len(sets), band_count), dtype=numpy.uint32)
@@ -156,16 +144,14 @@ class _Chains:
     Rows that are skipped are cut out as the chains are walked, so that a walk stays short however many there are.
     """
 
-    def __init__(self, hashes: "NDArray[numpy.uint32]") -> None:
-        import numpy
-
+    def __init__(self, hashes: NDArray[numpy.uint32]) -> None:
         self._bands = hashes.shape[1]
-        # In place of the hashes, which nobody needs any more: at a million rows two such arrays would be 200 MB.
+        # In place of the hashes, which are not needed any more: two such arrays would be large.
         before = hashes.view(numpy.int32)
         for band in range(self._bands):
             order = numpy.argsort(hashes[:, band], kind="stable")
             same = hashes[order[1:], band] == hashes[order[:-1], band]
-            before[:, band] = NOBODY
+            before[:, band] = NONE
             before[order[1:][same], band] = order[:-1][same]
         self._before: memoryview[int] = memoryview(before.reshape(-1).data)
         self._skipped = bytearray(len(hashes))
@@ -175,7 +161,7 @@ class _Chains:
         found: set[int] = set()
         for band in range(self._bands):
             other = self._unskipped(row, band)
-            while other != NOBODY:
+            while other != NONE:
                 found.add(other)
                 other = self._unskipped(other, band)
         return sorted(found)
@@ -187,8 +173,8 @@ class _Chains:
     def _unskipped(self, row: int, band: int) -> int:
         place = row * self._bands + band
         other: int = self._before[place]
-        if other != NOBODY and self._skipped[other]:
-            while other != NOBODY and self._skipped[other]:
+        if other != NONE and self._skipped[other]:
+            while other != NONE and self._skipped[other]:
                 other = self._before[other * self._bands + band]
             self._before[place] = other
         return other
@@ -208,7 +194,7 @@ def _near(sets: ShingleSets, row: int, others: list[int], threshold: float) -> I
             yield other, similarity
 
 
-def _roots(groups: "NDArray[numpy.int64]") -> "NDArray[numpy.int64]":
+def _roots(groups: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
     """Return the root of each row's group."""
     found = groups
     while (found[found] != found).any():
@@ -216,13 +202,13 @@ def _roots(groups: "NDArray[numpy.int64]") -> "NDArray[numpy.int64]":
     return found
 
 
-def _root(groups: "NDArray[numpy.int64]", index: int) -> int:
+def _root(groups: NDArray[numpy.int64], index: int) -> int:
     while groups[index] != index:
         groups[index] = groups[groups[index]]
         index = int(groups[index])
     return index
 
 
-def _join(groups: "NDArray[numpy.int64]", one: int, other: int) -> None:
+def _join(groups: NDArray[numpy.int64], one: int, other: int) -> None:
     first, second = sorted((_root(groups, one), _root(groups, other)))
     groups[second] = first

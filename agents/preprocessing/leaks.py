@@ -1,13 +1,11 @@
 """The leak report: near duplicates between two splits, found exactly and without MinHash."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+import numpy
+from numpy.typing import NDArray
 
 from agents.preprocessing.shingles import ShingleSets, jaccard
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 #: Common pieces asked for in the prefixes: more of them mean longer prefixes and fewer candidates to check.
 COMMON_PIECES = 5
@@ -18,7 +16,7 @@ CHUNK = 2_000_000
 
 
 def find_leaks(
-    sets: ShingleSets, test: "NDArray[numpy.int64]", train: "NDArray[numpy.int64]", threshold: float
+    sets: ShingleSets, test: NDArray[numpy.int64], train: NDArray[numpy.int64], threshold: float
 ) -> list[tuple[int, int]]:
     """Return all pairs (index in test, index in train) of Jaccard similarity `threshold` or more.
 
@@ -26,8 +24,6 @@ def find_leaks(
     rarest first, lie among the n - ceil(t * n) + k rarest of each. Test is held in memory, train passes by.
     Source: Wang, Li and Feng, "Can we beat the prefix filtering?" (2012), with a fixed k.
     """
-    import numpy
-
     counts = numpy.zeros(1 << COUNTED_BITS, dtype=numpy.int32)
     for indices in (test, train):
         for flat, _ in sets.batches(indices):
@@ -54,12 +50,10 @@ def find_leaks(
 
 
 def _prefixes(
-    sets: ShingleSets, indices: "NDArray[numpy.int64]", counts: "NDArray[numpy.int32]", threshold: float
-) -> "Iterator[tuple[NDArray[numpy.uint32], NDArray[numpy.int64], NDArray[numpy.int64]]]":
+    sets: ShingleSets, indices: NDArray[numpy.int64], counts: NDArray[numpy.int32], threshold: float
+) -> Iterator[tuple[NDArray[numpy.uint32], NDArray[numpy.int64], NDArray[numpy.int64]]]:
     """Yield the rarest pieces of a thousand sets at a time, the place in `indices` of each one's set, and for each set
     how many common pieces it must share in its prefix: at least one."""
-    import numpy
-
     done = 0
     for flat, offsets in sets.batches(indices):
         sizes = numpy.diff(offsets)
@@ -75,10 +69,8 @@ def _prefixes(
         done += len(sizes)
 
 
-def _chunks(found: "NDArray[numpy.int64]", rows: "NDArray[numpy.int64]") -> "Iterator[slice]":
+def _chunks(found: NDArray[numpy.int64], rows: NDArray[numpy.int64]) -> Iterator[slice]:
     """Cut what belongs to whole rows into slices of about two million candidates."""
-    import numpy
-
     total = numpy.cumsum(found)
     ends = [*(numpy.flatnonzero(numpy.diff(rows)) + 1).tolist(), len(rows)]
     start = 0
@@ -89,11 +81,9 @@ def _chunks(found: "NDArray[numpy.int64]", rows: "NDArray[numpy.int64]") -> "Ite
 
 
 def _expanded(
-    owners: "NDArray[numpy.int64]", first: "NDArray[numpy.int64]", counts: "NDArray[numpy.int64]"
-) -> "NDArray[numpy.int64]":
+    owners: NDArray[numpy.int64], first: NDArray[numpy.int64], counts: NDArray[numpy.int64]
+) -> NDArray[numpy.int64]:
     """Return `owners[first:first + count]` of all end to end."""
-    import numpy
-
     starts = numpy.repeat(first - numpy.concatenate([[0], numpy.cumsum(counts)[:-1]]), counts)
     expanded: NDArray[numpy.int64] = owners[starts + numpy.arange(len(starts))]
     return expanded

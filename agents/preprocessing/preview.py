@@ -12,8 +12,8 @@ from agents.base.errors import InvalidData
 from agents.chat.format import TemplateName
 from agents.data.columns import Columns
 from agents.data.reader import RowsReader, check_rows, row_files
+from agents.data.rows import from_json, to_json
 from agents.data.statistics import Tally
-from agents.data.types import Row
 from agents.dataset.types import DatasetConfig
 from agents.preprocessing.types import PreprocessingConfig
 from agents.tasks import TASKS
@@ -40,15 +40,15 @@ def preview_rows(config: DatasetConfig, path: Path, row_count: int) -> dict[str,
     """
     reader = RowsReader(config, _Quiet(), row_files(path))
     tally, whole = Tally(), True
-    shown: list[Row] = []
+    shown: list[dict[str, Any]] = []
     problems: list[str] = []
     for row in reader.rows():
         if tally.row_count == SCANNED_ROWS:
             whole = False
             break
-        tally.add(row["text"], None if "messages" in row else row["label"])
+        tally.add(row)
         if len(shown) < row_count:
-            shown.append(row)
+            shown.append(to_json(row))
     if whole:
         try:
             check_rows(reader, tally)
@@ -81,7 +81,7 @@ def can_render() -> bool:
 
 
 def render_preview(
-    rows: Sequence[Row], model: Path, task: str, template: TemplateName | None, max_tokens: int | None
+    rows: Sequence[dict[str, Any]], model: Path, task: str, template: TemplateName | None, max_tokens: int | None
 ) -> dict[str, Any]:
     """Return rows as tokens with those that carry loss.
 
@@ -97,7 +97,7 @@ def render_preview(
     tokenizer = load_tokenizer(model)
     limit = min(max_tokens or config.token_limit, longest_input_tokens(model, tokenizer))
     preparation = known.load_preparation()(config, _Quiet(), tokenizer, limit)
-    found = [preparation.preview(row) for row in rows]
+    found = [preparation.preview(from_json(row)) for row in rows]
     problems = []
     if found and not known.has_labels and not any(one.get("loss_tokens") for one in found):
         problems.append("None of these rows has a token to learn: preprocessing leaves them out.")

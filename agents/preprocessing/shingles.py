@@ -6,13 +6,11 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy
+from numpy.typing import NDArray
 
 from agents.data.cleaning import exact_key
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 #: Characters of one piece.
 SHINGLE_CHARACTERS = 5
@@ -40,7 +38,7 @@ class ShingleSets:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def __getitem__(self, index: int) -> "NDArray[numpy.uint32]":
+    def __getitem__(self, index: int) -> NDArray[numpy.uint32]:
         return self._pieces(self._ends[index], self._ends[index + 1])
 
     def size(self, index: int) -> int:
@@ -48,11 +46,9 @@ class ShingleSets:
         return self._ends[index + 1] - self._ends[index]
 
     def batches(
-        self, indices: "NDArray[numpy.int64] | None" = None
-    ) -> "Iterator[tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]]":
+        self, indices: NDArray[numpy.int64] | None = None
+    ) -> Iterator[tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]]:
         """Yield the sets of a thousand texts at a time, end to end, with where each starts and the last one ends."""
-        import numpy
-
         wanted = numpy.arange(len(self)) if indices is None else indices
         for start in range(0, len(wanted), BATCH_ROWS):
             sets = [self[index] for index in wanted[start : start + BATCH_ROWS].tolist()]
@@ -62,9 +58,7 @@ class ShingleSets:
     def close(self) -> None:
         self._file.close()
 
-    def _pieces(self, start: int, end: int) -> "NDArray[numpy.uint32]":
-        import numpy
-
+    def _pieces(self, start: int, end: int) -> NDArray[numpy.uint32]:
         # Not mapped into memory: what was read counts as the file's, and can be dropped.
         found = os.pread(self._file.fileno(), (end - start) * PIECE_BYTES, start * PIECE_BYTES)
         return numpy.frombuffer(found, dtype=numpy.uint32)
@@ -75,7 +69,7 @@ def template_key(text: str) -> str:
     return DIGITS.sub("0", exact_key(text))
 
 
-def shingles(text: str) -> "NDArray[numpy.uint32]":
+def shingles(text: str) -> NDArray[numpy.uint32]:
     """Return the sorted, different hashes (uint32) of a text's pieces of five characters, numbers as 0.
 
     Source: Broder, "On the resemblance and containment of documents" (1997).
@@ -83,10 +77,8 @@ def shingles(text: str) -> "NDArray[numpy.uint32]":
     return shingle_batch([text])[0]
 
 
-def shingle_batch(texts: Sequence[str]) -> "tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]":
+def shingle_batch(texts: Sequence[str]) -> tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]:
     """Return the sets of texts end to end, and the size of each."""
-    import numpy
-
     # A blank at each end, so that the first and the last word count as words.
     padded = [f" {template_key(text)} ".ljust(SHINGLE_CHARACTERS) for text in texts]
     lengths = numpy.array([len(text) for text in padded])
@@ -106,9 +98,7 @@ def shingle_batch(texts: Sequence[str]) -> "tuple[NDArray[numpy.uint32], NDArray
     return found.astype(numpy.uint32), sizes
 
 
-def jaccard(one: "NDArray[numpy.uint32]", other: "NDArray[numpy.uint32]") -> float:
+def jaccard(one: NDArray[numpy.uint32], other: NDArray[numpy.uint32]) -> float:
     """Return the share of common pieces among all pieces of two sets, 0 to 1."""
-    import numpy
-
     common = len(numpy.intersect1d(one, other, assume_unique=True))
     return common / (len(one) + len(other) - common)

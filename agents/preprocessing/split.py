@@ -1,26 +1,24 @@
 """The split: stratified by label, groups kept whole, and the same for the same rows in whatever order."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import numpy
+from numpy.typing import NDArray
 
 from agents.base.errors import InvalidData
 from agents.data.types import SPLITS
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 #: Test first, so that it depends least on the others' shares.
 ORDER = ("test", "validation", "train")
 
 
 def split_rows(
-    groups: "NDArray[numpy.int64]",
-    ranks: "NDArray[numpy.uint64]",
+    groups: NDArray[numpy.int64],
+    ranks: NDArray[numpy.uint64],
     fractions: Mapping[str, float],
-    strata: "NDArray[numpy.int64]",
+    strata: NDArray[numpy.int64],
     labels: Sequence[str],
-) -> "dict[str, NDArray[numpy.int64]]":
+) -> dict[str, NDArray[numpy.int64]]:
     """Return for each split the indices of its rows, going up.
 
     Groups are drawn in the order of the lowest of their `ranks`, stratum by stratum; a group counts to its commonest.
@@ -29,8 +27,6 @@ def split_rows(
     Raises:
         InvalidData: a label has too few different rows to be in every split.
     """
-    import numpy
-
     _, group, sizes = numpy.unique(groups, return_inverse=True, return_counts=True)
     lowest = numpy.full(len(sizes), numpy.iinfo(numpy.uint64).max, dtype=numpy.uint64)
     numpy.minimum.at(lowest, group, ranks)
@@ -60,11 +56,9 @@ def _too_few(label: str | None, count: int) -> InvalidData:
     )
 
 
-def _ends(sizes: "NDArray[numpy.int64]", fractions: Mapping[str, float]) -> list[int]:
+def _ends(sizes: NDArray[numpy.int64], fractions: Mapping[str, float]) -> list[int]:
     """Return where test, validation and train end among one stratum's groups: the first two get their share of the
     rows, at least one group each; train takes the others."""
-    import numpy
-
     total = numpy.cumsum(sizes)
     ends: list[int] = []
     start = 0
@@ -78,10 +72,8 @@ def _ends(sizes: "NDArray[numpy.int64]", fractions: Mapping[str, float]) -> list
     return [*ends, len(sizes)]
 
 
-def _commonest(group: "NDArray[numpy.int64]", strata: "NDArray[numpy.int64]", count: int) -> "NDArray[numpy.int64]":
+def _commonest(group: NDArray[numpy.int64], strata: NDArray[numpy.int64], count: int) -> NDArray[numpy.int64]:
     """Return the commonest stratum of each group, of equally common ones the first."""
-    import numpy
-
     width = int(strata.max()) + 1
     pairs, rows = numpy.unique(group * width + strata, return_counts=True)
     owner, stratum = numpy.divmod(pairs, width)

@@ -40,7 +40,7 @@ def write_split(
             token_count += sum(map(len, found["input_ids"]))
             cut_rows += cut
             label_counts += cells.label_counts(batch)
-            plain = {"row": [row["row"] for row in batch], "text": [row["text"] for row in batch]}
+            plain = {"row": [row.number for row in batch], "text": [row.text for row in batch]}
             writer.write_table(pyarrow.table({**plain, **found}, schema=schema))
             progress(len(batch))
     split = Split(

@@ -88,7 +88,7 @@ def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> 
             if number % PROGRESS_ROWS == 0:
                 context.progress(number, 3 * max(number, source.row_count))
             found = preparation.cleaned(row)
-            if found["text"].strip() and str(found["label"]).strip():
+            if found.text.strip() and found.label.strip():
                 yield found
             else:
                 dropped["empty"] += 1
@@ -106,7 +106,7 @@ def _place(
     kept, removed = numpy.arange(len(rows)), Counter[str]()
     if config.dedup != "none":
         kept, removed = drop_exact(rows.keys, rows.labels, several_answers=several_answers)
-    texts = (row["text"] for row in rows.read(kept))
+    texts = (row.text for row in rows.read(kept))
     with closing(ShingleSets(context.work_dir / "shingles.bin", texts)) as sets:
         # `near`: numbers of the sets that stay; a set is known by its place in `kept`.
         near, groups = numpy.arange(len(kept)), numpy.arange(len(kept))

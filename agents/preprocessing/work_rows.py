@@ -1,24 +1,23 @@
-"""Rows at work: cleaned rows on disk; in memory only what they are compared by, fifty bytes of each."""
+"""Rows at work: cleaned rows on disk; in memory only what they are compared by."""
 
 import json
 from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
+
+import numpy
+from numpy.typing import NDArray
 
 from agents.data.cleaning import exact_key
-from agents.data.types import Row
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
+from agents.data.types import Rendered, Row
 
 
 class WorkRows:
     """Rows that are added once and then read by their index, in any order; a context manager that closes the file.
 
-    `label_names`: key of a label -> the label, only where labels are to be told apart by name. `document` of a row
+    `label_names`: key of a label -> the label, only where labels are named. `document` of a row
     with parts is the number of its source's row: parts of one text belong together.
     """
 
@@ -44,10 +43,11 @@ class WorkRows:
         return len(self._ends)
 
     def add(self, row: Row, document: int) -> None:
-        """Add a row of `row`, `text`, `label` and whatever else."""
-        self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+        """Add a row, its other columns left out."""
+        values = (row.number, row.text, row.label, row.messages, row.rendered)
+        self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
         self._ends.append(self._file.tell())
-        text, label = row["text"], str(row["label"])
+        text, label = row.text, row.label
         digest = blake2b(exact_key(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         self._keys.extend((int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")))
         label_key = int.from_bytes(blake2b(label.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
@@ -58,38 +58,37 @@ class WorkRows:
         self._ranks.append(int.from_bytes(ranked[:8], "big"))
         self._documents.append(document)
 
-    def read(self, indices: "Iterable[int] | NDArray[numpy.int64]") -> Iterator[Row]:
+    def read(self, indices: Iterable[int] | NDArray[numpy.int64]) -> Iterator[Row]:
         """Yield the rows at `indices`; quickest where these go up."""
         self._file.flush()
         with self._path.open("rb") as file:
             for index in map(int, indices):
                 start = self._ends[index - 1] if index else 0
                 file.seek(start)
-                row: Row = json.loads(file.read(self._ends[index] - start).decode("utf-8", "surrogatepass"))
-                yield row
+                values = json.loads(file.read(self._ends[index] - start).decode("utf-8", "surrogatepass"))
+                number, text, label, messages, rendered = values
+                yield Row(number, text, label, messages, rendered=rendered and Rendered(*rendered))
 
     @property
-    def keys(self) -> "NDArray[numpy.uint64]":
+    def keys(self) -> NDArray[numpy.uint64]:
         """Digests of texts without case, blanks and forms of characters; uint64 of shape (rows, 2)."""
         return _numbers(self._keys).reshape(-1, 2)
 
     @property
-    def labels(self) -> "NDArray[numpy.uint64]":
+    def labels(self) -> NDArray[numpy.uint64]:
         """Digests of labels or answers; uint64 of shape (rows,)."""
         return _numbers(self._labels)
 
     @property
-    def ranks(self) -> "NDArray[numpy.uint64]":
+    def ranks(self) -> NDArray[numpy.uint64]:
         """Where the split's seed puts each text; uint64 of shape (rows,)."""
         return _numbers(self._ranks)
 
     @property
-    def documents(self) -> "NDArray[numpy.uint64]":
+    def documents(self) -> NDArray[numpy.uint64]:
         """The source's row that each came from; uint64 of shape (rows,)."""
         return _numbers(self._documents)
 
 
-def _numbers(values: "array[int]") -> "NDArray[numpy.uint64]":
-    import numpy
-
+def _numbers(values: "array[int]") -> NDArray[numpy.uint64]:
     return numpy.frombuffer(values, dtype=numpy.uint64)

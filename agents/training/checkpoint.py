@@ -12,21 +12,19 @@ The attempt is in the key, so that a late writer never mixes its bytes with thos
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+import torch
+from safetensors.torch import load, save
+
+from agents.base import bucket
 from agents.base.agent import Context
 from agents.base.errors import CorruptArtifact, NotFound
 
-if TYPE_CHECKING:
-    import torch
-
-MANIFEST = "manifest.json"
 FORMAT = 1
 KEEP = 2
-FOLDER = re.compile(r"/step_(?P<step>\d{8})/attempt_(?P<attempt>\d+)/")
 
 
 @dataclass(frozen=True)
@@ -34,23 +32,29 @@ class Checkpoint:
     """All that a training needs to go on as if it had never stopped. Tensors lie on the CPU."""
 
     step: int
-    tensors: "Mapping[str, Mapping[str, torch.Tensor]]"
+    tensors: Mapping[str, Mapping[str, torch.Tensor]]
     """`model`, `optimizer`, `random` and perhaps `best`."""
     state: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Where one checkpoint lies: `key` ends with a slash."""
+class Stored:
+    """One checkpoint in the store, with the keys of its files."""
 
-    key: str
-    step: int
-    attempt: int
+    folder: bucket.CheckpointFolder
     keys: tuple[str, ...]
 
     @property
+    def manifest(self) -> str:
+        return self.folder.key + bucket.MANIFEST
+
+    @property
     def complete(self) -> bool:
-        return self.key + MANIFEST in self.keys
+        return self.manifest in self.keys
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.folder.step, self.folder.attempt
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,13 @@ class Checkpoints:
 
     @classmethod
     def of(cls, context: Context, training: Mapping[str, Any]) -> Self:
-        """`training`: data, base model and dials that a checkpoint is bound to."""
+        """`training`: data, base model and hyperparameters that a checkpoint is bound to."""
         return cls(context, hashlib.sha256(json.dumps(training, sort_keys=True).encode()).hexdigest())
 
     def save(self, checkpoint: Checkpoint) -> str:
         """Write a checkpoint, drop old ones, and return its key; until its manifest is there it does not exist."""
-        from safetensors.torch import save
-
         objects, attempt = self.context.objects, self.context.attempt
-        key = f"{_slashed(self.context.checkpoint_prefixes[0])}step_{checkpoint.step:08d}/attempt_{attempt}/"
+        key = bucket.checkpoint_folder(self.context.checkpoint_prefixes[0], checkpoint.step, attempt).key
         contents = {f"{name}.safetensors": save(dict(tensors)) for name, tensors in checkpoint.tensors.items()}
         contents["state.json"] = json.dumps(checkpoint.state).encode()
         for name, data in contents.items():
@@ -80,7 +82,7 @@ class Checkpoints:
             for name, data in contents.items()
         }
         manifest = {"format": FORMAT, "step": checkpoint.step, "training_sha256": self.training_sha256, "files": files}
-        objects.put_manifest(key + MANIFEST, manifest)
+        objects.put_manifest(key + bucket.MANIFEST, manifest)
         self._prune(key)
         return key
 
@@ -89,22 +91,19 @@ class Checkpoints:
 
         Torn and changed ones are passed over with a record in the log.
         """
-        prefixes = self.context.checkpoint_prefixes
-        found = [folder for prefix in prefixes for folder in self._folders(prefix)]
-        for folder in sorted(found, key=lambda each: (each.step, each.attempt), reverse=True):
+        found = [stored for prefix in self.context.checkpoint_prefixes for stored in self._stored(prefix)]
+        for stored in sorted(found, key=lambda each: each.order, reverse=True):
             try:
-                return self._load(folder)
+                return self._load(stored)
             except (CorruptArtifact, NotFound) as fault:
-                self.context.log("checkpoint_skipped", level="warning", key=folder.key, reason=fault.message)
+                self.context.log("checkpoint_skipped", level="warning", key=stored.folder.key, reason=fault.message)
         return None
 
-    def _load(self, folder: Folder) -> Checkpoint:
-        from safetensors.torch import load
-
-        manifest = self.context.objects.get_manifest(folder.key + MANIFEST)
+    def _load(self, stored: Stored) -> Checkpoint:
+        folder, manifest = stored.folder, self.context.objects.get_manifest(stored.manifest)
         if manifest.get("format") != FORMAT or manifest.get("training_sha256") != self.training_sha256:
             raise CorruptArtifact(
-                f"The checkpoint '{folder.key}' is of another training (data, model or dials differ)."
+                f"The checkpoint '{folder.key}' is of another training (its data, model or hyperparameters differ)."
             )
         contents = {name: self._checked(folder.key + name, entry) for name, entry in manifest["files"].items()}
         state: dict[str, Any] = json.loads(contents.pop("state.json"))
@@ -117,26 +116,22 @@ class Checkpoints:
             raise CorruptArtifact(f"The checkpoint's file '{key}' doesn't match its digest.")
         return data
 
-    def _folders(self, prefix: str) -> list[Folder]:
-        grouped: dict[str, list[str]] = {}
-        for key in self.context.objects.keys(_slashed(prefix)):
-            grouped.setdefault(key.rpartition("/")[0] + "/", []).append(key)
-        matches = [(FOLDER.search(key), key, tuple(keys)) for key, keys in grouped.items()]
-        return [Folder(key, int(match["step"]), int(match["attempt"]), keys) for match, key, keys in matches if match]
+    def _stored(self, prefix: str) -> list[Stored]:
+        grouped: dict[bucket.CheckpointFolder, list[str]] = {}
+        for key in self.context.objects.keys(bucket.below(prefix)):
+            if folder := bucket.checkpoint_folder_of(key):
+                grouped.setdefault(folder, []).append(key)
+        return [Stored(folder, tuple(keys)) for folder, keys in grouped.items()]
 
     def _prune(self, just_written: str) -> None:
         """Keep the newest two and the one just written; manifests go first, so that nothing half deleted looks whole.
 
         Folders of later attempts are left alone: this process may have been replaced without knowing.
         """
-        folders = self._folders(self.context.checkpoint_prefixes[0])
-        whole = sorted((each for each in folders if each.complete), key=lambda each: (each.step, each.attempt))
-        kept = {just_written, *(each.key for each in whole[-KEEP:])}
-        gone = [each for each in folders if each.key not in kept and each.attempt <= self.context.attempt]
+        found = self._stored(self.context.checkpoint_prefixes[0])
+        whole = sorted((each for each in found if each.complete), key=lambda each: each.order)
+        kept = {just_written, *(each.folder.key for each in whole[-KEEP:])}
+        gone = [each for each in found if each.folder.key not in kept and each.folder.attempt <= self.context.attempt]
         if gone:
-            self.context.objects.delete([each.key + MANIFEST for each in gone if each.complete])
+            self.context.objects.delete([each.manifest for each in gone if each.complete])
             self.context.objects.delete([key for each in gone for key in each.keys])
-
-
-def _slashed(prefix: str) -> str:
-    return prefix.rstrip("/") + "/"

@@ -6,15 +6,15 @@ each row. Between them rows are laid end to end as in `packing.py`, each blind t
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
 
 from agents.base.errors import InvalidSpec
 from agents.training.packing import packed
 from agents.training.types import TrainingConfig
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
 
 #: Kinds of models whose layers know of positions by their input alone, and where in their bodies the layers are.
 LAYERS = {
@@ -25,8 +25,8 @@ LAYERS = {
     "roberta": "encoder",
     "xlm-roberta": "encoder",
 }
-#: Of a sequence's length. A CPU's matrix library compiles kernels for every new shape and keeps them: with multiples of
-#: 8 a training on SMS took 300 MiB more memory, and no less time.
+#: Of a sequence's length. A CPU's matrix library compiles kernels for every new shape and keeps them: see
+#: `docs/benchmarks.md`.
 LENGTH_MULTIPLE = 32
 
 
@@ -39,16 +39,13 @@ class Layout:
     number of the row that each place belongs to, from 1; 0 where there is no token.
     """
 
-    there: "torch.Tensor"
-    back: "torch.Tensor"
-    segments: "torch.Tensor"
+    there: torch.Tensor
+    back: torch.Tensor
+    segments: torch.Tensor
 
     @classmethod
-    def of(cls, tokens: "torch.Tensor") -> "Layout":
+    def of(cls, tokens: torch.Tensor) -> Self:
         """`tokens`: bool of shape (rows, width), true for tokens and false for padding."""
-        import numpy as np
-        import torch
-
         mask = tokens.cpu().numpy()
         lengths = mask.sum(axis=1)
         length = -(-int(lengths.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
@@ -66,16 +63,14 @@ class Layout:
         found = zip((there, back, segments), shapes, strict=True)
         return cls(*(torch.from_numpy(values).view(shape).to(tokens.device) for values, shape in found))
 
-    def attention_mask(self, dtype: "torch.dtype") -> "torch.Tensor":
+    def attention_mask(self, dtype: torch.dtype) -> torch.Tensor:
         """Return what is added to scores, (sequences, 1, length, length): places see those of their row."""
-        import torch
-
         alike = self.segments[:, None, :, None] == self.segments[:, None, None, :]
         return alike.new_zeros((), dtype=dtype).where(alike, torch.finfo(dtype).min)
 
 
-def packs_rows(model: "PreTrainedModel", config: TrainingConfig, device: "torch.device") -> bool:
-    """Return whether the rows of this classifier share sequences. Unset, they do on CPUs, where it was measured.
+def packs_rows(model: PreTrainedModel, config: TrainingConfig, device: torch.device) -> bool:
+    """Return whether the rows of this classifier share sequences. Unset, they do on CPUs.
 
     Raises:
         InvalidSpec: they should, but this kind of model can't.
@@ -92,7 +87,7 @@ def packs_rows(model: "PreTrainedModel", config: TrainingConfig, device: "torch.
     return known and (config.packing is True or device.type == "cpu")
 
 
-def pack_rows(model: "PreTrainedModel") -> None:
+def pack_rows(model: PreTrainedModel) -> None:
     """Have an encoder's layers see rows in shared sequences. Its answers, weights and their names stay the same."""
     layers = getattr(model.base_model, LAYERS[model.config.model_type])
     layers.register_forward_pre_hook(_pack, with_kwargs=True)
@@ -117,6 +112,6 @@ def _unpack(_module: Any, _args: tuple[Any, ...], kwargs: dict[str, Any], answer
     return answer
 
 
-def _taken(states: "torch.Tensor", places: "torch.Tensor") -> "torch.Tensor":
+def _taken(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Return the states, of shape (any, any, width), at `places`, of shape (a, b), as (a, b, width)."""
     return states.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, -1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.base.errors import InvalidSpec, NoSpace
-from agents.models.memory import USABLE_SHARE, Shape, reserved_mib
+from agents.models.memory import USABLE_SHARE, ModelShape, reserved_mib
 from agents.training.types import TrainingConfig
 
 #: Bytes of activations per layer and token: for each of the width, and for each head and token of the row. Those of
@@ -66,7 +66,7 @@ class Need:
         return {f"{name}_mib": size >> 20 for name, size in {**parts, "total": self.total}.items()}
 
 
-def estimate(shape: Shape, config: TrainingConfig, load: Load) -> Need:
+def estimate(shape: ModelShape, config: TrainingConfig, load: Load) -> Need:
     """Return what a training needs."""
     trained = trained_parameters(shape, config)
     frozen = 0 if config.method == "full" else shape.parameters
@@ -85,7 +85,7 @@ def estimate(shape: Shape, config: TrainingConfig, load: Load) -> Need:
     )
 
 
-def trained_parameters(shape: Shape, config: TrainingConfig) -> int:
+def trained_parameters(shape: ModelShape, config: TrainingConfig) -> int:
     """Return about how many parameters are trained: an adapter on every linear module, or all of them."""
     if config.method == "full":
         return shape.parameters
@@ -93,13 +93,13 @@ def trained_parameters(shape: Shape, config: TrainingConfig) -> int:
     return config.lora.r * shape.layers * sides
 
 
-def disk_bytes(shape: Shape, config: TrainingConfig) -> int:
+def disk_bytes(shape: ModelShape, config: TrainingConfig) -> int:
     """Return what a training writes to its work folder: the trained weights in float32, tokenizer and rows. Checkpoints
     go straight to the object store."""
     return trained_parameters(shape, config) * 4 + OTHER_FILES_BYTES
 
 
-def check_disk(shape: Shape, config: TrainingConfig, folder: Path) -> None:
+def check_disk(shape: ModelShape, config: TrainingConfig, folder: Path) -> None:
     """Say no before a training whose model could not be written at its end.
 
     Raises:
@@ -114,7 +114,7 @@ def check_disk(shape: Shape, config: TrainingConfig, folder: Path) -> None:
         )
 
 
-def device_mib(shape: Shape, config: TrainingConfig, max_tokens: int) -> int:
+def device_mib(shape: ModelShape, config: TrainingConfig, max_tokens: int) -> int:
     """Return what to reserve on a GPU before anything is known of the rows: a whole batch of the longest there can be.
 
     The same after memory ran out: a smaller micro-batch is then to have more room, not less.
@@ -124,7 +124,7 @@ def device_mib(shape: Shape, config: TrainingConfig, max_tokens: int) -> int:
     return reserved_mib(estimate(shape, config, load).total)
 
 
-def choose_micro_batch(shape: Shape, config: TrainingConfig, load: Load, free_bytes: int) -> tuple[int, Need]:
+def choose_micro_batch(shape: ModelShape, config: TrainingConfig, load: Load, free_bytes: int) -> tuple[int, Need]:
     """Return the most rows that may go through the model at once, halving from `load.rows`, and what they need.
 
     The optimizer's steps stay the same: their gradients are summed over as many pieces as it takes.
@@ -148,7 +148,7 @@ def choose_micro_batch(shape: Shape, config: TrainingConfig, load: Load, free_by
     )
 
 
-def _cheaper(shape: Shape, config: TrainingConfig, load: Load) -> Iterator[tuple[str, int]]:
+def _cheaper(shape: ModelShape, config: TrainingConfig, load: Load) -> Iterator[tuple[str, int]]:
     """Yield settings that need less, the gentlest first, with the bytes they need for one row."""
     one = replace(load, rows=1)
     smaller = {"full": ("lora", "qlora"), "lora": ("qlora",), "qlora": ()}[config.method]
@@ -167,7 +167,7 @@ def _predicts_tokens(config: TrainingConfig) -> bool:
     return config.known_task.kind == "decoder"
 
 
-def _activations(shape: Shape, load: Load) -> int:
+def _activations(shape: ModelShape, load: Load) -> int:
     per_width, per_head = DECODER_BYTES if load.predicts_tokens else ENCODER_BYTES
     per_token = per_width * shape.width + per_head * shape.heads * load.tokens
     layers = shape.layers * load.rows * load.tokens * per_token * load.bytes_per_value / 2

@@ -3,7 +3,10 @@
 import math
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
 
 from agents.base.agent import Context
 from agents.base.errors import AgentFailed, StopRequested
@@ -25,9 +28,8 @@ from agents.training.ranks import Leader
 from agents.training.rng import generator_states, set_generator_states
 from agents.training.tracking import Trackers
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
+#: The key of the training's state in a checkpoint, as every release has written it.
+TRAIN_STATE = "course"
 
 
 class Fit:
@@ -35,7 +37,7 @@ class Fit:
 
     def __init__(
         self,
-        model: "PreTrainedModel",
+        model: PreTrainedModel,
         plan: Plan,
         context: Context,
         checkpoints: Checkpoints,
@@ -47,7 +49,7 @@ class Fit:
         self.parameters = trained_parameters(model)
         self.optimizer = make_optimizer(self.parameters, plan.config)
         self.schedule = make_schedule(self.optimizer, plan.config, plan.total_steps)
-        self.course = TrainState()
+        self.train_state = TrainState()
         self._best: dict[str, torch.Tensor] | None = None
         self._loss_sum: torch.Tensor | None = None
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -65,37 +67,35 @@ class Fit:
             check_packable(self.model)
         self._resume()
         with memory_faults(self.plan.micro_batch):
-            while self.course.step < self.plan.total_steps and not self.course.stopped_early:
+            while self.train_state.step < self.plan.total_steps and not self.train_state.stopped_early:
                 self._step()
                 self._after_step()
         if self._best is not None:
             self._load_weights(self._best)
-        return self.course
+        return self.train_state
 
     # -- one step ------------------------------------------------------------------------------
 
     def _step(self) -> None:
         """One optimizer step: gradients of the mean loss over its rows, in as many pieces as memory asks for."""
-        import torch
-
-        step, weights = self.course.step, self.parameters.values()
+        step, weights = self.train_state.step, self.parameters.values()
         self.leader.send(step, weights)
         loss = self.leader.collect(weights, self.gradients.add(step))
         token_count = self.gradients.token_count(step)
-        self.course.tokens += token_count
+        self.train_state.tokens += token_count
         self._window_tokens += token_count
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.plan.config.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.course.step += 1
+        self.train_state.step += 1
         self._last = (loss, norm)
         self._loss_sum = loss.double() if self._loss_sum is None else self._loss_sum + loss.double()
 
     # -- between steps -------------------------------------------------------------------------
 
     def _after_step(self) -> None:
-        step, config = self.course.step, self.plan.config
+        step, config = self.train_state.step, self.plan.config
         last = step == self.plan.total_steps
         if step % config.log_steps == 0 or last:
             self._report()
@@ -109,67 +109,67 @@ class Fit:
             raise StopRequested(stop)
 
     def _report(self) -> None:
-        """Stream the newest figures and keep them for the curve; here the CPU waits for the GPU."""
+        """Stream the newest metrics and keep them for the curve; here the CPU waits for the GPU."""
         if self._last is None:
             return
         loss, norm = float(self._last[0]), float(self._last[1])
         if not math.isfinite(loss):
             raise AgentFailed(
-                f"The loss is no longer a number at step {self.course.step}.",
+                f"The loss is no longer a number at step {self.train_state.step}.",
                 cure="Lower learning_rate or max_grad_norm, or use precision: fp32.",
             )
         elapsed_s = self._lap()
-        figures = {
+        metrics = {
             "loss": loss,
             "learning_rate": float(self.schedule.get_last_lr()[0]),
             "grad_norm": norm,
-            "epoch": round(self.course.step / self.plan.steps_per_epoch, 4),
+            "epoch": round(self.train_state.step / self.plan.steps_per_epoch, 4),
             "tokens_per_s": round(self._window_tokens / elapsed_s, 1),
             "memory_mib": used_bytes(self.plan.placement.device) >> 20,
         }
-        steps_left = self.plan.total_steps - self.course.step
-        eta_s = round(self.course.train_s / self.course.step * steps_left, 1)
-        self.trackers.send(self.course.step, {**figures, "eta_s": eta_s})
+        steps_left = self.plan.total_steps - self.train_state.step
+        eta_s = round(self.train_state.train_s / self.train_state.step * steps_left, 1)
+        self.trackers.send(self.train_state.step, {**metrics, "eta_s": eta_s})
         self._window_tokens = 0
-        self.course.curve.append({"step": self.course.step, **figures})
-        self.context.progress(self.course.step, self.plan.total_steps, **figures)
+        self.train_state.curve.append({"step": self.train_state.step, **metrics})
+        self.context.progress(self.train_state.step, self.plan.total_steps, **metrics)
 
     def _validate(self) -> None:
         """Score the validation split; keep the weights where they are the best so far."""
         if not len(self.plan.validation):
             return
         self._lap()
-        plan, course = self.plan, self.course
-        figures = plan.objective.score(
+        plan, train_state = self.plan, self.train_state
+        metrics = plan.objective.score(
             self.model, plan.validation, batch_size=4 * plan.micro_batch, autocast=plan.placement.autocast
         )
-        self._judge(figures)
-        named: dict[str, Any] = {f"validation_{name}": value for name, value in figures.items()}
-        course.curve.append({"step": course.step, **named})
-        self.trackers.send(course.step, named)
-        self.context.log("validated", step=course.step, best=course.best_step == course.step, **named)
-        self.context.progress(course.step, plan.total_steps, **named)
+        self._judge(metrics)
+        named: dict[str, Any] = {f"validation_{name}": value for name, value in metrics.items()}
+        train_state.curve.append({"step": train_state.step, **named})
+        self.trackers.send(train_state.step, named)
+        self.context.log("validated", step=train_state.step, best=train_state.best_step == train_state.step, **named)
+        self.context.progress(train_state.step, plan.total_steps, **named)
         self._window_started_at = time.perf_counter()
 
-    def _judge(self, figures: dict[str, float]) -> None:
-        course, patience = self.course, self.plan.config.early_stopping_patience
-        reached = rank(figures, self.plan.config.metric)
-        if course.best_rank is None or reached > course.best_rank:
-            course.best_rank, course.best_step, course.best_figures = reached, course.step, figures
-            course.validations_without_gain = 0
+    def _judge(self, metrics: dict[str, float]) -> None:
+        train_state, patience = self.train_state, self.plan.config.early_stopping_patience
+        reached = rank(metrics, self.plan.config.metric)
+        if train_state.best_rank is None or reached > train_state.best_rank:
+            train_state.best_rank, train_state.best_step, train_state.best_figures = reached, train_state.step, metrics
+            train_state.validations_without_gain = 0
             self._best = self._weights()
             return
-        course.validations_without_gain += 1
-        if patience and course.validations_without_gain >= patience:
-            course.stopped_early = True
-            self.context.log("stopped_early", step=course.step, best_step=course.best_step)
+        train_state.validations_without_gain += 1
+        if patience and train_state.validations_without_gain >= patience:
+            train_state.stopped_early = True
+            self.context.log("stopped_early", step=train_state.step, best_step=train_state.best_step)
 
     def _lap(self) -> float:
         """Add the time since the last look at the clock to that spent in steps, and return it in seconds."""
         now = time.perf_counter()
         elapsed_s = max(now - self._window_started_at, 1e-9)
         self._window_started_at = now
-        self.course.train_s += elapsed_s
+        self.train_state.train_s += elapsed_s
         return elapsed_s
 
     # -- out and in ----------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Fit:
     def _save(self) -> None:
         self._lap()
         if self._loss_sum is not None:
-            self.course.loss_sum += float(self._loss_sum)
+            self.train_state.loss_sum += float(self._loss_sum)
             self._loss_sum = None
         random_tensors, random_numbers = generator_states()
         tensors = {
@@ -185,11 +185,15 @@ class Fit:
             "optimizer": optimizer_tensors(self.optimizer, self.parameters),
             "random": random_tensors,
         }
-        if self._best is not None and self.course.best_step != self.course.step:
+        if self._best is not None and self.train_state.best_step != self.train_state.step:
             tensors["best"] = self._best
-        state = {"course": asdict(self.course), "schedule": self.schedule.state_dict(), "random": random_numbers}
-        key = self.checkpoints.save(Checkpoint(self.course.step, tensors, state))
-        self.context.log("checkpoint_saved", step=self.course.step, key=key)
+        state = {
+            TRAIN_STATE: asdict(self.train_state),
+            "schedule": self.schedule.state_dict(),
+            "random": random_numbers,
+        }
+        key = self.checkpoints.save(Checkpoint(self.train_state.step, tensors, state))
+        self.context.log("checkpoint_saved", step=self.train_state.step, key=key)
         self._window_started_at = time.perf_counter()
 
     def _resume(self) -> None:
@@ -201,21 +205,19 @@ class Fit:
         self._load_weights(dict(tensors["model"]))
         set_optimizer_tensors(self.optimizer, self.parameters, dict(tensors["optimizer"]))
         set_schedule_state(self.schedule, state["schedule"])
-        self.course = TrainState(**state["course"])
-        for entry in self.course.curve:
+        self.train_state = TrainState(**state[TRAIN_STATE])
+        for entry in self.train_state.curve:
             self.trackers.send(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
-        if self.course.best_rank is not None:
+        if self.train_state.best_rank is not None:
             self._best = dict(tensors.get("best", tensors["model"]))
         set_generator_states(dict(tensors["random"]), state["random"])
-        self.context.log("resumed", step=self.course.step, total=self.plan.total_steps)
+        self.context.log("resumed", step=self.train_state.step, total=self.plan.total_steps)
         self._window_started_at = time.perf_counter()
 
-    def _weights(self) -> "dict[str, torch.Tensor]":
+    def _weights(self) -> dict[str, torch.Tensor]:
         return {name: weight.detach().cpu().clone() for name, weight in self.parameters.items()}
 
-    def _load_weights(self, weights: "dict[str, torch.Tensor]") -> None:
-        import torch
-
+    def _load_weights(self, weights: dict[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, weight in self.parameters.items():
                 weight.copy_(weights[name])

@@ -2,31 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import psutil
+import torch
 
 from agents.base.errors import OutOfMemory
 from agents.base.system import free_memory_bytes
 
-if TYPE_CHECKING:
-    import torch
 
-
-def free_bytes(device: "torch.device") -> int:
+def free_bytes(device: torch.device) -> int:
     """Return how much memory is free on a device: a GPU's own, or that of this host or container."""
     if device.type == "cuda":
-        import torch
-
         return int(torch.cuda.mem_get_info(device)[0])
     return free_memory_bytes()
 
 
-def used_bytes(device: "torch.device") -> int:
+def used_bytes(device: torch.device) -> int:
     """Return how much memory a training has taken: a GPU's at its peak, or what this process holds."""
     if device.type == "cuda":
-        import torch
-
         return int(torch.cuda.max_memory_allocated(device))
     return int(psutil.Process().memory_info().rss)
 

@@ -1,17 +1,14 @@
 """How the rows of one step go through the model: in pieces of like length, at the least cost."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from agents.data.batches import padded
 
-if TYPE_CHECKING:
-    import numpy as np
-
 #: A CPU's matrix library compiles a kernel for every new number of tokens, so rows come in multiples too.
 ROW_MULTIPLE = 8
-#: How long sequences are where attention costs an encoder as much as all else: MiniLM on two busy cores, with sequences
-#: of 32 to 512 tokens, a line through the least times of seven passes (654; through their medians 999).
+#: How long sequences are where attention costs an encoder as much as all else: see `docs/benchmarks.md`.
 ATTENTION_WIDTH = 650
 
 
@@ -20,13 +17,13 @@ class PassCost:
     """What a pass through the model costs, in tokens that go through its layers.
 
     `start`: before the first token. `padded`: padding goes through as tokens do; else rows share sequences, as long as
-    the longest of them, which tells in attention.
+    the longest of them, which shows in attention.
     """
 
     start: int
     padded: bool = True
 
-    def of(self, lengths: "np.ndarray") -> float:
+    def of(self, lengths: np.ndarray) -> float:
         """`lengths`: tokens of the rows, from short to long."""
         width = int(padded(lengths[-1:])[0])
         if self.padded:
@@ -34,15 +31,13 @@ class PassCost:
         return self.start + int(lengths.sum()) * (1 + width / ATTENTION_WIDTH)
 
 
-def pieces(indices: "np.ndarray", lengths: "np.ndarray", *, at_most: int, cost: PassCost) -> "list[np.ndarray]":
+def pieces(indices: np.ndarray, lengths: np.ndarray, *, at_most: int, cost: PassCost) -> list[np.ndarray]:
     """Cut the rows of one step into pieces of like length, at the least cost, by dynamic programming.
 
     `lengths` are those of all rows; `at_most` rows go into a piece. The step's gradient is the sum over its pieces, so
     that cutting changes nothing about what is learned; batches drawn by length would: where length tells of the label
     (spam is long) such batches hold one label only.
     """
-    import numpy as np
-
     order = indices[np.argsort(lengths[indices], kind="stable")]
     sorted_lengths = lengths[order]
     grain = min(ROW_MULTIPLE, at_most)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base.errors import InvalidSpec
+from agents.base.folders import upload
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 from agents.models.loading import load_classifier_and_new_modules, load_decoder
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 HEAD_NAMES = ("classifier", "score", "classification_head", "pre_classifier", "pooler", "head", "lm_head")
 #: Measured with MiniLM on two cores; a GPU is hardly busier with more tokens.
 START_COST_TOKENS = {"cpu": 200, "cuda": 8192}
-MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".jinja": "text/plain"}
 
 
 @dataclass(frozen=True)
@@ -124,13 +124,7 @@ def save_files(
     else:
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return {
-        file.relative_to(folder).as_posix(): objects.put_artifact_file(
-            file, MEDIA_TYPES.get(file.suffix, "application/octet-stream")
-        )
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
+    return upload(objects, folder)
 
 
 def _has_bf16(device: "torch.device") -> bool:

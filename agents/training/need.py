@@ -2,8 +2,8 @@
 
 from agents.base.agent import Context, input_from
 from agents.base.records import DeviceNeed
-from agents.models.loading import GGUF_SUFFIX
-from agents.models.memory import Shape
+from agents.models.files import is_gguf
+from agents.models.memory import ModelShape
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training.estimate import device_mib
 from agents.training.types import TrainingConfig
@@ -16,8 +16,8 @@ def device_need(config: TrainingConfig, context: Context) -> DeviceNeed:
         InvalidModel: the base model's files can't be read.
     """
     path = context.sources.local(config.model, "model")
-    if path.suffix == GGUF_SUFFIX:
+    if is_gguf(path):
         # Its weights have to be converted before they can be counted.
         return DeviceNeed(count=config.processes)
     data = input_from(context, "preprocessing", PreprocessingOutput)
-    return DeviceNeed(mib=device_mib(Shape.read(path), config, data.max_tokens), count=config.processes)
+    return DeviceNeed(mib=device_mib(ModelShape.read(path), config, data.max_tokens), count=config.processes)

@@ -1,24 +1,21 @@
 """AdamW and its learning rate over time, with states that go to files without pickle."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, get_scheduler
 
 from agents.training.types import TrainingConfig
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
 
-
-def trained_parameters(model: "PreTrainedModel") -> "dict[str, torch.nn.Parameter]":
+def trained_parameters(model: PreTrainedModel) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that get gradients, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def make_optimizer(parameters: "dict[str, torch.nn.Parameter]", config: TrainingConfig) -> "torch.optim.AdamW":
+def make_optimizer(parameters: dict[str, torch.nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
     """Return AdamW (Loshchilov and Hutter, 2019) in its fused form; vectors (biases, norms) don't decay."""
-    import torch
-
     matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -26,11 +23,9 @@ def make_optimizer(parameters: "dict[str, torch.nn.Parameter]", config: Training
 
 
 def make_schedule(
-    optimizer: "torch.optim.Optimizer", config: TrainingConfig, total_steps: int
-) -> "torch.optim.lr_scheduler.LambdaLR":
-    """Return the rate's course: a linear warm-up, then `config.scheduler` down to 0 at `total_steps`."""
-    from transformers import get_scheduler
-
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, total_steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return the learning rate over time: a linear warm-up, then `config.scheduler` down to 0 at `total_steps`."""
     name = "constant_with_warmup" if config.scheduler == "constant" else config.scheduler
     schedule: torch.optim.lr_scheduler.LambdaLR = get_scheduler(
         name, optimizer, num_warmup_steps=warmup_steps(config, total_steps), num_training_steps=total_steps
@@ -43,8 +38,8 @@ def warmup_steps(config: TrainingConfig, total_steps: int) -> int:
 
 
 def optimizer_tensors(
-    optimizer: "torch.optim.Optimizer", parameters: "dict[str, torch.nn.Parameter]"
-) -> "dict[str, torch.Tensor]":
+    optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter]
+) -> dict[str, torch.Tensor]:
     """Return the optimizer's moments and step counts on the CPU as `<what>:<parameter>`."""
     return {
         f"{what}:{name}": value.detach().cpu().contiguous()
@@ -54,9 +49,9 @@ def optimizer_tensors(
 
 
 def set_optimizer_tensors(
-    optimizer: "torch.optim.Optimizer",
-    parameters: "dict[str, torch.nn.Parameter]",
-    tensors: "dict[str, torch.Tensor]",
+    optimizer: torch.optim.Optimizer,
+    parameters: dict[str, torch.nn.Parameter],
+    tensors: dict[str, torch.Tensor],
 ) -> None:
     """Set moments and step counts back to what `optimizer_tensors` gave."""
     by_name: dict[str, dict[str, Any]] = {}
@@ -70,8 +65,8 @@ def set_optimizer_tensors(
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def set_schedule_state(schedule: "torch.optim.lr_scheduler.LambdaLR", state: dict[str, Any]) -> None:
-    """Set the schedule back; the optimizer's rates follow, which the scheduler itself leaves undone."""
+def set_schedule_state(schedule: torch.optim.lr_scheduler.LambdaLR, state: dict[str, Any]) -> None:
+    """Set the schedule back; the optimizer's rates follow, which the scheduler itself does not do."""
     schedule.load_state_dict(state)
     for group, rate in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
         group["lr"] = rate

@@ -4,25 +4,20 @@ Positions start again at 0 with every row. transformers reads the borders off th
 keeps the rows apart (a block-diagonal mask; rows of their own lengths for FlashAttention).
 """
 
-from typing import TYPE_CHECKING
+import numpy as np
+import torch
+from transformers import PreTrainedModel
 
 from agents.base.errors import InvalidModel
 from agents.data.batches import NOT_LEARNED, Batch, Rows, padded
 
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from transformers import PreTrainedModel
 
-
-def packed(indices: "np.ndarray", lengths: "np.ndarray", capacity: int) -> "list[list[int]]":
+def packed(indices: np.ndarray, lengths: np.ndarray, capacity: int) -> list[list[int]]:
     """Return rows in as few sequences of up to `capacity` tokens as first-fit-decreasing finds.
 
     `lengths` are those of all rows, none longer than `capacity`. A pure function of its arguments, so that resuming
     needs no more.
     """
-    import numpy as np
-
     order = indices[np.argsort(-lengths[indices], kind="stable")]
     sequences: list[list[int]] = []
     room: list[int] = []
@@ -37,14 +32,11 @@ def packed(indices: "np.ndarray", lengths: "np.ndarray", capacity: int) -> "list
     return sequences
 
 
-def collate_packed(rows: Rows, indices: "np.ndarray", pad_token_id: int, device: "torch.device") -> Batch:
+def collate_packed(rows: Rows, indices: np.ndarray, pad_token_id: int, device: torch.device) -> Batch:
     """Return rows as tensors of shape (sequences, longest row, rounded up to a multiple of 8), with their positions.
 
     Each token of the padding stands for itself at position 0.
     """
-    import numpy as np
-    import torch
-
     lengths = rows.lengths
     longest = int(padded(lengths[indices]).max())
     sequences = packed(indices, lengths, longest)
@@ -68,7 +60,7 @@ def collate_packed(rows: Rows, indices: "np.ndarray", pad_token_id: int, device:
     )
 
 
-def check_packable(model: "PreTrainedModel") -> None:
+def check_packable(model: PreTrainedModel) -> None:
     """Refuse models whose layers carry a state from token to token: rows would see each other through it.
 
     Raises:

@@ -9,7 +9,7 @@ from agents.base.agent import Context
 from agents.base.errors import InvalidData
 from agents.data.batches import Rows, read_rows
 from agents.models.loading import model_folder
-from agents.models.memory import Shape
+from agents.models.memory import ModelShape
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.objective import Objective
 from agents.training.encoder_packing import packs_rows
@@ -144,7 +144,7 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
         NoSpace: the model could not be written at the end.
     """
     check_processes(plan.processes, plan.placement)
-    shape = Shape.read(model_folder(model, context.sources.cache_dir))
+    shape = ModelShape.read(model_folder(model, context.sources.cache_dir))
     check_disk(shape, plan.config, context.work_dir)
     load = Load(
         rows=plan.micro_batch,

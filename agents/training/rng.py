@@ -1,27 +1,21 @@
-"""The random number generators of Python, NumPy and torch: seeded, written down as tensors and numbers, set back."""
+"""The random number generators of Python, NumPy and torch: seeded, saved as tensors and numbers, restored."""
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
+import numpy as np
+import torch
 
 
 def seed_all(seed: int) -> None:
     """Start every generator that a training may draw from."""
-    import numpy as np
-    import torch
-
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def generator_states() -> "tuple[dict[str, torch.Tensor], dict[str, Any]]":
+def generator_states() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the states of all generators: the large parts as tensors, the rest as JSON values."""
-    import numpy as np
-    import torch
-
     version, words, next_gauss = random.getstate()
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     tensors = {
@@ -38,11 +32,8 @@ def generator_states() -> "tuple[dict[str, torch.Tensor], dict[str, Any]]":
     return tensors, numbers
 
 
-def set_generator_states(tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
+def set_generator_states(tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
     """Set every generator back to where `generator_states` found it."""
-    import numpy as np
-    import torch
-
     version, next_gauss = numbers["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), next_gauss))
     position, has_gauss, gauss = numbers["numpy"]

@@ -1,7 +1,7 @@
-"""A training's figures in other programs: TensorBoard, MLflow, Weights & Biases, by accelerate's trackers.
+"""A training's metrics in other programs: TensorBoard, MLflow, Weights & Biases, by accelerate's trackers.
 
-All is sent from one thread of its own: a tracker that is slow, away or not installed is said so in the log, once,
-and neither fails a training nor holds it up. Where the servers are and who may write to them stands in the worker's
+All is sent from one thread of its own: a tracker that is slow, away or not installed is named in the log, once, and
+neither fails a training nor holds it up. Where the servers are and who may write to them stands in the worker's
 environment (`MLFLOW_TRACKING_URI`, `WANDB_API_KEY` ...), as these libraries read it, and never in a spec.
 """
 
@@ -10,22 +10,21 @@ import queue
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from accelerate.tracking import GeneralTracker, MLflowTracker, TensorBoardTracker, WandBTracker
 
 from agents.base.agent import Context
+from agents.base.folders import upload
 from agents.base.records import Artifact
 from agents.training.types import Tracker
 
-if TYPE_CHECKING:
-    from accelerate.tracking import GeneralTracker
-
-#: What a training waits for its last figures to be sent.
+#: What a training waits for its last metrics to be sent.
 CLOSE_TIMEOUT_S = 10.0
-#: Figures that wait to be sent at most; past this the newest are left out.
+#: Metrics that wait to be sent at most; past this the newest are left out.
 QUEUE_SIZE = 10_000
 
-#: Where the environment doesn't say otherwise. MLflow's own seven tries of two minutes each would outlast a training;
-#: and nobody else is told of it.
+#: Where the environment doesn't say otherwise: MLflow's own tries would outlast a training; nobody else is told of it.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -33,59 +32,56 @@ DEFAULTS = {
     "WANDB_ERROR_REPORTING": "false",
 }
 
-Figures = tuple[int, Mapping[str, float]]
+Metrics = tuple[int, Mapping[str, float]]
 
 
 class Trackers:
     """The trackers of one attempt. Each attempt is a run of its own there, with the curve from the first step on."""
 
-    def __init__(self, names: list[Tracker], context: Context, dials: Mapping[str, Any]) -> None:
-        self._names, self._context, self._dials = names, context, flat(dials)
-        self._figures: queue.Queue[Figures | None] = queue.Queue(QUEUE_SIZE)
+    def __init__(self, names: list[Tracker], context: Context, hyperparameters: Mapping[str, Any]) -> None:
+        self._names, self._context, self._hyperparameters = names, context, flat(hyperparameters)
+        self._metrics: queue.Queue[Metrics | None] = queue.Queue(QUEUE_SIZE)
         self._thread = threading.Thread(target=self._work, name="trackers", daemon=True)
         if names:
             self._thread.start()
 
-    def send(self, step: int, figures: Mapping[str, float]) -> None:
-        """Have figures sent; never waits."""
-        if self._names and not self._figures.full():
-            self._figures.put_nowait((step, figures))
+    def send(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Have metrics sent; never waits."""
+        if self._names and not self._metrics.full():
+            self._metrics.put_nowait((step, metrics))
 
     def close(self) -> None:
         """Send what is left and close the runs, in 10 seconds at most."""
         if not self._thread.is_alive():
             return
-        if not self._figures.full():
-            self._figures.put_nowait(None)
+        if not self._metrics.full():
+            self._metrics.put_nowait(None)
         self._thread.join(CLOSE_TIMEOUT_S)
         if self._thread.is_alive():
             self._tell("all", f"not done {CLOSE_TIMEOUT_S:.0f} s after the training")
 
     def artifacts(self) -> dict[str, Artifact]:
         """Return TensorBoard's event files, put into the store, by name."""
-        folder = self._folder
-        files = sorted(file for file in folder.rglob("*") if file.is_file()) if "tensorboard" in self._names else []
-        objects = self._context.objects
-        return {file.relative_to(folder).as_posix(): objects.put_artifact_file(file) for file in files}
+        return upload(self._context.objects, self._folder) if "tensorboard" in self._names else {}
 
     # -- the thread ----------------------------------------------------------------------------
 
     def _work(self) -> None:
         trackers = {name: tracker for name in self._names if (tracker := self._started(name))}
-        while (figures := self._figures.get()) is not None:
+        while (metrics := self._metrics.get()) is not None:
             for name in list(trackers):
-                if not self._try(name, _log, trackers[name], *figures):
+                if not self._try(name, _log, trackers[name], *metrics):
                     del trackers[name]
         for name, tracker in trackers.items():
             self._try(name, tracker.finish)
 
-    def _started(self, name: Tracker) -> "GeneralTracker | None":
+    def _started(self, name: Tracker) -> GeneralTracker | None:
         made: list[GeneralTracker] = []
 
         def start() -> None:
             tracker = self._make(name)
             tracker.start()
-            tracker.store_init_configuration(dict(self._dials))
+            tracker.store_init_configuration(dict(self._hyperparameters))
             made.append(tracker)
 
         return made[0] if self._try(name, start) else None
@@ -102,9 +98,7 @@ class Trackers:
     def _tell(self, tracker: str, reason: str) -> None:
         self._context.log("tracker_failed", level="warning", tracker=tracker, reason=reason)
 
-    def _make(self, name: Tracker) -> "GeneralTracker":
-        from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
-
+    def _make(self, name: Tracker) -> GeneralTracker:
         for variable, value in DEFAULTS.items():
             os.environ.setdefault(variable, value)
         context = self._context
@@ -123,14 +117,14 @@ class Trackers:
         return self._context.work_dir / "tensorboard"
 
 
-def _log(tracker: "GeneralTracker", step: int, figures: Mapping[str, float]) -> None:
-    tracker.log(dict(figures), step=step)
+def _log(tracker: GeneralTracker, step: int, metrics: Mapping[str, float]) -> None:
+    tracker.log(dict(metrics), step=step)
 
 
-def flat(dials: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Return nested dials as `lora.r` -> 8, what is no number as text."""
+def flat(hyperparameters: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
+    """Return nested hyperparameters as `lora.r` -> 8, what is not a number as text."""
     found: dict[str, bool | int | float | str] = {}
-    for name, value in dials.items():
+    for name, value in hyperparameters.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{name}.")
         else:

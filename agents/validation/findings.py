@@ -60,16 +60,15 @@ class Findings:
 
     def judge(self, row: Row) -> Judged:
         """Look at one row, note what is found, and return it."""
-        number, text, label = int(row["row"]), str(row["text"]), str(row["label"])
-        prompt = text
-        if "messages" in row:
+        number, text = row.number, row.text
+        if row.messages is not None:
             # What is said in an answer is learned as well: it is looked at together with its prompt.
-            text = "\n".join(message["content"] for message in row["messages"])
+            text = "\n".join(message["content"] for message in row.messages)
         pii = self._find(text)
         judged = Judged(not text.strip(), pii, text, mask_pii(text, pii))
         self.rows += 1
-        if "messages" not in row:
-            self._spellings[label.strip().casefold()][label] += 1
+        if row.class_label is not None:
+            self._spellings[row.class_label.strip().casefold()][row.class_label] += 1
         if judged.is_empty:
             self.note("empty", number, judged.masked)
             return judged
@@ -81,14 +80,14 @@ class Findings:
         for kind, count in Counter(found.kind for found in pii).items():
             self.note(f"pii.{kind}", number, judged.masked, count)
         self.rows_with_pii += bool(pii)
-        self._compare(number, prompt, label, judged.masked)
+        self._compare(number, row.text, row.label, judged.masked)
         return judged
 
     def note(self, kind: str, row: int | None, masked: str, count: int = 1) -> None:
         self.found.setdefault(kind, Finding(kind)).add(row, masked, count)
 
     def note_counts(self, counts: dict[str, int]) -> None:
-        """Take over counts of rows that are not here any more."""
+        """Add counts of rows that were left out before."""
         for kind, count in counts.items():
             self.found.setdefault(kind, Finding(kind)).count += count
 

@@ -1,12 +1,13 @@
-"""The report of a validation: one dictionary, as JSON and as Markdown to read."""
+"""The report of a validation, as JSON and as Markdown."""
 
 from typing import Any
 
+from agents.base.markdown import cell
 from agents.data.statistics import Tally
 from agents.validation.findings import Findings
 
-#: What stands for no language's code.
-LANGUAGES = {"und": "not told", "zxx": "no language"}
+#: Codes that are not a language's.
+LANGUAGES = {"und": "undetermined", "zxx": "no language"}
 WORDS = {
     "missing_text": "no text in the source; left out by the dataset node",
     "missing_label": "no label in the source; left out by the dataset node",
@@ -19,7 +20,7 @@ WORDS = {
     "too_long": "text longer than `maximum_characters`",
     "over_context": "more tokens than fit into the model or `max_tokens`, of the sample",
     "other_language": "in another language than most rows, of the sample",
-    "encoding_damage": "U+FFFD in the text: bytes that were no character",
+    "encoding_damage": "U+FFFD in the text: bytes that were not a character",
     "pii.email": "e-mail address",
     "pii.phone": "phone number",
     "pii.card": "payment card, checksum right",
@@ -62,7 +63,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     if report["label_counts"]:
         lines += ["", "| label | rows | share |", "| --- | ---: | ---: |"]
     total = max(1, report["rows_passed"])
-    lines += [f"| {_cell(label)} | {count} | {count / total:.1%} |" for label, count in report["label_counts"].items()]
+    lines += [f"| {cell(label)} | {count} | {count / total:.1%} |" for label, count in report["label_counts"].items()]
     figures = report["statistics"]
     lines += ["", f"Characters: median {figures['median_characters']}, 95 % up to {figures['p95_characters']}, "]
     lines[-1] += f"longest {figures['max_characters']}."
@@ -92,8 +93,4 @@ def _sample(sample: dict[str, Any]) -> list[str]:
 
 def _example(example: dict[str, Any]) -> str:
     place = "" if example["row"] is None else f"row {example['row']}: "
-    return f"- {place}{_cell(example['text'])}"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return f"- {place}{cell(example['text'])}"

@@ -2,51 +2,32 @@
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from agents.data.statistics import spread_of
 from agents.validation.findings import Findings
 
-if TYPE_CHECKING:
-    from py3langid.langid import LanguageIdentifier
-    from transformers import PreTrainedTokenizerFast
-
 SAMPLE_ROWS = 5000
-#: More of a text seldom tells another language, and takes time.
+#: More of a text seldom changes which language is found, and takes time.
 LOOKED_AT_CHARACTERS = 500
-#: Below this probability a language is not told: short texts look like many.
+#: Below this probability a language is not named: short texts look like several.
 SURE = 0.8
-NOT_TOLD = "und"
+UNDETERMINED = "und"
 #: Numbers, markup and the like.
 NO_LANGUAGE = "zxx"
 
 
-@dataclass(frozen=True)
-class ModelContext:
-    """Counts tokens as the model to be trained does. `max_tokens`: how many of them fit."""
+class CountsTokens(Protocol):
+    """What counts tokens; `max_tokens`: how many of them fit."""
 
-    tokenizer: "PreTrainedTokenizerFast"
-    max_tokens: int
+    @property
+    def max_tokens(self) -> int: ...
 
-    @classmethod
-    def of(cls, model: Path, max_tokens: int | None) -> "ModelContext":
-        """`model`: a folder or a GGUF file; `max_tokens` unset: what it takes.
-
-        Raises:
-            InvalidModel: there is no tokenizer.
-        """
-        from agents.models.tokenizers import load_tokenizer, longest_input_tokens
-
-        tokenizer = load_tokenizer(model)
-        longest = longest_input_tokens(model, tokenizer)
-        return cls(tokenizer, min(max_tokens or longest, longest))
-
-    def count(self, text: str) -> int:
-        return len(self.tokenizer(text)["input_ids"])
+    def count(self, text: str) -> int: ...
 
 
 class Sample:
@@ -56,10 +37,10 @@ class Sample:
     Identification Tool").
     """
 
-    def __init__(self, row_count: int, context: ModelContext | None = None) -> None:
-        """`row_count`: of all rows. Without a `context` tokens are not counted."""
+    def __init__(self, row_count: int, tokens: CountsTokens | None = None) -> None:
+        """`row_count`: of all rows. Without `tokens` none are counted."""
         self._every = max(1, ceil(row_count / SAMPLE_ROWS))
-        self._context = context
+        self._counter = tokens
         self._languages: list[tuple[str, int, str]] = []
         self._tokens = array("Q")
 
@@ -68,25 +49,25 @@ class Sample:
         if place % self._every or not text.strip():
             return
         self._languages.append((identifier().classify(text[:LOOKED_AT_CHARACTERS])[0], row, masked))
-        if self._context:
-            tokens = self._context.count(text)
+        if self._counter:
+            tokens = self._counter.count(text)
             self._tokens.append(tokens)
-            if tokens > self._context.max_tokens:
+            if tokens > self._counter.max_tokens:
                 findings.note("over_context", row, f"{tokens} tokens: {masked}")
 
     def note_languages(self, findings: Findings) -> None:
         """Note the rows in another language than most."""
         counts = self._counts()
-        told = [language for language in counts if language not in (NOT_TOLD, NO_LANGUAGE)]
+        known = [language for language in counts if language not in (UNDETERMINED, NO_LANGUAGE)]
         for language, row, masked in self._languages:
-            if language in told[1:]:
+            if language in known[1:]:
                 findings.note("other_language", row, f"{language}: {masked}")
 
     def figures(self) -> dict[str, Any]:
-        """Return how many rows were looked at, rows by language (ISO 639; `und`: not told), and tokens a row."""
+        """Return how many rows were looked at, rows by language (ISO 639; `und`: undetermined), and tokens a row."""
         found: dict[str, Any] = {"rows": len(self._languages), "languages": self._counts()}
-        if self._context:
-            found["tokens"] = {**spread_of(self._tokens), "fitting": self._context.max_tokens}
+        if self._counter:
+            found["tokens"] = {**spread_of(self._tokens), "fitting": self._counter.max_tokens}
         return found
 
     def _counts(self) -> dict[str, int]:
@@ -96,8 +77,6 @@ class Sample:
 
 
 @cache
-def identifier() -> "LanguageIdentifier":
-    """Return what tells languages; kept, since unpacking it takes 0.8 s. It has about 100 MB."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
+def identifier() -> LanguageIdentifier:
+    """Return what tells languages; kept, since unpacking it is slow."""
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=SURE)

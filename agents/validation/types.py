@@ -1,4 +1,4 @@
-"""What validation is told and gives."""
+"""Config and output of validation."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ class ValidationOutput(Output):
 
 
 class ValidationConfig(Config):
-    """What is borne, and what happens to personal data."""
+    """What is accepted, and what happens to personal data."""
 
     pii: Literal["report", "mask", "drop", "fail"] = Field(
         "report", description="Count it; replace it by its kind; leave such rows out; or stop the job."

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Path, Query, UploadFile
 
+from agents.base import bucket
 from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, NoSpace, NotAllowed, NotFound
 from agents.base.object_store import ObjectStore
 from agents.chat.format import TemplateName
@@ -50,14 +51,14 @@ def upload_dataset(
         artifact = objects.put_artifact_file(FilePath(copy.name))
     dataset_id = artifact.sha256[:16]
     dataset = DatasetView(id=dataset_id, filename=name, created_at=state.clock.now(), artifact=artifact)
-    objects.put_manifest(_key(dataset_id), dataset.model_dump())
+    objects.put_manifest(bucket.dataset_manifest(dataset_id), dataset.model_dump())
     return UploadedView(**vars(dataset), uri=f"dataset://{dataset_id}")
 
 
 @router.get("", summary="List the datasets")
 def list_datasets(objects: ObjectsDep) -> DatasetsView:
     """List the uploaded datasets."""
-    found = [key for key in objects.keys("datasets/") if key.endswith("/manifest.json")]
+    found = [key for key in objects.keys(bucket.DATASETS) if bucket.is_manifest(key)]
     return DatasetsView(datasets=[DatasetView.model_validate(objects.get_manifest(key)) for key in found])
 
 
@@ -119,8 +120,4 @@ def preview_dataset(
 def _dataset(objects: ObjectStore, dataset_id: str) -> DatasetView:
     if not re.fullmatch(r"[0-9a-f]{16}", dataset_id):
         raise NotFound(f"There is no dataset '{dataset_id}'.", cure="See GET /datasets.")
-    return DatasetView.model_validate(objects.get_manifest(_key(dataset_id)))
-
-
-def _key(dataset_id: str) -> str:
-    return f"datasets/{dataset_id}/manifest.json"
+    return DatasetView.model_validate(objects.get_manifest(bucket.dataset_manifest(dataset_id)))

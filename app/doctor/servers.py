@@ -11,6 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from agents.base import bucket as keys
 from agents.base.errors import NotFound, TunelineError
 from agents.base.object_store import ObjectStore
 from agents.base.records import Record
@@ -150,7 +151,7 @@ def _round_trip_ms(settings: Settings, url: str) -> float:
         region=settings.s3_region,
         timeout_s=STORE_TIMEOUT_S,
     )
-    key, content = f"doctor/{uuid4()}", b"round trip"
+    key, content = keys.probe(str(uuid4())), b"round trip"
     started_at = time.perf_counter()
     store.put(key, content, "text/plain")
     try:

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 
 from agents.base.errors import InvalidRequest, TunelineError
 from agents.chat.renderer import NoForm
+from agents.data.types import Message
 from agents.models.generators.base import Completion, Generator, SamplingParams
 from app.serving.history import History
 from app.serving.metrics import ServingMetrics
@@ -114,7 +115,7 @@ async def while_awaited(request: Request, answer: Awaitable[ResultT]) -> ResultT
         work.cancel()
 
 
-def conversation(messages: Sequence[dict[str, str]]) -> MakePrompt:
+def conversation(messages: Sequence[Message]) -> MakePrompt:
     """Return what makes the prompt of a conversation, by the template that the model learned."""
 
     def make(generator: Generator) -> list[int]:

@@ -2,10 +2,9 @@
 
 import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 
-from agents.base.folders import fetch
+from agents.base.folders import fetch, make_folder
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 
@@ -20,11 +19,7 @@ def model_folder(objects: ObjectStore, cache_dir: Path, name: str, version: int,
     folder = cache_dir / f"{name}-{version}-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
     if folder.is_dir() and not all(_is_whole(folder / path, artifact) for path, artifact in files.items()):
         shutil.rmtree(folder)
-    if not folder.is_dir():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".fetching-") as scratch:
-            _put_in_place(fetch(objects, files, Path(scratch) / "model"), folder)
-    return folder
+    return make_folder(folder, lambda scratch: fetch(objects, files, scratch))
 
 
 def sweep(cache_dir: Path, name: str, keep: set[int]) -> None:
@@ -33,15 +28,6 @@ def sweep(cache_dir: Path, name: str, keep: set[int]) -> None:
         owner, version, _ = folder.name.rsplit("-", 2)
         if owner == name and version.isdigit() and int(version) not in keep:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(fetched: Path, folder: Path) -> None:
-    try:
-        fetched.rename(folder)
-    except OSError:
-        # Another serving process of this machine was first: its folder is as good.
-        if not folder.is_dir():
-            raise
 
 
 def _is_whole(path: Path, artifact: Artifact) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -13,7 +13,7 @@ from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 from agents.formats import Format
 from agents.formats.manifest import Manifest
-from agents.models.base_cache import SharedBase, SharedBases
+from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Classifier
 from agents.models.files import ModelFiles
 from agents.models.generators.base import Generator, SamplingParams
@@ -21,6 +21,10 @@ from agents.models.kinds import ModelKind
 from agents.tasks import TASKS
 from app.serving.files import model_folder
 from app.serving.formats import SETTINGS
+
+if TYPE_CHECKING:
+    # Serving ONNX needs no torch.
+    from agents.models.shared_base import SharedBase
 
 log = structlog.get_logger()
 #: What a tokenizer's files are named with; all else that a training left are weights and settings.
@@ -101,7 +105,7 @@ def choose_files(
 
 def choose_loadable(
     manifest: Manifest, preferred: Sequence[Format], bases: SharedBases, kind: ModelKind
-) -> tuple[Format, dict[str, Artifact], SharedBase | None]:
+) -> "tuple[Format, dict[str, Artifact], SharedBase | None]":
     """Return what `choose_files` does, and of an adapter its base in memory, which all versions tuned on it share.
 
     An adapter whose base can't be had here is passed over if another of the formats will do.

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from agents.data.types import Message as Turn
 from agents.models.generators.base import SamplingParams
 
 CHARACTERS_MOST = 200_000
@@ -41,7 +42,7 @@ class Message(BaseModel):
     role: Role = Field(description="Whose turn it is.", examples=["user"])
     content: Content | list[TextPart] = Field(description="What is said.", examples=["Remind me to call Ann at six"])
 
-    def plain(self) -> dict[str, str]:
+    def plain(self) -> Turn:
         """Return it as training has it."""
         content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         return {"role": "system" if self.role == "developer" else self.role, "content": content}

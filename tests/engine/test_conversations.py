@@ -14,7 +14,7 @@ from agents.base.errors import InvalidData
 from agents.chat.renderer import make_renderer
 from agents.chat.truncation import learnable
 from agents.data.cleaning import clean_content
-from agents.data.types import Row, Split
+from agents.data.types import Split
 from agents.dataset import DatasetAgent
 from agents.dataset.types import DatasetConfig, DatasetOutput
 from agents.models.tokenizers import load_tokenizer
@@ -25,7 +25,8 @@ from agents.validation.types import ValidationConfig, ValidationOutput
 from tests.conftest import AgentBench
 from tests.decoders import color_rows
 
-Read = Callable[..., tuple[DatasetOutput, list[Row]]]
+Lines = list[dict[str, Any]]
+Read = Callable[..., tuple[DatasetOutput, Lines]]
 
 
 def turn(role: str, content: Any) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def test_rows_that_are_no_conversation_are_counted_with_the_place_of_the_first(r
         read(broken)
 
 
-def validated(bench: AgentBench, dataset: DatasetOutput, **config: Any) -> tuple[ValidationOutput, list[Row]]:
+def validated(bench: AgentBench, dataset: DatasetOutput, **config: Any) -> tuple[ValidationOutput, Lines]:
     output = ValidationAgent().run(ValidationConfig(**config), bench.context("validation", {"dataset": dataset}))
     return output, [json.loads(line) for line in bench.objects.get_artifact(output.rows).decode().splitlines()]
 

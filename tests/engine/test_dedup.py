@@ -43,13 +43,13 @@ def sets_of(texts: list[str]) -> Iterator[ShingleSets]:
 
 
 def near(rows: list[Row], threshold: float = 0.8, *, drop: bool) -> Near:
-    with at_work(rows) as work, sets_of([row["text"] for row in rows]) as sets:
+    with at_work(rows) as work, sets_of([row.text for row in rows]) as sets:
         return find_near(sets, work.labels, threshold, drop=drop, progress=quiet)
 
 
 def split(rows: list[Row], groups: Sequence[int] | None = None, seed: int = 13) -> dict[str, list[int]]:
-    labels = sorted({row["label"] for row in rows})
-    strata = numpy.array([labels.index(row["label"]) for row in rows])
+    labels = sorted({row.label for row in rows})
+    strata = numpy.array([labels.index(row.label) for row in rows])
     numbers = numpy.array(range(len(rows)) if groups is None else groups)
     with at_work(rows, seed) as work:
         placed = split_rows(numbers, work.ranks, FRACTIONS, strata, labels)
@@ -86,10 +86,10 @@ def test_exact_duplicates_go_and_contradictions_go_altogether() -> None:
     rows = as_rows([("Hello  you", "a"), ("hello you", "a"), ("maybe", "a"), ("MAYBE", "b"), ("other", "b")])
     with at_work(rows) as work:
         kept, dropped = drop_exact(work.keys, work.labels)
-        assert [row["row"] for row in work.read(kept)] == [1, 5]
+        assert [row.number for row in work.read(kept)] == [1, 5]
         assert dropped == {"exact_duplicate": 1, "conflicting_label": 2}
         kept, dropped = drop_exact(work.keys, work.labels, several_answers=True)
-        assert [row["row"] for row in work.read(kept)] == [1, 3, 4, 5]
+        assert [row.number for row in work.read(kept)] == [1, 3, 4, 5]
         assert dropped == {"exact_duplicate": 1}
 
 
@@ -154,7 +154,7 @@ def test_parts_of_a_document_are_in_one_group_and_so_is_what_is_near_them() -> N
 def test_each_label_is_shared_out_by_the_fractions() -> None:
     rows = labelled(500)
     placed = split(rows)
-    counts = {name: sum(rows[index]["label"] == "spam" for index in placed[name]) for name in SPLITS}
+    counts = {name: sum(rows[index].label == "spam" for index in placed[name]) for name in SPLITS}
     assert {name: len(placed[name]) for name in SPLITS} == {"train": 400, "validation": 50, "test": 50}
     assert counts == {"train": 80, "validation": 10, "test": 10}
     assert sorted(index for indices in placed.values() for index in indices) == list(range(500))
@@ -178,7 +178,7 @@ def test_the_split_depends_on_seed_and_texts_but_not_on_the_order_of_rows() -> N
     backwards = rows[::-1]
 
     def test_texts(given: list[Row], seed: int) -> set[str]:
-        return {given[index]["text"] for index in split(given, seed=seed)["test"]}
+        return {given[index].text for index in split(given, seed=seed)["test"]}
 
     assert test_texts(rows, 13) == test_texts(backwards, 13)
     assert test_texts(rows, 13) != test_texts(rows, 14)

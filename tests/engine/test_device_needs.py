@@ -13,7 +13,7 @@ from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
 from agents.export.types import ExportConfig
-from agents.models.memory import WEIGHT_BYTES, Asked, Shape, answering_bytes, reserved_mib
+from agents.models.memory import WEIGHT_BYTES, Asked, ModelShape, answering_bytes, reserved_mib
 from agents.prediction import PredictionAgent
 from agents.prediction.types import PredictionConfig
 from agents.training.types import TrainingOutput
@@ -55,10 +55,10 @@ def test_evaluation_asks_for_one_batch_of_the_largest_model(
     alone = EvaluationAgent().device_need(config, bench.context("evaluation", inputs))
     champion = {"version": 1, "total_parameters": 1 << 30}
     beside = EvaluationAgent().device_need(config, bench.context("evaluation", inputs, champion=champion))
-    needed = answering_bytes(Shape.read(base), Asked(8, training.max_tokens))
+    needed = answering_bytes(ModelShape.read(base), Asked(8, training.max_tokens))
 
     assert alone == DeviceNeed(mib=reserved_mib(needed))
-    more = (1 << 30) - Shape.read(base).parameters
+    more = (1 << 30) - ModelShape.read(base).parameters
     assert beside == DeviceNeed(mib=reserved_mib(needed + WEIGHT_BYTES * more))
 
 
@@ -71,7 +71,7 @@ def test_a_comparison_of_labels_is_done_on_the_cpu_and_one_of_answers_asks_for_t
 
     assert labels == DeviceNeed(count=0)
     asked = Asked(4, evaluation.training.max_tokens, 40)
-    assert prompts == DeviceNeed(mib=reserved_mib(answering_bytes(Shape.read(base), asked)))
+    assert prompts == DeviceNeed(mib=reserved_mib(answering_bytes(ModelShape.read(base), asked)))
 
 
 def test_an_export_asks_for_two_models_and_for_nothing_where_nothing_is_merged(
@@ -80,10 +80,10 @@ def test_an_export_asks_for_two_models_and_for_nothing_where_nothing_is_merged(
     context = bench.context("export", {"evaluation": evaluation})
     adapter = ExportAgent().device_need(ExportConfig(formats=["adapter"]), context)
     onnx = ExportAgent().device_need(ExportConfig(formats=["adapter", "onnx"]), context)
-    one = answering_bytes(Shape.read(base), Asked(64, evaluation.training.max_tokens))
+    one = answering_bytes(ModelShape.read(base), Asked(64, evaluation.training.max_tokens))
 
     assert adapter == DeviceNeed(count=0)
-    assert onnx == DeviceNeed(mib=reserved_mib(one + WEIGHT_BYTES * Shape.read(base).parameters))
+    assert onnx == DeviceNeed(mib=reserved_mib(one + WEIGHT_BYTES * ModelShape.read(base).parameters))
 
 
 def test_the_need_of_a_gguf_base_is_not_known(bench: AgentBench, training: TrainingOutput) -> None:
@@ -104,7 +104,7 @@ def test_a_batch_asks_by_the_files_of_its_version(bench: AgentBench, base: Path)
         texts=bench.objects.put_json(["hello"]),
         text_count=1,
     )
-    context, shape = bench.context("prediction"), Shape.read(base)
+    context, shape = bench.context("prediction"), ModelShape.read(base)
     merged = PredictionAgent().device_need(config, context)
     onnx = PredictionAgent().device_need(config.model_copy(update={"format": "onnx_int8"}), context)
 

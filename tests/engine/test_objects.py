@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import CorruptArtifact, NotFound, Unavailable
+from agents.base.folders import fetch, upload
 from agents.base.object_store import ObjectStore
 
 
@@ -36,6 +37,20 @@ def test_files_go_in_and_out_whole(objects: ObjectStore, tmp_path: Path) -> None
 
     assert copy.read_bytes() == source.read_bytes()
     assert artifact.size_bytes == 10_240_000
+
+
+def test_folders_go_in_and_out_with_all_below_them(objects: ObjectStore, tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    (source / "onnx").mkdir(parents=True)
+    (source / "config.json").write_text("{}")
+    (source / "onnx" / "model.bin").write_bytes(b"weights")
+
+    files = upload(objects, source)
+    copy = fetch(objects, files, tmp_path / "copy")
+
+    assert list(files) == ["config.json", "onnx/model.bin"]
+    assert files["config.json"].media_type == "application/json"
+    assert (copy / "onnx" / "model.bin").read_bytes() == b"weights"
 
 
 def test_ranges_give_just_the_bytes_asked_for(objects: ObjectStore) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from agents.base.errors import InvalidModel
 from agents.base.sources import Sources
 from agents.data.parts import Parter
+from agents.data.rows import from_json, to_json
 from agents.data.types import SPLITS, Row, Split
 from agents.dataset.types import DatasetOutput
 from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
@@ -28,7 +30,7 @@ from tests.rows import TEMPLATE, as_rows, labelled, sentences
 
 def dataset(bench: AgentBench, rows: list[Row]) -> DatasetOutput:
     return DatasetOutput(
-        rows=bench.objects.put_artifact("".join(json.dumps(row) + "\n" for row in rows).encode()),
+        rows=bench.objects.put_artifact("".join(json.dumps(to_json(row)) + "\n" for row in rows).encode()),
         row_count=len(rows),
         columns=["text", "label"],
         text_column="text",
@@ -110,7 +112,7 @@ def test_a_gguf_file_brings_its_own_tokenizer(bench: AgentBench) -> None:
 
 def test_a_long_text_keeps_its_end_where_that_is_asked_for(bench: AgentBench, minilm: Path) -> None:
     rows = labelled(100)
-    rows[0]["text"] = "beginning " * 30 + "the end is near"
+    rows[0] = replace(rows[0], text="beginning " * 30 + "the end is near")
     output = preprocess(bench, rows, max_tokens=8, keep="end")
     found = [row for name in SPLITS for row in table(bench, output.splits[name]).to_pylist()]
     ids = next(row["input_ids"] for row in found if row["row"] == 1)
@@ -120,15 +122,15 @@ def test_a_long_text_keeps_its_end_where_that_is_asked_for(bench: AgentBench, mi
 
 def test_splits_are_parquet_of_row_text_label_and_token_ids(bench: AgentBench, minilm: Path) -> None:
     rows = labelled(100)
-    rows[0]["text"] = "word " * 300
+    rows[0] = replace(rows[0], text="word " * 300)
     output = preprocess(bench, rows, max_tokens=1000)
     tables = {name: table(bench, output.splits[name]) for name in SPLITS}
     types = {field.name: str(field.type) for field in tables["train"].schema}
     assert types == {"row": "int64", "text": "string", "label": "int64", "input_ids": "list<element: int32>"}
     found = [row for one in tables.values() for row in one.to_pylist()]
-    by_row = {row["row"]: row for row in rows}
+    by_row = {row.number: row for row in rows}
     assert sorted(row["row"] for row in found) == list(range(1, 101))
-    assert all(output.labels[row["label"]] == by_row[row["row"]]["label"] for row in found)
+    assert all(output.labels[row["label"]] == by_row[row["row"]].label for row in found)
     assert (output.labels, output.max_tokens) == (["ham", "spam"], 512)
     assert "max_tokens_capped" in bench.events()
     tokenizer = load_tokenizer(minilm)
@@ -197,7 +199,7 @@ def test_parts_end_with_sentences_overlap_and_share_a_split(bench: AgentBench, m
             texts.setdefault(row["row"], []).append(row["text"])
             assert len(row["input_ids"]) <= 64
             assert row["text"].endswith(".")
-            assert output.labels[row["label"]] == rows[row["row"] - 1]["label"]
+            assert output.labels[row["label"]] == rows[row["row"] - 1].label
     assert sorted(texts) == list(range(1, 41))
     assert all(len(found) == 1 for found in sides.values())
     assert all(len(found) > 4 for number, found in texts.items() if number % 4 == 1)
@@ -248,7 +250,7 @@ def test_a_config_that_can_not_work_is_refused(fault: dict[str, Any]) -> None:
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="the public corpora are absent")
 def test_no_message_of_the_sms_corpus_has_a_near_duplicate_on_the_other_side(bench: AgentBench) -> None:
     lines = (SHARED_DATA / "sms_spam" / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [{"row": n, **json.loads(line)} for n, line in enumerate(lines, start=1)]
+    rows = [from_json({"row": n, **json.loads(line)}) for n, line in enumerate(lines, start=1)]
     output = preprocess(bench, rows)
     texts = {name: table(bench, output.splits[name])["text"].to_pylist() for name in SPLITS}
     test, train = ([shingles(text) for text in texts[name]] for name in ("test", "train"))

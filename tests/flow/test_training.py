@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.base.errors import InvalidData, InvalidModel, InvalidSpec, StopRequested
-from agents.models.memory import USABLE_SHARE, Shape
+from agents.models.memory import USABLE_SHARE, ModelShape
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training import TrainingAgent
 from agents.training.estimate import Load, Need, choose_micro_batch, estimate
@@ -294,7 +294,7 @@ def test_rows_are_cut_to_the_memory_that_is_free_and_the_steps_stay_the_same(
 ) -> None:
     whole = train(node="roomy", precision="fp32")
 
-    def with_a_byte_too_little(shape: Shape, config: TrainingConfig, load: Load, _free: int) -> tuple[int, Need]:
+    def with_a_byte_too_little(shape: ModelShape, config: TrainingConfig, load: Load, _free: int) -> tuple[int, Need]:
         return choose_micro_batch(shape, config, load, int((estimate(shape, config, load).total - 1) / USABLE_SHARE))
 
     monkeypatch.setattr("agents.training.plan.choose_micro_batch", with_a_byte_too_little)
@@ -316,7 +316,7 @@ def test_what_is_reserved_on_a_gpu_covers_what_the_rows_will_need(
     assert need.count == 2
     assert need.mib
     # A gibibyte is CUDA's own.
-    rows, _ = choose_micro_batch(Shape.read(small_model), config, load, (need.mib - 1024 + 1) << 20)
+    rows, _ = choose_micro_batch(ModelShape.read(small_model), config, load, (need.mib - 1024 + 1) << 20)
     assert rows == 8
 
 

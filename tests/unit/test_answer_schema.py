@@ -2,7 +2,10 @@
 
 import json
 
+import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.chat.answer_schema import COMPACT, answer_schema
 
@@ -15,11 +18,20 @@ def test_keys_keep_their_order_and_types_are_those_seen() -> None:
     assert found is not None
     assert list(found["properties"]) == found["required"] == ["who", "age", "tags"]
     assert found["properties"] == {
-        "who": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "who": {"type": ["null", "string"]},
         "age": {"type": "number"},
         "tags": {"type": "array", "items": {"type": "string"}},
     }
     assert found["additionalProperties"] is False
+
+
+def test_forms_that_differ_are_told_apart_and_closed_each() -> None:
+    found = answer_schema(['{"at": [{"x": 1}, {"x": "left"}]}', '{"at": {"y": null}}'])
+
+    assert found is not None
+    listed, one = found["properties"]["at"]["anyOf"]
+    assert listed["items"]["properties"] == {"x": {"type": ["integer", "string"]}}
+    assert listed["items"]["additionalProperties"] is one["additionalProperties"] is False
 
 
 def test_a_key_that_is_not_always_there_is_not_required_inside_objects_too() -> None:
@@ -48,3 +60,21 @@ def test_objects_without_keys_or_with_too_many_are_any_object() -> None:
     many = json.dumps({f"key{number}": number for number in range(100)})
 
     assert answer_schema([many]) == answer_schema(["{ }"]) == {"type": "object"}
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=2), VALUES, max_size=4), min_size=1, max_size=4))
+def test_every_answer_keeps_to_the_schema_and_keys_come_as_they_were_first_seen(rows: list[dict[str, object]]) -> None:
+    found = answer_schema([json.dumps(row) for row in rows])
+
+    assert found is not None
+    for row in rows:
+        jsonschema.validate(row, found)
+    seen = list(dict.fromkeys(key for row in rows for key in row))
+    assert list(found.get("properties", {})) == seen
+    assert found.get("required", []) == [key for key in seen if all(key in row for row in rows)]

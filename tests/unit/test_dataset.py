@@ -11,20 +11,19 @@ from pydantic import ValidationError
 
 from agents.base.errors import InvalidData
 from agents.base.sources import Sources
-from agents.data.types import Row
 from agents.dataset import DatasetAgent
 from agents.dataset.types import DatasetConfig, DatasetOutput
 from tests.conftest import REPOSITORY, SHARED_DATA, AgentBench
 
 DATA_PAGE = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
-RunDataset = Callable[..., tuple[DatasetOutput, list[Row]]]
+RunDataset = Callable[..., tuple[DatasetOutput, list[dict[str, Any]]]]
 
 
 @pytest.fixture
 def run_dataset(bench: AgentBench, tmp_path: Path) -> RunDataset:
     """Write a file, run the agent on it, and return its output and rows."""
 
-    def run(content: str | bytes, name: str = "rows.csv", **options: Any) -> tuple[DatasetOutput, list[Row]]:
+    def run(content: str | bytes, name: str = "rows.csv", **options: Any) -> tuple[DatasetOutput, list[dict[str, Any]]]:
         path = tmp_path / "data" / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -36,7 +35,7 @@ def run_dataset(bench: AgentBench, tmp_path: Path) -> RunDataset:
     return run
 
 
-def rows_of(bench: AgentBench, output: DatasetOutput) -> list[Row]:
+def rows_of(bench: AgentBench, output: DatasetOutput) -> list[dict[str, Any]]:
     return [json.loads(line) for line in bench.objects.get_artifact(output.rows).decode().splitlines()]
 
 
@@ -138,7 +137,7 @@ BAD_SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
         {},
         "'answers.jsonl' has no usable row of the shape 'prompt_completion'",
     ),
-    "list.jsonl": ('"a"\n"b"\n', {}, "'list.jsonl', line 1: a string and no object; 2 of 2 lines can't be read."),
+    "list.jsonl": ('"a"\n"b"\n', {}, "'list.jsonl', line 1: a string, not an object; 2 of 2 lines can't be read."),
     "cells.csv": (
         "text,label\na,x\nb,x,more\n",
         {},

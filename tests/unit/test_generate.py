@@ -1,6 +1,7 @@
 """Generation, offline: grammars that come to an end, answers that are rows, waits that are asked for."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from agents.base.errors import NotAllowed, TunelineError, Unavailable
+from agents.base.errors import NotAllowed, StopRequested, TunelineError, Unavailable
 from agents.generate.asking import fault_of, question, rows_of
-from agents.generate.endpoint import ChatEndpoint, EndpointSettings, retry_after_s
+from agents.generate.endpoint import ChatEndpoint, retry_after_s
 from agents.generate.grammar import GrammarSource
+from agents.generate.settings import EndpointSettings
 from agents.generate.types import Example, GenerateConfig, Grammar, LanguageModel
 
 RULES = {
@@ -51,14 +53,14 @@ def test_a_second_reference_may_come_out_otherwise() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ({}, "name one of `llm` and `grammar`"),
-        ({"llm": LLM, "grammar": {"patterns": [PATTERN], "rules": RULES}}, "name one of"),
+        ({}, "set either `llm` or `grammar`"),
+        ({"llm": LLM, "grammar": {"patterns": [PATTERN], "rules": RULES}}, "set either"),
         ({"grammar": {"patterns": [PATTERN], "rules": {"task": ["x"]}}}, "no rule for <when>"),
         ({"grammar": {"patterns": [PATTERN], "rules": {**RULES, "hour": ["<hour> sharp"]}}}, "comes to an end: <hour>"),
         ({"llm": LLM, "labels": ["ham"]}, "two or more"),
         ({"llm": LLM, "labels": ["spam", "other"]}, "not among the labels: ham"),
         ({"llm": LLM, "labels": ["ham", "spam"], "answer_schema": SCHEMA}, "with labels there are none"),
-        ({"llm": LLM, "answer_schema": {"type": "objekt"}}, "is no JSON Schema"),
+        ({"llm": LLM, "answer_schema": {"type": "objekt"}}, "is not a JSON Schema"),
         ({"llm": {**LLM, "api_key": "secret"}}, "Extra inputs are not permitted"),
         ({"llm": {**LLM, "base_url": "http://elsewhere"}}, "Extra inputs are not permitted"),
     ],
@@ -76,11 +78,14 @@ def test_a_config_that_can_not_work_is_refused(fault: dict[str, Any], words: str
         ('{"rows": [{"text": "a"}, {"text": 3, "label": "b"}, "x"]}', 0, {"no_row": 3}),
         ("Sure! Here are", 0, {"answer_is_no_json": 1}),
         ('{"text": "a"}', 0, {"answer_without_rows": 1}),
+        ('[{"text": "half of a character: \\ud83d", "label": "b"}]', 1, {}),
     ],
 )
 def test_answers_are_read_row_by_row(text: str, rows: int, refused: dict[str, int]) -> None:
     counted: Counter[str] = Counter()
-    assert len(rows_of(text, counted)) == rows
+    found = rows_of(text, counted)
+    assert len(found) == rows
+    assert all(row.text.encode() for row in found)
     assert +counted == refused
 
 
@@ -103,7 +108,9 @@ def test_a_question_asks_for_the_rarest_labels_and_shows_what_is_there() -> None
 # -- the endpoint ----------------------------------------------------------------------------------
 
 
-def endpoint(answers: list[httpx.Response | Exception], waits: list[float], **fields: Any) -> ChatEndpoint:
+def endpoint(
+    answers: list[httpx.Response | Exception], wait: Callable[[float], None] = lambda _: None, **fields: Any
+) -> ChatEndpoint:
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.headers["Authorization"] == "Bearer sk-secret"
         found = answers.pop(0)
@@ -113,7 +120,7 @@ def endpoint(answers: list[httpx.Response | Exception], waits: list[float], **fi
 
     settings = EndpointSettings(_env_file=None, openrouter_api_key=SecretStr("sk-secret"), gen_model="tiny")
     llm = LanguageModel.model_validate({**LLM, "requests_per_minute": 1e9, **fields})
-    return ChatEndpoint(settings, llm, httpx.Client(transport=httpx.MockTransport(answer)), waits.append)
+    return ChatEndpoint(settings, llm, httpx.Client(transport=httpx.MockTransport(answer)), wait)
 
 
 def said(usage: dict[str, Any] | None = None) -> httpx.Response:
@@ -128,7 +135,7 @@ def test_it_waits_as_long_as_it_is_told_and_longer_each_time_where_it_is_not() -
         httpx.ConnectError("refused"),
         said({"cost": 0.25, "prompt_tokens": 3, "completion_tokens": 4}),
     ]
-    found = endpoint(answers, waits).ask([], 1)
+    found = endpoint(answers, waits.append).ask([], 1)
     assert waits == [7.0, 4.0, 8.0]
     assert (found.cost_usd, found.prompt_tokens, found.completion_tokens) == (0.25, 3, 4)
 
@@ -136,15 +143,25 @@ def test_it_waits_as_long_as_it_is_told_and_longer_each_time_where_it_is_not() -
 def test_after_six_tries_another_attempt_may_help() -> None:
     waits: list[float] = []
     with pytest.raises(Unavailable, match="answers 429 after 6 tries"):
-        endpoint([httpx.Response(429)] * 6, waits).ask([], 1)
+        endpoint([httpx.Response(429)] * 6, waits.append).ask([], 1)
     assert len(waits) == 5
+
+
+def test_a_cancel_ends_the_wait_and_nothing_more_is_asked() -> None:
+    def cancelled(_: float) -> None:
+        raise StopRequested("cancel")
+
+    answers = [httpx.Response(503), said()]
+    with pytest.raises(StopRequested):
+        endpoint(answers, cancelled).ask([], 1)
+    assert len(answers) == 1
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 400])
 def test_a_refusal_is_final_and_does_not_show_the_key(status: int) -> None:
     body = {"error": {"message": "the key sk-secret is not known"}}
     with pytest.raises(TunelineError) as raised:
-        endpoint([httpx.Response(status, json=body)], []).ask([], 1)
+        endpoint([httpx.Response(status, json=body)]).ask([], 1)
     assert not raised.value.retryable
     assert isinstance(raised.value, NotAllowed) == (status in (401, 402, 403))
     assert "sk-secret" not in str(raised.value)
@@ -154,13 +171,13 @@ def test_a_refusal_is_final_and_does_not_show_the_key(status: int) -> None:
 def test_what_a_request_costs_is_told_or_worked_out_or_not_known() -> None:
     usage = {"prompt_tokens": 1_000_000, "completion_tokens": 500_000}
     priced = {"prompt_price_usd": 0.5, "completion_price_usd": 2.0}
-    assert endpoint([said(usage)], [], **priced).ask([], 1).cost_usd == 1.5
-    assert endpoint([said(usage)], []).ask([], 1).cost_usd is None
+    assert endpoint([said(usage)], **priced).ask([], 1).cost_usd == 1.5
+    assert endpoint([said(usage)]).ask([], 1).cost_usd is None
 
 
 def test_requests_keep_their_distance() -> None:
     waits: list[float] = []
-    asked = endpoint([said(), said(), said()], waits, requests_per_minute=2.0)
+    asked = endpoint([said(), said(), said()], waits.append, requests_per_minute=2.0)
     for number in range(3):
         asked.ask([], number)
     assert [round(wait, -1) for wait in waits] == [30.0, 60.0]

@@ -263,7 +263,7 @@ def test_branches_of_their_own_may_stand_side_by_side() -> None:
     [
         ("nowhere_at_all:Agent", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("tests.agents:NoAgent", "has no attribute 'NoAgent'"),
-        ("json:JSONDecoder", "'json:JSONDecoder' is no class of agents"),
+        ("json:JSONDecoder", "'json:JSONDecoder' is not an agent's class"),
     ],
 )
 def test_an_agent_that_can_not_be_loaded_is_a_fault_of_its_nodes(place: str, words: str) -> None:

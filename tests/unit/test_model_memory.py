@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from agents.models.memory import Asked, Shape, answering_bytes, reserved_mib
+from agents.models.memory import Asked, ModelShape, answering_bytes, reserved_mib
 from tests.prepared import MINILM_FOLDER
 
-SMOLLM2 = Shape(134_515_008, layers=30, width=576, heads=9, inner_width=1536, vocabulary=49_152, key_value_width=192)
+SMOLLM2 = ModelShape(
+    134_515_008, layers=30, width=576, heads=9, inner_width=1536, vocabulary=49_152, key_value_width=192
+)
 WEIGHTS = 6 * SMOLLM2.parameters
 
 
 def test_a_small_classifier_leaves_room_for_others() -> None:
-    minilm = Shape.read(MINILM_FOLDER)
+    minilm = ModelShape.read(MINILM_FOLDER)
 
     # 130 MiB of weights; 192 MiB of activations and 96 of scores; CUDA's own 1,024; a ninth on top.
     assert answering_bytes(minilm, Asked(64, 128)) >> 20 == 417
@@ -48,6 +50,6 @@ def test_shared_heads_keep_a_smaller_cache() -> None:
 def test_shared_heads_are_read_from_the_config() -> None:
     llama = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
 
-    assert Shape.of(llama, 1).key_value_width == 64
-    assert Shape.of({**llama, "num_key_value_heads": 2}, 1).key_value_width == 32
-    assert Shape.of({**llama, "num_key_value_heads": 2, "head_dim": 24}, 1).key_value_width == 48
+    assert ModelShape.of(llama, 1).key_value_width == 64
+    assert ModelShape.of({**llama, "num_key_value_heads": 2}, 1).key_value_width == 32
+    assert ModelShape.of({**llama, "num_key_value_heads": 2, "head_dim": 24}, 1).key_value_width == 48

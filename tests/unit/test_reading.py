@@ -154,10 +154,10 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.jsonl": (b"", "'empty.jsonl' is empty."),
     "empty.csv.gz": (gzip.compress(b""), "'empty.csv.gz' is empty."),
     "blank.csv": (b"\n \n\n", "'blank.csv' holds nothing but blank lines."),
-    "sheet.csv": (b"PK\x03\x04rest", "'sheet.csv' is a zip archive or a spreadsheet, no file of rows."),
-    "picture.jsonl": (b"\x89PNG\r\n\x1a\n\x00", "'picture.jsonl' is an image, no file of rows."),
+    "sheet.csv": (b"PK\x03\x04rest", "'sheet.csv' is a zip archive or a spreadsheet, not a file of rows."),
+    "picture.jsonl": (b"\x89PNG\r\n\x1a\n\x00", "'picture.jsonl' is an image, not a file of rows."),
     "program.txt": (b"\x7fELF\x02\x01\x01\x00\x00\x00\x01", "'program.txt' is binary: line 1 holds a zero byte."),
-    "wrong.parquet": (b"text,label\na,b\n", "'wrong.parquet' is no Parquet file: it doesn't start with PAR1."),
+    "wrong.parquet": (b"text,label\na,b\n", "'wrong.parquet' is not a Parquet file: it doesn't start with PAR1."),
     "cut.parquet": (as_parquet()[:-9], "The Parquet file 'cut.parquet' is damaged:"),
     "cut.csv.gz": (gzip.compress(as_table().encode() * 9)[:-12], "The gzip file 'cut.csv.gz' is damaged or cut off."),
     "odd.csv": (b"text,label\nok,x\n\x81\x8d,y\n", "'odd.csv', line 3: byte 0x81 is neither UTF-8 nor cp1252."),
@@ -184,7 +184,7 @@ def test_a_bad_file_is_refused_with_its_place_and_a_cure_as_the_docs_say(rows_fi
 
 @pytest.mark.parametrize(
     ("encoding", "message"),
-    [("utf-9", "no encoding 'utf-9'"), ("hex", "no encoding 'hex'"), ("ascii", "line 3: byte 0x")],
+    [("utf-9", "'utf-9' is not an encoding"), ("hex", "'hex' is not an encoding"), ("ascii", "line 3: byte 0x")],
 )
 def test_an_encoding_that_does_not_fit_is_refused(rows_file: WriteFile, encoding: str, message: str) -> None:
     with pytest.raises(InvalidData, match=message):

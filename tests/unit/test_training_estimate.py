@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import InvalidModel, InvalidSpec, NoSpace
-from agents.models.memory import USABLE_SHARE, Shape
+from agents.models.memory import USABLE_SHARE, ModelShape
 from agents.training.estimate import (
     Load,
     Need,
@@ -20,7 +20,7 @@ from agents.training.estimate import (
 from agents.training.types import LoraSettings, TrainingConfig
 from tests.prepared import MINILM_FOLDER
 
-LLAMA_1B = Shape(parameters=1_100_000_000, layers=22, width=2048, heads=32, inner_width=5632, vocabulary=32_000)
+LLAMA_1B = ModelShape(parameters=1_100_000_000, layers=22, width=2048, heads=32, inner_width=5632, vocabulary=32_000)
 LOAD = Load(rows=16, tokens=512, bytes_per_value=2, predicts_tokens=True)
 LORA = TrainingConfig(model="x", lora=LoraSettings(r=8))
 
@@ -30,7 +30,7 @@ def with_method(method: str) -> TrainingConfig:
 
 
 def test_a_models_shape_is_read_from_its_files() -> None:
-    shape = Shape.read(MINILM_FOLDER)
+    shape = ModelShape.read(MINILM_FOLDER)
 
     assert (shape.layers, shape.width, shape.heads, shape.inner_width, shape.vocabulary) == (6, 384, 12, 1536, 30522)
     assert shape.parameters == 22_713_728
@@ -38,10 +38,10 @@ def test_a_models_shape_is_read_from_its_files() -> None:
 
 def test_a_folder_without_a_model_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel, match=r"no readable config\.json"):
-        Shape.read(tmp_path)
+        ModelShape.read(tmp_path)
     (tmp_path / "config.json").write_text('{"hidden_size": 8}')
     with pytest.raises(InvalidModel, match="num_hidden_layers"):
-        Shape.read(tmp_path)
+        ModelShape.read(tmp_path)
 
 
 def test_methods_need_less_in_their_order() -> None:
@@ -65,7 +65,7 @@ def test_weights_in_4_bits_save_nothing_on_a_cpu() -> None:
 
 
 def test_a_whole_model_on_a_cpu_needs_about_what_was_measured() -> None:
-    shape = Shape.read(MINILM_FOLDER)
+    shape = ModelShape.read(MINILM_FOLDER)
     load = Load(rows=32, tokens=76, bytes_per_value=2, predicts_tokens=False, on_cpu=True)
     on_cpu = estimate(shape, with_method("full"), load)
     on_gpu = estimate(shape, with_method("full"), replace(load, on_cpu=False))
@@ -76,12 +76,12 @@ def test_a_whole_model_on_a_cpu_needs_about_what_was_measured() -> None:
 
 def test_the_adapter_that_is_counted_is_the_one_that_is_trained() -> None:
     # 6 layers of 4 modules of 384 x 384 and 2 of 384 x 1536, at rank 8: 331,776.
-    assert trained_parameters(Shape.read(MINILM_FOLDER), LORA) == pytest.approx(331_776, rel=0.35)
+    assert trained_parameters(ModelShape.read(MINILM_FOLDER), LORA) == pytest.approx(331_776, rel=0.35)
 
 
 @pytest.mark.parametrize(("rows", "tokens", "measured_mib"), [(16, 64, 1684), (8, 256, 3771), (4, 512, 4673)])
 def test_a_decoders_activations_are_about_what_was_measured(rows: int, tokens: int, measured_mib: int) -> None:
-    smollm2 = Shape(parameters=134_515_008, layers=30, width=576, heads=9, inner_width=1536, vocabulary=49_152)
+    smollm2 = ModelShape(parameters=134_515_008, layers=30, width=576, heads=9, inner_width=1536, vocabulary=49_152)
     counted = estimate(smollm2, LORA, Load(rows, tokens, bytes_per_value=2, predicts_tokens=True)).activations
     # A third of the tokens was learned, and so had logits; the estimate counts them for all.
     logits = rows * tokens * smollm2.vocabulary * 8 * 2 // 3

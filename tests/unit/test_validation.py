@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
 from agents.data.pii.rules import find_pii, is_card, is_iban, mask_pii
-from agents.data.types import Row
 from agents.dataset.types import DatasetOutput
 from agents.validation import ValidationAgent
 from agents.validation.findings import Findings
@@ -19,7 +18,7 @@ from agents.validation.sample import SAMPLE_ROWS, Sample
 from agents.validation.types import ValidationConfig, ValidationOutput
 from tests.conftest import AgentBench
 
-Validate = Callable[..., tuple[ValidationOutput, list[Row]]]
+Validate = Callable[..., tuple[ValidationOutput, list[dict[str, Any]]]]
 GOOD = [(f"message number {n} of many", "spam" if n % 4 == 0 else "ham") for n in range(40)]
 
 
@@ -186,7 +185,7 @@ def test_languages_are_counted_and_rows_in_another_than_most_are_shown_masked(
     assert "[PHONE]" in found["examples"][1]["text"]
     assert output.findings["other_language"] == 2
     readable = bench.objects.get_artifact(output.report_markdown).decode()
-    assert "Languages of 33 rows: en 90.9%, de 3.0%, fr 3.0%, not told 3.0%." in readable
+    assert "Languages of 33 rows: en 90.9%, de 3.0%, fr 3.0%, undetermined 3.0%." in readable
 
 
 def test_the_sample_is_spread_evenly_over_many_rows() -> None:

@@ -28,13 +28,13 @@ def is_parquet(source: SourceFile, wanted: Format | None) -> bool:
     """Say whether a file is Parquet, by its magic number.
 
     Raises:
-        InvalidData: it claims to be and isn't.
+        InvalidData: its name or format says so, and it isn't.
     """
     magic = source.sample(len(PARQUET_MAGIC)) == PARQUET_MAGIC
     claimed = wanted == "parquet" or (wanted is None and SUFFIXES.get(source.suffix) == "parquet")
     if claimed and not magic:
         raise InvalidData(
-            f"'{source.name}' is no Parquet file: it doesn't start with PAR1.",
+            f"'{source.name}' is not a Parquet file: it doesn't start with PAR1.",
             cure="Copy it again, or name its `format`.",
         )
     return magic

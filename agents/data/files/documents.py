@@ -15,7 +15,7 @@ LABELLED_LINE = re.compile(r"__label__(\S+)\s+(.*)")
 
 
 def read_json_lines(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
-    """Yield one record a line; a line that is no JSON object is broken."""
+    """Yield one record a line; a line that is not a JSON object is broken."""
     for number, line in source.lines(encoding, newline=None):
         if not line.strip():
             continue
@@ -33,7 +33,7 @@ def read_json_lines(source: SourceFile, encoding: Encoding) -> Iterator[RawRecor
         if isinstance(value, dict):
             yield RawRecord(number, value)
         else:
-            yield Broken(number, "no_json_object", f"{_json_type(value)} and no object")
+            yield Broken(number, "no_json_object", f"{_json_type(value)}, not an object")
 
 
 def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
@@ -42,7 +42,7 @@ def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRe
     It is a list of objects, an object with such a list in it, or an object of columns.
 
     Raises:
-        InvalidData: it is no JSON (with line and column), or none of these.
+        InvalidData: it is not JSON (with line and column), or has none of these forms.
     """
     with source.open_text(encoding, newline=None) as text:
         try:
@@ -50,7 +50,7 @@ def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRe
         except json.JSONDecodeError as fault:
             raise InvalidData(
                 f"'{source.name}', line {fault.lineno}, column {fault.colno}: {fault.msg}.",
-                cure="Mend the JSON, or write one object a line (JSON lines).",
+                cure="Fix the JSON, or write one object a line (JSON lines).",
             ) from fault
         except (ValueError, RecursionError) as fault:
             raise InvalidData(f"'{source.name}' can't be read as JSON: {fault}.", cure="Write JSON lines.") from fault
@@ -58,7 +58,7 @@ def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRe
         if isinstance(value, dict):
             yield RawRecord(number, value)
         else:
-            yield Broken(number, "no_json_object", f"{_json_type(value)} and no object")
+            yield Broken(number, "no_json_object", f"{_json_type(value)}, not an object")
 
 
 def read_text(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:

@@ -1,4 +1,4 @@
-"""The encoding of a text file: as wanted, by BOM, UTF-8 or cp1252; binary files are told apart."""
+"""The encoding of a text file: as wanted, by BOM, UTF-8 or cp1252; binary files are refused."""
 
 import codecs
 import io
@@ -8,7 +8,7 @@ from agents.base.errors import InvalidData
 from agents.data.files.source import Encoding, SourceFile
 
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-#: Files that are no rows whatever their name says: magic number -> what it is, what to do.
+#: Files that hold no rows, whatever their name says: magic number -> what it is, what to do.
 NO_ROWS = {
     b"PK\x03\x04": ("a zip archive or a spreadsheet", "Unpack it, or save the sheet as CSV."),
     b"\x89PNG": ("an image", "Name a file of rows."),
@@ -26,12 +26,12 @@ def find_encoding(source: SourceFile, wanted: str | None) -> Encoding:
     Mostly valid UTF-8 with a few damaged bytes stays UTF-8: those become U+FFFD and are counted later.
 
     Raises:
-        InvalidData: it is no text, the encoding is unknown, or no encoding fits; with the line.
+        InvalidData: it is not text, the encoding is unknown, or no encoding fits; with the line.
     """
     sample = source.sample()
     for magic, (what, cure) in NO_ROWS.items():
         if sample.startswith(magic):
-            raise InvalidData(f"'{source.name}' is {what}, no file of rows.", cure=cure)
+            raise InvalidData(f"'{source.name}' is {what}, not a file of rows.", cure=cure)
     if wanted:
         return _wanted(source, wanted)
     for bom, name in BOMS.items():
@@ -45,12 +45,10 @@ def find_encoding(source: SourceFile, wanted: str | None) -> Encoding:
 
 def _wanted(source: SourceFile, wanted: str) -> Encoding:
     try:
-        # Refuses codecs that are no encoding of characters as well, such as `hex`.
+        # Also refuses codecs that don't encode characters, such as `hex`.
         io.TextIOWrapper(io.BytesIO(), wanted)
     except LookupError as fault:
-        raise InvalidData(
-            f"There is no encoding '{wanted}'.", cure="Write utf-8, utf-16, cp1252, latin-1 ..."
-        ) from fault
+        raise InvalidData(f"'{wanted}' is not an encoding.", cure="Write utf-8, utf-16, cp1252, latin-1 ...") from fault
     _check(source, wanted)
     return Encoding(wanted)
 

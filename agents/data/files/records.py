@@ -40,7 +40,7 @@ def as_text(value: Any) -> str | None:
 
 
 def as_json(value: Any) -> Any:
-    """Return a cell that is no text or label in a form that JSON can hold."""
+    """Return a cell other than the text or label in a form that JSON can hold."""
     if isinstance(value, str):
         return whole_characters(value)
     if isinstance(value, float) and not isfinite(value):

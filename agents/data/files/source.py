@@ -13,7 +13,7 @@ from agents.base.errors import InvalidData
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16
 GZIP_MAGIC = b"\x1f\x8b"
-#: Longest line; a longer one is no row, and would fill the memory.
+#: Longest line; a longer one is not a row, and would fill the memory.
 LINE_CHARACTERS = 10 << 20
 
 
@@ -38,7 +38,7 @@ class SourceFile:
         self.suffix = suffixes[-1] if suffixes else ""
 
     def position_bytes(self) -> int:
-        """Return how far the file, as it lies on disk, is read; its size while nobody reads it."""
+        """Return how far the file, as it lies on disk, is read; its size while it is not open."""
         return self._raw.tell() if self._raw else self.size_bytes
 
     @contextmanager

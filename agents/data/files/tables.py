@@ -15,7 +15,7 @@ from agents.data.files.source import Encoding, SourceFile
 
 #: Longest cell of a CSV file in characters; a longer one is a quote that is never closed.
 CELL_CHARACTERS = 10 << 20
-#: A longer first cell is no column's name.
+#: A longer first cell is not the name of a column.
 NAME_CHARACTERS = 64
 PARQUET_BATCH_ROWS = 1000
 NAMELESS = "column_"

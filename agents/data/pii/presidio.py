@@ -19,7 +19,9 @@ KINDS = {"PERSON": "name", "LOCATION": "place"}
 
 
 def name_finder(model: str) -> Finder:
-    """Return what finds names and places besides all else; `model`: name of an installed spaCy model, or its folder.
+    """Return what finds names and places as well as what `rules` finds.
+
+    `model`: name of an installed spaCy model, or its folder.
 
     Raises:
         InvalidModel: Presidio or the model is not installed here.

@@ -43,7 +43,7 @@ def is_ip(text: str) -> bool:
 
 
 def is_phone(text: str) -> bool:
-    """Say whether digits with separators can be a phone number: 9 to 15 digits, and no date or time."""
+    """Say whether digits with separators can be a phone number: 9 to 15 digits, and not a date or time."""
     digits = re.sub(r"\D", "", text)
     return 9 <= len(digits) <= 15 and not DATE.search(text)
 

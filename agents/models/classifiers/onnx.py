@@ -6,19 +6,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from onnxruntime import InferenceSession
+from tokenizers import Tokenizer
 
 from agents.base.errors import InvalidModel
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
 from agents.models.files import ModelFiles
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-    from tokenizers import Tokenizer
-
 MODEL_FILE = "model.onnx"
-#: For SMS texts on a CPU, 4 to 8 rows of like lengths cost least per text; 64 cost more than twice as much.
+#: On a CPU small batches of like lengths cost least per text: see `docs/benchmarks.md`.
 BATCH_ROWS = 8
 #: Only Linux knows of fewer cores than there are.
 CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -30,8 +31,8 @@ class OnnxClassifier:
     """A session with the inputs `input_ids` and `attention_mask`, int64 of shape (rows, tokens), and the output
     `logits`, float32 of shape (rows, labels). `tokenizer` truncates; padding is done here, after sorting."""
 
-    session: "InferenceSession"
-    tokenizer: "Tokenizer"
+    session: InferenceSession
+    tokenizer: Tokenizer
     labels: list[str]
     max_tokens: int
     pad_token_id: int
@@ -48,8 +49,6 @@ class OnnxClassifier:
         return predict_in_batches(self.labels, [row.ids for row in encoded], batch_size, self._probabilities)
 
     def _probabilities(self, token_ids: list[list[int]]) -> list[list[float]]:
-        import numpy as np
-
         longest = max(map(len, token_ids))
         ids = np.full((len(token_ids), longest), self.pad_token_id, dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -90,18 +89,14 @@ def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifie
     return OnnxClassifier(session, tokenizer, labels, max_tokens, pad_token_id, padding_side)
 
 
-def _session(path: Path) -> "InferenceSession":
-    import onnxruntime
-
+def _session(path: Path) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _tokenizer(path: Path, max_tokens: int, truncation_side: Side) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
+def _tokenizer(path: Path, max_tokens: int, truncation_side: Side) -> Tokenizer:
     tokenizer: Tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens, direction=truncation_side)

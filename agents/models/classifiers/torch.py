@@ -3,36 +3,29 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agents.base.errors import InvalidModel
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
-from agents.models.files import ModelFiles
-from agents.models.loading import (
-    ADAPTER_CONFIG,
-    attach_adapter,
-    load_classifier_and_new_modules,
-    load_classifier_base,
-    ready,
-)
+from agents.models.files import ADAPTER_CONFIG, ModelFiles
+from agents.models.loading import attach_adapter, load_classifier_and_new_modules, load_classifier_base, ready
+from agents.models.shared_base import SharedBase
 from agents.models.tokenizers import load_tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-    from agents.models.base_cache import SharedBase
 
 
 @dataclass(frozen=True)
 class LoadedClassifier:
     """A sequence classifier on its device, in evaluation mode, with its tokenizer."""
 
-    model: "PreTrainedModel"
-    tokenizer: "PreTrainedTokenizerFast"
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
     labels: list[str]
     max_tokens: int
-    base: "SharedBase | None" = None
+    base: SharedBase | None = None
     """What keeps the weights in memory that are not this model's alone."""
 
     @property
@@ -49,8 +42,6 @@ class LoadedClassifier:
         return predict_in_batches(self.labels, token_ids, batch_size, self._probabilities)
 
     def _probabilities(self, token_ids: list[list[int]]) -> list[list[float]]:
-        import torch
-
         batch = self.tokenizer.pad({"input_ids": token_ids}, return_tensors="pt").to(self.model.device)
         with torch.inference_mode(), torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self._half()):
             logits: torch.Tensor = self.model(
@@ -61,8 +52,6 @@ class LoadedClassifier:
 
     def _half(self) -> bool:
         """On a GPU bfloat16 is faster and its answers agree; on a CPU float32 keeps answers the same everywhere."""
-        import torch
-
         return bool(self.model.device.type == "cuda" and torch.cuda.is_bf16_supported())
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from agents.chat.renderer import Renderer
 
 FinishReason = Literal["stop", "length"]
-#: Told each new piece of text as it comes; False ends the generation there.
+#: Called with each new piece of text; returning False ends the generation there.
 OnText = Callable[[str], bool]
 
 
@@ -42,7 +42,7 @@ class Generator(Protocol):
 
     @property
     def max_new_tokens(self) -> int:
-        """Where an answer is cut off unless the wish says otherwise."""
+        """Where an answer is cut off unless `sampling` says otherwise."""
         ...
 
     @property
@@ -58,10 +58,12 @@ class Generator(Protocol):
         """Whether it can be held to a JSON schema while it writes."""
         ...
 
-    def generate(self, prompt_ids: Sequence[int], wish: SamplingParams, on_text: OnText = lambda _: True) -> Completion:
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: SamplingParams, on_text: OnText = lambda _: True
+    ) -> Completion:
         """Return the answer to a prompt of token ids.
 
         Raises:
-            InvalidRequest: the prompt is too long, or the wish can't be granted.
+            InvalidRequest: the prompt is too long, or `sampling` asks for what the model can't do.
         """
         ...

@@ -14,15 +14,16 @@ from typing import Any
 
 from agents.base.errors import InvalidModel, InvalidRequest
 from agents.chat.renderer import Renderer, matching_renderer
+from agents.data.types import Message
+from agents.models import gguf_file
 from agents.models.files import ModelFiles
 from agents.models.generators.base import Completion, FinishReason, OnText, SamplingParams
-from agents.models.gguf_file import MODEL_FILE, check_prompt_format
 from agents.models.tokenizers import load_tokenizer
 
 #: JSON is written as Python writes it, unless the schema says otherwise: with free blanks a model that is at a loss
 #: writes nothing else.
 JSON_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[Message]
 #: Memory for so many tokens is kept for each answer that is written at the same time.
 CONTEXT_MOST_TOKENS = 4096
 #: Answers that are written at the same time share each pass through the weights.
@@ -56,32 +57,34 @@ class LlamaGenerator:
         Raises:
             InvalidRequest: a prompt is longer than the context, or the schema has no grammar.
         """
-        wish = SamplingParams(max_new_tokens or self.max_new_tokens, json_schema=json_schema)
+        sampling = SamplingParams(max_new_tokens or self.max_new_tokens, json_schema=json_schema)
         answers: list[str] = []
         for prompt in prompts:
-            answers.append(self.generate(self.renderer.prompt_ids(prompt), wish).text.strip())
+            answers.append(self.generate(self.renderer.prompt_ids(prompt), sampling).text.strip())
             progress(len(answers))
         return answers
 
-    def generate(self, prompt_ids: Sequence[int], wish: SamplingParams, on_text: OnText = lambda _: True) -> Completion:
-        """Return the answer to a prompt of token ids; `on_text` is told each piece of it.
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: SamplingParams, on_text: OnText = lambda _: True
+    ) -> Completion:
+        """Return the answer to a prompt of token ids; `on_text` gets each piece of it.
 
         Raises: as `answer`.
         """
         written = _Written(on_text)
-        self.server.handle_completions(_request(prompt_ids, wish), written.take)
+        self.server.handle_completions(_request(prompt_ids, sampling), written.take)
         if written.fault:
             raise InvalidRequest(f"llama.cpp refuses the request: {written.fault.rstrip('.')}.")
         text = "".join(written.pieces)
         # For a schema that it can't make a grammar of, llama.cpp lets the model write whatever it likes.
-        ended = written.was_ended or bool(wish.stop) or written.finish_reason == "length"
-        if wish.json_schema is not None and text and not _may_be_json(text, whole=not ended):
-            raise InvalidRequest("llama.cpp can't hold an answer to this JSON schema.", cure="Use a plainer one.")
+        ended = written.was_ended or bool(sampling.stop) or written.finish_reason == "length"
+        if sampling.json_schema is not None and text and not _may_be_json(text, whole=not ended):
+            raise InvalidRequest("llama.cpp can't hold an answer to this JSON schema.", cure="Use a simpler one.")
         return Completion(text, written.finish_reason, len(prompt_ids), written.tokens)
 
 
 class _Written:
-    """What llama.cpp has told of an answer so far."""
+    """What llama.cpp has sent of an answer so far."""
 
     def __init__(self, on_text: OnText) -> None:
         self.pieces: list[str] = []
@@ -127,7 +130,7 @@ def load_llama(
     Raises:
         InvalidModel: llama.cpp can't load it, or it is not installed.
     """
-    known = _context_length(file)
+    known = gguf_file.context_tokens(file)
     context = min(context_tokens or CONTEXT_MOST_TOKENS, known or CONTEXT_MOST_TOKENS)
     server = start_llama(file, context, at_once=at_once, threads=threads)
     return LlamaGenerator(server, renderer, max_new_tokens, context, at_once)
@@ -141,6 +144,7 @@ def start_llama(file: Path, context_tokens: int, *, at_once: int = 1, threads: i
         InvalidModel: llama.cpp can't load it, or it is not installed.
     """
     try:
+        # Of an extra; the error below names it.
         import xllamacpp
 
         return xllamacpp.Server(_parameters(xllamacpp.CommonParams(), file, context_tokens, at_once, threads))
@@ -159,8 +163,8 @@ def load(files: ModelFiles) -> LlamaGenerator:
         InvalidModel: a file can't be loaded, or was made for another template than the model learned.
     """
     prompt = files.prompt_format
-    file = next(iter(sorted(files.folder.rglob("*.gguf"))), files.folder / MODEL_FILE)
-    check_prompt_format(file, prompt)
+    file = next(iter(sorted(files.folder.rglob("*.gguf"))), files.folder / gguf_file.MODEL_FILE)
+    gguf_file.check_prompt_format(file, prompt)
     renderer = matching_renderer(load_tokenizer(files.folder), prompt)
     return load_llama(file, renderer, prompt.max_new_tokens)
 
@@ -186,23 +190,23 @@ def _parameters(found: Any, file: Path, context: int, at_once: int, threads: int
     return found
 
 
-def _request(prompt_ids: Sequence[int], wish: SamplingParams) -> dict[str, Any]:
+def _request(prompt_ids: Sequence[int], sampling: SamplingParams) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "prompt": list(prompt_ids),
-        "max_tokens": wish.max_new_tokens,
-        "temperature": wish.temperature,
-        "top_p": wish.top_p,
-        # llama.cpp's own further filters, off: the wish says all.
+        "max_tokens": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        # llama.cpp's own further filters, off: `sampling` says all.
         "top_k": 0,
         "min_p": 0.0,
-        "stop": list(wish.stop),
+        "stop": list(sampling.stop),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if wish.seed is not None:
-        asked["seed"] = wish.seed
-    if wish.json_schema is not None:
-        asked["grammar"] = _grammar(wish.json_schema)
+    if sampling.seed is not None:
+        asked["seed"] = sampling.seed
+    if sampling.json_schema is not None:
+        asked["grammar"] = _grammar(sampling.json_schema)
     return asked
 
 
@@ -219,7 +223,7 @@ def _grammar(schema: dict[str, Any]) -> str:
     if fault := LLMatcher.validate_grammar(grammar):
         # Behind the reason it lists the grammar, line by line.
         reason = " ".join(fault.partition("\n   1 |")[0].split())
-        raise InvalidRequest(f"The JSON schema can't be followed: {reason}.", cure="Use a plainer one.")
+        raise InvalidRequest(f"The JSON schema can't be followed: {reason}.", cure="Use a simpler one.")
     return grammar
 
 
@@ -231,14 +235,3 @@ def _may_be_json(text: str, *, whole: bool) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _context_length(file: Path) -> int | None:
-    from libgguf import GGUFFormatError
-    from libgguf.inspect import inspect_gguf
-
-    try:
-        facts = inspect_gguf(file, max_array_values=0).metadata
-    except (OSError, GGUFFormatError) as fault:
-        raise InvalidModel(f"'{file}' can't be read as GGUF: {fault}", cure="Download it again.") from fault
-    return next((int(facts[name].value) for name in facts if name.endswith(".context_length")), None)

@@ -1,21 +1,18 @@
 """What training and evaluation share of decoders: the loss of answers' tokens, and only theirs."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
+import torch
+from transformers import PreTrainedModel
 
 from agents.data.batches import NOT_LEARNED
 
 
 def learned_logits(
-    model: "PreTrainedModel",
-    input_ids: "torch.Tensor",
-    attention_mask: "torch.Tensor | None",
-    targets: "torch.Tensor",
-    position_ids: "torch.Tensor | None" = None,
-) -> "torch.Tensor":
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    targets: torch.Tensor,
+    position_ids: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return float32 logits of shape (learned tokens, vocabulary), rows one after the other.
 
     Without a mask, rows that share a sequence are kept apart by `position_ids` that start again at 0.

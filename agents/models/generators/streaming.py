@@ -1,13 +1,12 @@
 """Watching torch write: new tokens as text as soon as it is whole, and the end where the caller asks for one."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast
 
 from agents.models.generators.base import Completion, OnText
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedTokenizerFast
 
 #: What a decoder's bytes look like while a character is not whole yet.
 HALF_CHARACTER = "\ufffd"
@@ -18,7 +17,7 @@ class Watch:
 
     def __init__(
         self,
-        tokenizer: "PreTrainedTokenizerFast",
+        tokenizer: PreTrainedTokenizerFast,
         end_token_id: int,
         prompt_length: int,
         stop: Sequence[str],
@@ -34,10 +33,8 @@ class Watch:
         self._told = 0
         self._ended = False
 
-    def __call__(self, input_ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """Take what has been written, of shape (1, tokens); return whether to stop, of shape (1,)."""
-        import torch
-
         self._ids = input_ids[0, self._prompt_length :].tolist()
         if self._ids[-1] == self._end_token_id:
             self._ended = True

@@ -3,37 +3,35 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agents.base.errors import InvalidRequest
 from agents.chat.renderer import Renderer, matching_renderer
 from agents.data.batches import NOT_LEARNED
-from agents.models.files import ModelFiles
+from agents.data.types import Message
+from agents.models.files import ADAPTER_CONFIG, ModelFiles
 from agents.models.generators.base import Completion, OnText, SamplingParams
 from agents.models.generators.loss import learned_logits
 from agents.models.generators.streaming import Watch
-from agents.models.loading import ADAPTER_CONFIG, attach_adapter, load_decoder, ready
+from agents.models.loading import attach_adapter, load_decoder, ready
+from agents.models.shared_base import SharedBase
 from agents.models.tokenizers import load_tokenizer
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-    from agents.models.base_cache import SharedBase
-
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[Message]
 
 
 @dataclass(frozen=True)
 class LoadedGenerator:
     """A decoder on its device, in evaluation mode, with the template that it learned."""
 
-    model: "PreTrainedModel"
+    model: PreTrainedModel
     renderer: Renderer
     max_new_tokens: int
     at_once: int = 1
     makes_json: bool = False
-    base: "SharedBase | None" = None
+    base: SharedBase | None = None
     """What keeps the weights in memory that are not this model's alone."""
 
     @property
@@ -41,7 +39,7 @@ class LoadedGenerator:
         return int(self.model.config.get_text_config().max_position_embeddings)
 
     @property
-    def tokenizer(self) -> "PreTrainedTokenizerFast":
+    def tokenizer(self) -> PreTrainedTokenizerFast:
         return self.renderer.tokenizer
 
     def answer(
@@ -60,29 +58,33 @@ class LoadedGenerator:
             progress(start + len(rows))
         return answers
 
-    def generate(self, prompt_ids: Sequence[int], wish: SamplingParams, on_text: OnText = lambda _: True) -> Completion:
-        """Return the answer to a prompt of token ids; `on_text` is told each piece of it.
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: SamplingParams, on_text: OnText = lambda _: True
+    ) -> Completion:
+        """Return the answer to a prompt of token ids; `on_text` gets each piece of it.
 
         Raises:
             InvalidRequest: the prompt is too long, or the answer is to be held to a JSON schema.
         """
-        import torch
-
-        if wish.json_schema is not None:
+        if sampling.json_schema is not None:
             raise InvalidRequest(
                 "This model is served by torch, which can't hold it to a JSON schema.", cure="Export it as gguf_q8_0."
             )
         if len(prompt_ids) >= self.context_tokens:
             raise InvalidRequest(f"The prompt has {len(prompt_ids)} tokens; the model takes {self.context_tokens}.")
-        watch = Watch(self.tokenizer, self.renderer.end_token_id, len(prompt_ids), wish.stop, on_text)
-        drawn = {"temperature": wish.temperature, "top_p": wish.top_p, "top_k": 0} if wish.temperature > 0 else {}
-        with torch.inference_mode(), self._precision(), torch.random.fork_rng(enabled=wish.seed is not None):
-            if wish.seed is not None:
-                torch.manual_seed(wish.seed)
+        watch = Watch(self.tokenizer, self.renderer.end_token_id, len(prompt_ids), sampling.stop, on_text)
+        drawn = (
+            {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+            if sampling.temperature > 0
+            else {}
+        )
+        with torch.inference_mode(), self._precision(), torch.random.fork_rng(enabled=sampling.seed is not None):
+            if sampling.seed is not None:
+                torch.manual_seed(sampling.seed)
             self.model.generate(
                 input_ids=torch.tensor([list(prompt_ids)], device=self.model.device),
-                max_new_tokens=wish.max_new_tokens,
-                do_sample=wish.temperature > 0,
+                max_new_tokens=sampling.max_new_tokens,
+                do_sample=sampling.temperature > 0,
                 eos_token_id=self.renderer.end_token_id,
                 pad_token_id=self._padding(),
                 stopping_criteria=[watch],
@@ -92,8 +94,6 @@ class LoadedGenerator:
 
     def loss(self, conversations: Sequence[Messages], batch_size: int = 32) -> float:
         """Return the mean cross-entropy of the answers' tokens, each given all that stands before it."""
-        import torch
-
         rendered = sorted((self.renderer.render(one) for one in conversations), key=lambda one: len(one.input_ids))
         loss_sum, count = 0.0, 0
         for start in range(0, len(rendered), batch_size):
@@ -110,8 +110,6 @@ class LoadedGenerator:
         return loss_sum / max(1, count)
 
     def _generate(self, token_ids: list[list[int]]) -> list[list[int]]:
-        import torch
-
         # On the left, so that the last token of every prompt is where the first of its answer is worked out.
         ids, mask = self._padded(token_ids, left=True)
         with torch.inference_mode(), self._precision():
@@ -128,10 +126,8 @@ class LoadedGenerator:
 
     def _padded(
         self, rows: list[list[int]], *, left: bool, filler: int | None = None
-    ) -> "tuple[torch.Tensor, torch.Tensor]":
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return rows as int64 of shape (rows, longest row), and 1 where they are, 0 where padding is."""
-        import torch
-
         width = max(map(len, rows))
         values = torch.full((len(rows), width), self._padding() if filler is None else filler)
         mask = torch.zeros_like(values)
@@ -145,10 +141,8 @@ class LoadedGenerator:
         padding = self.renderer.tokenizer.pad_token_id
         return self.renderer.end_token_id if padding is None else int(padding)
 
-    def _precision(self) -> "torch.autocast":
+    def _precision(self) -> torch.autocast:
         """On a GPU bfloat16; on a CPU float32 keeps answers the same everywhere."""
-        import torch
-
         device = self.model.device.type
         half = device == "cuda" and torch.cuda.is_bf16_supported()
         return torch.autocast(device, dtype=torch.bfloat16, enabled=half)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pyarrow
@@ -21,8 +22,7 @@ class LabelPreparation(Preparation):
     several_answers = False
 
     def cleaned(self, row: Row) -> Row:
-        text = clean_text(row["text"]) if self.config.clean else row["text"]
-        return {"row": row["row"], "text": text, "label": row["label"]}
+        return Row(row.number, clean_text(row.text) if self.config.clean else row.text, row.label)
 
     def documents(self, rows: Iterable[Row], dropped: Counter[str]) -> Iterator[tuple[int, Row]]:
         if self.config.long_texts == "cut":
@@ -31,11 +31,11 @@ class LabelPreparation(Preparation):
         parter = Parter(self.tokenizer, self.max_tokens, self.config.overlap_tokens)
         long_texts = parts = 0
         for number, row in enumerate(rows):
-            found = parter.parts(row["text"])
+            found = parter.parts(row.text)
             long_texts += len(found) > 1
             parts += len(found) if len(found) > 1 else 0
             for text in found:
-                yield number, {**row, "text": text}
+                yield number, replace(row, text=text)
         self.context.log("long_texts_parted", long_texts=long_texts, parts=parts)
 
     def cells(self, labels: Sequence[str]) -> "LabelCells":
@@ -46,13 +46,13 @@ class LabelPreparation(Preparation):
 
     def preview(self, row: Row) -> dict[str, Any]:
         """See `Preparation`; the label carries the loss, and no token."""
-        ids: list[int] = self.tokenizer(clean_text(row["text"]))["input_ids"]
+        ids: list[int] = self.tokenizer(clean_text(row.text))["input_ids"]
         return {
-            "row": row["row"],
+            "row": row.number,
             "tokens": [self.tokenizer.decode([number]) for number in ids[: self.max_tokens]],
             "token_count": len(ids),
             "cut_tokens": max(0, len(ids) - self.max_tokens),
-            "learned": row["label"],
+            "learned": row.label,
         }
 
     def preview_facts(self) -> dict[str, Any]:
@@ -73,9 +73,9 @@ class LabelCells:
         return {"label": pyarrow.int64()}
 
     def columns(self, rows: Sequence[Row]) -> tuple[dict[str, list[Any]], int]:
-        encoded = self._tokenizer.encode_batch_fast([row["text"] for row in rows])
-        cells = {"label": [self._number[row["label"]] for row in rows], "input_ids": [one.ids for one in encoded]}
+        encoded = self._tokenizer.encode_batch_fast([row.text for row in rows])
+        cells = {"label": [self._number[row.label] for row in rows], "input_ids": [one.ids for one in encoded]}
         return cells, sum(bool(one.overflowing) for one in encoded)
 
     def label_counts(self, rows: Sequence[Row]) -> Counter[str]:
-        return Counter(str(row["label"]) for row in rows)
+        return Counter(row.label for row in rows)

@@ -10,6 +10,7 @@ import numpy as np
 from agents.base.agent import Context, inputs_from
 from agents.chat.markup import chat_template
 from agents.data.splits import read_conversations
+from agents.data.types import Message
 from agents.formats import Format
 from agents.metrics.generation import score_answers
 from agents.models.generators.torch import LoadedGenerator, load_merged, load_trained_generator
@@ -18,7 +19,7 @@ from agents.tasks.golden import OWN_TEXTS, Golden, Likeness
 
 #: That are read at most; a format may be proven on fewer, since writing answers takes far longer than choosing labels.
 PROMPTS_MOST = 100
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[Message]
 
 
 class AnswersPrompts(Protocol):
@@ -42,7 +43,7 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         return load_merged(self.files(folder), device="cpu")
 
     @cached_property
-    def _rows(self) -> tuple[list[list[dict[str, str]]], list[str]]:
+    def _rows(self) -> tuple[list[list[Message]], list[str]]:
         return golden_prompts(self.context)
 
     def expected(self, model: LoadedGenerator, forms: Sequence[Format]) -> list[str]:
@@ -62,17 +63,17 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         return score_answers(right, answers).value(self.judged.metric, np.arange(len(answers)))
 
 
-def golden_prompts(context: Context) -> tuple[list[list[dict[str, str]]], list[str]]:
+def golden_prompts(context: Context) -> tuple[list[list[Message]], list[str]]:
     """Return prompts to compare answers on, and what is right.
 
     Without a preprocessing before it, the prompts are a few of the project's own, and nothing is known to be right.
     """
-    prompts: list[list[dict[str, str]]] = []
+    prompts: list[list[Message]] = []
     right: list[str] = []
     for data in inputs_from(context, "preprocessing", PreprocessingOutput)[-1:]:
         for split in ("test", "validation", "train"):
             if len(prompts) < PROMPTS_MOST:
                 rows = read_conversations(context, data, split)
                 prompts, right = prompts + rows.prompts, right + rows.expected
-    own = [[{"role": "user", "content": text}] for text in OWN_TEXTS]
+    own = [[Message(role="user", content=text)] for text in OWN_TEXTS]
     return prompts[:PROMPTS_MOST] or own, right[:PROMPTS_MOST]

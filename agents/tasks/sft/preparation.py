@@ -14,7 +14,7 @@ from agents.chat.renderer import Renderer, make_renderer
 from agents.chat.truncation import CURES, learnable
 from agents.data.cleaning import clean_content
 from agents.data.conversations import of_text_and_label, prompt_text
-from agents.data.types import Row
+from agents.data.types import Message, Rendered, Row
 from agents.tasks.preparation import Preparation
 from agents.tasks.sft.rendering import Learned, render_rows
 
@@ -31,15 +31,14 @@ class ConversationPreparation(Preparation):
         return make_renderer(self.config.template, self.tokenizer)
 
     def cleaned(self, row: Row) -> Row:
-        messages = row.get("messages") or of_text_and_label(row["text"], row["label"])
-        if self.config.clean:
-            messages = [{**message, "content": clean_content(message["content"])} for message in messages]
-        return {
-            "row": row["row"],
-            "text": prompt_text(messages),
-            "label": messages[-1]["content"],
-            "messages": messages,
-        }
+        messages = self._messages(row)
+        return Row(row.number, prompt_text(messages), messages[-1]["content"], messages)
+
+    def _messages(self, row: Row) -> list[Message]:
+        messages = row.messages or of_text_and_label(row.text, row.label)
+        if not self.config.clean:
+            return messages
+        return [Message(role=message["role"], content=clean_content(message["content"])) for message in messages]
 
     def documents(self, rows: Iterable[Row], dropped: Counter[str]) -> Iterator[tuple[int, Row]]:
         in_parts = self.config.long_texts == "parts"
@@ -51,7 +50,7 @@ class ConversationPreparation(Preparation):
     def prompt_format(self, train: Iterable[Row]) -> PromptFormat:
         learned = Learned()
         for row in train:
-            learned.add(row["loss_mask"])
+            learned.add(_rendered(row).loss_mask)
         found = self.renderer.format(max_new_tokens=2 * learned.longest_answer_tokens, clean=self.config.clean)
         self.context.log(
             "prompts_rendered",
@@ -63,15 +62,14 @@ class ConversationPreparation(Preparation):
         return found
 
     def preview(self, row: Row) -> dict[str, Any]:
-        messages = self.cleaned(row)["messages"]
-        found = learnable(messages, self.renderer, self.max_tokens)
+        found = learnable(self._messages(row), self.renderer, self.max_tokens)
         if found.reason:
             why = f"{found.reason.detail}. {CURES[found.reason.kind]}"
-            return {"row": row["row"], "left_out": found.reason.kind, "why": why}
+            return {"row": row.number, "left_out": found.reason.kind, "why": why}
         rendered, decode = found.parts[0].rendered, self.tokenizer.decode
         learned = [number for number, learned in zip(rendered.input_ids, rendered.loss_mask, strict=True) if learned]
         return {
-            "row": row["row"],
+            "row": row.number,
             "tokens": [decode([number]) for number in rendered.input_ids],
             "carries_loss": rendered.loss_mask,
             "token_count": len(rendered.input_ids),
@@ -94,11 +92,16 @@ class ConversationCells:
 
     def columns(self, rows: Sequence[Row]) -> tuple[dict[str, list[Any]], int]:
         cells: dict[str, list[Any]] = {
-            "messages": [json.dumps(row["messages"], ensure_ascii=False) for row in rows],
-            "loss_mask": [list(map(bool, row["loss_mask"])) for row in rows],
-            "input_ids": [row["input_ids"] for row in rows],
+            "messages": [json.dumps(row.messages, ensure_ascii=False) for row in rows],
+            "loss_mask": [_rendered(row).loss_mask for row in rows],
+            "input_ids": [_rendered(row).input_ids for row in rows],
         }
         return cells, 0
 
     def label_counts(self, rows: Sequence[Row]) -> Counter[str]:
         return Counter()
+
+
+def _rendered(row: Row) -> Rendered:
+    assert row.rendered is not None
+    return row.rendered

@@ -22,7 +22,7 @@ def render_rows(
     *,
     in_parts: bool = False,
 ) -> Iterator[tuple[int, Row]]:
-    """Yield the rows with `input_ids` and `loss_mask`, each with the number of the conversation that it is of; count in
+    """Yield the rows as rendered, each with the number of the conversation that it is of; count in
     `dropped` why others are left out.
 
     Of a conversation longer than `max_tokens` there are the turns up to an answer that fits, and `in_parts` one row
@@ -36,13 +36,13 @@ def render_rows(
     kept = 0
     long = Counter[str]()
     for number, row in enumerate(rows):
-        found = learnable(row["messages"], renderer, max_tokens, in_parts=in_parts)
+        found = learnable(row.messages or [], renderer, max_tokens, in_parts=in_parts)
         kept += len(found.parts)
         for part in found.parts:
             yield number, _rendered(row, part)
         if found.reason:
             left_out[found.reason.kind] += 1
-            first.setdefault(found.reason.kind, f"row {row['row']}: {found.reason.detail}")
+            first.setdefault(found.reason.kind, f"row {row.number}: {found.reason.detail}")
         elif len(found.parts) > 1 or found.answers_left_out:
             long.update(rows=1, parts=len(found.parts), answers_left_out=found.answers_left_out)
     if long:
@@ -65,14 +65,8 @@ def render_rows(
 
 def _rendered(row: Row, part: Learnable) -> Row:
     """Return a row of a part's turns: what it is compared by, and its answer, are those of the part."""
-    return {
-        **row,
-        "text": prompt_text(part.messages),
-        "label": part.messages[-1]["content"],
-        "messages": part.messages,
-        "input_ids": part.rendered.input_ids,
-        "loss_mask": list(map(int, part.rendered.loss_mask)),
-    }
+    text, answer = prompt_text(part.messages), part.messages[-1]["content"]
+    return Row(row.number, text, answer, part.messages, rendered=part.rendered)
 
 
 @dataclass

@@ -1,0 +1,83 @@
+"""A source read row by row, and the rows artifact that it becomes."""
+
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+from agents.base.agent import Context
+from agents.data.reader import RowsReader, check_rows, row_files
+from agents.data.rows import RowsFile
+from agents.data.statistics import Tally
+from agents.data.types import Row
+from agents.dataset.types import DatasetConfig, DatasetOutput
+
+LIMIT_SEED = 13
+
+
+def open_source(config: DatasetConfig, context: Context) -> RowsReader:
+    """Find the files of the source.
+
+    Raises:
+        InvalidData: it is a folder without rows.
+    """
+    return RowsReader(config, context, row_files(context.sources.local(config.source, "rows")))
+
+
+def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> DatasetOutput:
+    """Write the rows as an artifact, and say in the log what was left out or is damaged.
+
+    Raises:
+        InvalidData: no rows, no such column, one label only, or more than a few lines that can't be read.
+    """
+    tally = Tally()
+    with RowsFile(context.work_dir / "rows.jsonl") as file:
+        for row in _limited(reader.rows(), config.limit, reader.dropped):
+            file.add(row)
+            tally.add(row)
+        check_rows(reader, tally)
+        artifact = file.store(context.objects)
+    _tell(reader, tally, context)
+    columns = reader.columns
+    assert columns is not None
+    return DatasetOutput(
+        rows=artifact,
+        row_count=file.row_count,
+        columns=columns.names,
+        shape=columns.shape,
+        text_column=columns.text,
+        label_column=columns.label,
+        label_counts=dict(sorted(tally.label_counts.items())),
+        dropped=dict(reader.dropped),
+        statistics={**tally.statistics(), "files": reader.files_read},
+        source=config.source,
+        source_sha256=context.sources.fingerprint(config.source, "rows"),
+    )
+
+
+def _tell(reader: RowsReader, tally: Tally, context: Context) -> None:
+    if reader.dropped:
+        context.log("rows_dropped", level="warning", rows=reader.dropped.total(), reasons=dict(reader.dropped))
+    if tally.damaged_rows:
+        context.log("damaged_characters", level="warning", rows=tally.damaged_rows)
+
+
+def _limited(rows: Iterator[Row], limit: int | None, dropped: Counter[str]) -> Iterator[Row]:
+    """Draw `limit` rows with equal chances in one pass, and keep their order.
+
+    Source: algorithm R of Vitter, "Random Sampling with a Reservoir" (1985). The first rows would not do:
+    sources are often sorted by label.
+    """
+    if limit is None:
+        yield from rows
+        return
+    random = Random(LIMIT_SEED)
+    drawn: list[tuple[int, Row]] = []
+    seen = 0
+    for seen, row in enumerate(rows, start=1):
+        if len(drawn) < limit:
+            drawn.append((seen, row))
+        elif (place := random.randrange(seen)) < limit:
+            drawn[place] = (seen, row)
+    if seen > limit:
+        dropped["over_limit"] += seen - limit
+    yield from (row for _, row in sorted(drawn, key=lambda numbered: numbered[0]))
