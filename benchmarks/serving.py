@@ -25,7 +25,7 @@ from pathlib import Path
 
 import urllib3
 
-from agents.formats.onnx import write_int8, write_onnx
+from agents.formats.onnx import quantise_onnx, write_onnx
 from agents.models.classifiers.torch import load_exported, load_merged
 from agents.models.loading import load_classifier_base
 from agents.models.tokenizers import load_tokenizer
@@ -74,7 +74,7 @@ def write_model(parts: Parts, folder: Path) -> Path:
     tokenizer.save_pretrained(merged)
     on_cpu = load_merged(merged, LABELS, MAX_TOKENS, device="cpu", attn_implementation="eager")
     write_onnx(on_cpu, merged, folder / "onnx")
-    write_int8(folder / "onnx", folder / "onnx_int8")
+    quantise_onnx(folder / "onnx", folder / "onnx_int8")
     formats = {
         form: [
             {"path": file.name, "artifact": parts.objects.put_artifact_file(file).model_dump()}

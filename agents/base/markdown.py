@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 
 def cell(text: str, characters_most: int | None = None) -> str:
     """Return a text as one cell of a table: on one line, and no markup, whatever it is made of.
@@ -17,7 +15,9 @@ def cell(text: str, characters_most: int | None = None) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> str:
-    """Return a table of cells that are escaped already; the first `text_columns` are flush left, the rest right."""
-    align = ["left"] * text_columns + ["right"] * (len(headers) - text_columns)
-    found: str = tabulate(rows, headers, tablefmt="pipe", colalign=align[: len(headers)], disable_numparse=True)
-    return found
+    """Return a table of cells that are escaped already; the first `text_columns` are flush left, the rest right.
+
+    Cells are not padded: one long text would widen its whole column.
+    """
+    rules = ["---" if column < text_columns else "---:" for column in range(len(headers))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headers, rules, *rows))

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from agents.formats.onnx import write_int8, write_onnx
-from agents.models.classifiers.torch import load_adapter, load_merged
+from agents.formats.onnx import quantise_onnx, write_onnx
 from app.wiring import Parts
+from tests.loaded import load_adapter, load_merged
 from tests.models import LABELS, stored, write_adapter
 from tests.prepared import write_small_model
 
@@ -37,7 +37,7 @@ def write_onnx_formats(merged: Path, folder: Path) -> dict[str, Path]:
     """Write a whole model as ONNX too; return the folder of each format."""
     model = load_merged(merged, LABELS, 32, device="cpu", attn_implementation="eager")
     write_onnx(model, merged, folder / "onnx")
-    write_int8(folder / "onnx", folder / "onnx_int8")
+    quantise_onnx(folder / "onnx", folder / "onnx_int8")
     return {"merged": merged, "onnx": folder / "onnx", "onnx_int8": folder / "onnx_int8"}
 
 

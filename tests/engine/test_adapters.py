@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ from peft import LoraConfig, TaskType, get_peft_model
 from agents.base.errors import InvalidModel
 from agents.base.records import Artifact
 from agents.base.sources import Sources
-from agents.models.classifiers.torch import LoadedClassifier, load_adapter, load_merged
+from agents.formats import FORMATS, formats_of
+from agents.models.classifiers.torch import LoadedClassifier
 from agents.models.generators.base import SamplingParams
-from agents.models.generators.torch import load_trained_generator, load_whole_generator
+from agents.models.kinds import ModelKind
 from agents.models.loading import load_decoder
 from agents.prediction import PredictionAgent
 from agents.prediction.types import PredictionConfig
-from app.serving.formats import GGUF_FORMATS, ONNX_FORMATS, batch_formats, in_order
+from app.serving.formats import batch_formats, in_order
 from app.serving.main import create_app
 from app.wiring import Parts
 from tests.conftest import AgentBench
 from tests.decoders import smollm2_tokenizer, write_tiny_decoder
 from tests.engine.written import prompt_format
+from tests.loaded import load_adapter, load_merged, load_trained_generator, load_whole_generator
 from tests.models import LABELS, TEXTS, stored, write_adapter
 from tests.prepared import write_small_model
 
@@ -239,7 +242,8 @@ def test_a_base_that_is_not_the_one_is_refused_unless_there_is_another_format(
         assert reconciler.served == {}
         formats = {form: listed(stored(parts.objects, folder / f"spam{end}")) for form, end in BOTH.items()}
         put(parts, folder, "spam", 2, formats=formats, **facts)
-        reconciler.formats = ("adapter", "merged")
+        formats_of_kind = {"classifier": (FORMATS["adapter"], FORMATS["merged"]), "decoder": ()}
+        reconciler.loader = replace(reconciler.loader, formats=formats_of_kind)
         reconciler.follow()
 
         assert (reconciler.find("spam").format, reconciler.troubles()) == ("merged", {})
@@ -257,10 +261,14 @@ def test_a_version_without_an_adapter_is_served_merged(parts: Parts, folder: Pat
 
 
 def test_adapters_come_first_on_a_gpu_last_on_a_cpu_and_last_in_batches() -> None:
-    assert in_order(ONNX_FORMATS, True) == ("adapter", "merged", "onnx_int8", "onnx")
-    assert in_order(ONNX_FORMATS, False) == ("onnx_int8", "onnx", "merged", "adapter")
-    assert in_order(GGUF_FORMATS, False)[-2:] == ("merged", "adapter")
-    assert [batch_formats(wanted) for wanted in ("adapter", "onnx")] == [("merged", "adapter"), ("onnx",)]
+    def order(kind: ModelKind, *, has_gpu: bool) -> list[str]:
+        return [form.name for form in in_order(formats_of(kind), has_gpu=has_gpu)]
+
+    assert order("classifier", has_gpu=True) == ["adapter", "merged", "onnx_int8", "onnx"]
+    assert order("classifier", has_gpu=False) == ["onnx_int8", "onnx", "merged", "adapter"]
+    assert order("decoder", has_gpu=False) == ["gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged", "adapter"]
+    in_batches = {wanted: [form.name for form in batch_formats(wanted)] for wanted in ("adapter", "onnx")}
+    assert in_batches == {"adapter": ["merged", "adapter"], "onnx": ["onnx"]}
 
 
 def test_a_batch_of_an_adapter_is_answered_over_its_base(parts: Parts, bench: AgentBench, folder: Path) -> None:

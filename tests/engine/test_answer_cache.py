@@ -9,7 +9,10 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.models.classifiers.torch import Prediction, load_merged
+from agents.formats import Format
+from agents.models.classifiers.base import Prediction
+from agents.models.files import ModelFiles
+from agents.models.kinds import ModelKind
 from app.embedded import free_port, start_valkey
 from app.serving.main import create_app
 from app.wiring import Parts
@@ -29,8 +32,8 @@ def asked() -> list[str]:
 def open_serving(versions: Parts, asked: list[str]) -> Open:
     """Serve with the cache on; `url`: of another Redis for it."""
 
-    def load(folder: Path, labels: list[str], max_tokens: int) -> Any:
-        loaded = load_merged(folder, labels, max_tokens)
+    def load(form: Format, kind: ModelKind, files: ModelFiles) -> Any:
+        loaded = form.load(kind, files)
 
         class Listening(type(loaded)):  # type: ignore[misc]
             def predict(self, texts: Any, batch_size: int = 64) -> list[Prediction]:

@@ -11,9 +11,11 @@ from agents.data.splits import read_test_conversations
 from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
+from agents.export.parity import prove
 from agents.export.types import ExportConfig, ExportOutput
+from agents.formats import FORMATS
 from agents.metrics.text import same_answer
-from agents.models.generators.torch import LoadedGenerator, load_trained_generator, load_whole_generator
+from agents.models.generators.torch import LoadedGenerator
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.sft.golden import GoldenPrompts
 from agents.training import TrainingAgent
@@ -21,6 +23,7 @@ from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
 from tests.decoders import conversations, prepare_answers
 from tests.engine.conftest import Learned
+from tests.loaded import load_trained_generator, load_whole_generator
 
 
 @pytest.fixture
@@ -127,15 +130,16 @@ def test_an_export_that_answers_differently_is_refused(
     bench: AgentBench, decoder: Path, data: PreprocessingOutput, trained: TrainingOutput
 ) -> None:
     judged = evaluate(bench, decoder, data, trained)
-    golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), judged, most=3)
+    golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), judged)
+    merged = FORMATS["merged"].model_copy(update={"prompts": 3})
     model = load(bench, decoder, trained)
-    expected = golden.answers(model)
+    expected = golden.expected(model, [merged])
     right = [row["exact_match"] for row in bench.objects.get_json(judged.predictions)][: len(expected)]
-    proof = golden.prove("merged", model, expected)
+    proof = prove(golden, merged, model, expected)
     assert (proof.agreement, proof.metric) == (1.0, "exact_match")
     assert proof.value == proof.trained_value == pytest.approx(sum(right) / len(right))
     with pytest.raises(InvalidModel, match=r"gives the trained model's answer to .* \(bound 100%\); exact_match [01]"):
-        golden.prove("merged", model, ["something else", *expected[1:]])
+        prove(golden, merged, model, ["something else", *expected[1:]])
 
 
 def test_answers_do_not_depend_on_their_batch_and_the_loss_is_that_of_training(
@@ -152,7 +156,7 @@ def test_answers_do_not_depend_on_their_batch_and_the_loss_is_that_of_training(
     from agents.tasks.sft.objective import score_answers
 
     test = read_test_conversations(bench.context("x"), data)
-    rows = read_rows(bench.objects, data.splits["test"], bench.work_dir, "sft")
+    rows = read_rows(bench.objects, data.splits["test"], bench.work_dir, per_token=True)
     figures = score_answers(model.model, rows, batch_size=4, autocast=False)
     written = model.answer(test.prompts)
     assert model.loss(test.conversations, batch_size=3) == pytest.approx(figures["loss"], rel=1e-4)

@@ -16,11 +16,12 @@ from pydantic import SecretStr
 from agents.base.errors import InvalidModel
 from agents.chat.renderer import make_renderer
 from agents.models.generators.base import Completion, SamplingParams
-from agents.models.generators.llama_cpp import LlamaGenerator, load_exported_llama
+from agents.models.generators.llama_cpp import LlamaGenerator
 from app.serving.main import create_app
 from app.serving.reconcile import Served
 from app.wiring import Parts
 from tests.engine.written import gguf_folder, listening, merged_folder, prompt_format, put_decoder, smollm2_tokenizer
+from tests.loaded import load_exported_llama
 
 ASK = [{"role": "user", "content": "Tell a story about a lamp."}]
 

@@ -16,9 +16,10 @@ from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
 from agents.export.types import ExportConfig, ExportOutput
-from agents.models.classifiers.torch import LoadedClassifier, load_adapter, load_exported, load_merged
+from agents.models.classifiers.torch import LoadedClassifier
 from agents.training.types import TrainingConfig
 from tests.conftest import AgentBench
+from tests.loaded import load_adapter, load_exported, load_merged
 from tests.models import (
     LABELS,
     TEXTS,

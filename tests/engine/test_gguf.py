@@ -14,7 +14,9 @@ from agents.chat.renderer import make_renderer
 from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
+from agents.export.parity import prove
 from agents.export.types import ExportConfig, ExportOutput
+from agents.formats import FORMATS
 from agents.formats.gguf import GgufFacts, write_gguf
 from agents.formats.gguf_answers import load_gguf
 from agents.models.gguf_file import check_prompt_format
@@ -89,14 +91,15 @@ def test_a_trained_decoder_answers_the_same_in_llama_cpp_and_a_file_of_another_t
     assert judged.training.prompt is not None
     prompt, file = judged.training.prompt, folder / "model.gguf"
     model = load_gguf(file, prompt, 256)
-    golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), judged, most=100)
-    answers = golden.answers(model)
+    golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), judged)
+    form = FORMATS["gguf_q4_k_m"]
+    (answers,) = golden.asked(model, form, [""] * 100)
     assert answers[0].startswith('{"color"')
-    assert golden.prove("gguf_q4_k_m", model, ["changed", "changed", *answers[2:]]).agreement == 0.975
+    assert prove(golden, form, model, ["changed", "changed", *answers[2:]]).agreement == 0.975
     with pytest.raises(
         InvalidModel, match=r"'gguf_q4_k_m' gives .* to 96\.25% of 80 texts \(bound 97%\); exact_match .*\. Leave"
     ):
-        golden.prove("gguf_q4_k_m", model, ["changed", "changed", "changed", *answers[3:]])
+        prove(golden, form, model, ["changed", "changed", "changed", *answers[3:]])
 
     foreign = prompt.model_copy(update={"fingerprint": "0" * 64})
     with pytest.raises(InvalidModel, match=r"of fingerprint 000000000000; '.*' was written for"):

@@ -8,8 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from agents.base.errors import NotFound
+from agents.formats import formats_of
 from agents.models.base_cache import SharedBases
+from agents.models.kinds import ModelKind
 from app.embedded import start_valkey
+from app.serving.loading import Loader
 from app.serving.main import create_app
 from app.serving.reconcile import Reconciler
 from app.wiring import Parts, build_parts
@@ -20,9 +23,10 @@ from tests.models import stored
 @pytest.fixture
 def reconciler(versions: Parts, tmp_path: Path) -> Reconciler:
     """A reconciler that serves version 1, and looks only when it is told to."""
-    found = Reconciler(
-        versions.registry, versions.objects, tmp_path / "cache", SharedBases(versions.sources), retry_first_s=0.0
-    )
+    kinds: tuple[ModelKind, ...] = ("classifier", "decoder")
+    formats = {kind: formats_of(kind) for kind in kinds}
+    loader = Loader(versions.objects, tmp_path / "cache", SharedBases(versions.sources), formats)
+    found = Reconciler(versions.registry, loader, retry_first_s=0.0)
     found.follow()
     assert found.find("spam").version == 1
     return found
@@ -47,8 +51,7 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     write_version(versions, 3, stored(versions.objects, nan_weights(merged_folders[2], tmp_path / "nan")))
     write_version(versions, 4, {**files, "../outside": files["config.json"]})
     write_version(versions, 5, {})
-    key = "models/spam/versions/000006/manifest.json"
-    versions.objects.put_manifest(key, {"verdict": "PROMOTE", "formats": []})
+    write_version(versions, 6, files)
     write_version(versions, 7, files, task="sft")
     reasons = {
         3: "gives no numbers",
@@ -59,6 +62,9 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     }
     for version, reason in reasons.items():
         promote(versions, version)
+        if version == 6:
+            key = "models/spam/versions/000006/manifest.json"
+            versions.objects.put_manifest(key, {"verdict": "PROMOTE", "formats": []})
         reconciler.follow()
         assert reason in reconciler.troubles()["spam"]
         assert reconciler.find("spam").version == 1
@@ -71,7 +77,8 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
 def test_a_champion_of_a_task_that_is_not_served_is_no_trouble_of_serving(
     reconciler: Reconciler, versions: Parts, merged_folders: dict[int, Path]
 ) -> None:
-    manifest = {"name": "task", "version": 1, "task": "ranking", "verdict": "PROMOTE", "formats": {"merged": []}}
+    facts = {"name": "task", "version": 1, "task": "ranking", "labels": [], "max_tokens": 32, "metrics": {}}
+    manifest = {**facts, "verdict": "PROMOTE", "reasons": [], "formats": {"merged": []}}
     versions.objects.put_manifest("models/task/versions/000001/manifest.json", manifest)
     versions.registry.rebuild()
     versions.registry.promote("task", 1, at=1.0, reason="test")
@@ -109,7 +116,7 @@ def test_a_version_that_failed_is_tried_again_later_and_not_at_every_look(
     versions.objects.put(lost, data)
     reconciler.follow()
     assert reconciler.find("spam").version == 1, "tried again before its time"
-    again = Reconciler(versions.registry, versions.objects, reconciler.cache_dir, reconciler.bases)
+    again = Reconciler(versions.registry, reconciler.loader)
     again.follow()
 
     assert again.find("spam").version == 2
@@ -118,18 +125,18 @@ def test_a_version_that_failed_is_tried_again_later_and_not_at_every_look(
 def test_a_changed_file_in_the_cache_is_fetched_anew_and_old_versions_are_swept(
     reconciler: Reconciler, versions: Parts
 ) -> None:
-    (folder,) = reconciler.cache_dir.iterdir()
+    (folder,) = reconciler.loader.cache_dir.iterdir()
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    Reconciler(versions.registry, versions.objects, reconciler.cache_dir, reconciler.bases).follow()
+    Reconciler(versions.registry, reconciler.loader).follow()
     assert weights.read_bytes() == whole
-    (reconciler.cache_dir / "spam-9-0123456789ab").mkdir()
-    (reconciler.cache_dir / "spam-two-9-0123456789ab").mkdir()
+    (reconciler.loader.cache_dir / "spam-9-0123456789ab").mkdir()
+    (reconciler.loader.cache_dir / "spam-two-9-0123456789ab").mkdir()
     promote(versions, 2)
     reconciler.follow()
 
-    names = {path.name.rpartition("-")[0] for path in reconciler.cache_dir.iterdir()}
+    names = {path.name.rpartition("-")[0] for path in reconciler.loader.cache_dir.iterdir()}
     assert names == {"spam-1", "spam-2", "spam-two-9"}
 
 

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.models.classifiers.torch import LoadedClassifier, Prediction, load_merged
+from agents.formats import Format
+from agents.models.classifiers.torch import LoadedClassifier, Prediction
+from agents.models.files import ModelFiles
+from agents.models.kinds import ModelKind
 from app.serving.main import create_app
 from app.wiring import Parts
 from tests.engine.served import write_version
@@ -188,8 +190,8 @@ class Gated(LoadedClassifier):
         return super().predict(texts, batch_size)
 
 
-def load_gated(folder: Path, labels: list[str], max_tokens: int) -> LoadedClassifier:
-    loaded = load_merged(folder, labels, max_tokens)
+def load_gated(form: Format, kind: ModelKind, files: ModelFiles) -> LoadedClassifier:
+    loaded = form.load(kind, files)
     return Gated(loaded.model, loaded.tokenizer, loaded.labels, loaded.max_tokens)
 
 

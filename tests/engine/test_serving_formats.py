@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.models.classifiers.torch import load_adapter, load_merged
 from app.serving.main import create_app
 from app.settings import ServingFormat
 from app.wiring import Parts
 from tests.conftest import REPOSITORY
 from tests.engine.served import promote, write_onnx_formats, write_version
+from tests.loaded import load_adapter, load_merged
 from tests.models import LABELS, TEXTS, stored, write_adapter
 
 

@@ -8,11 +8,11 @@ import pytest
 from safetensors import safe_open
 
 from agents.base.folders import fetch
-from agents.models.classifiers.torch import load_trained
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training import TrainingAgent
 from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
+from tests.loaded import load_adapter
 from tests.prepared import prepare, spam_rows
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def test_an_adapter_of_any_architecture_learns_and_answers_the_same_when_loaded_
     assert {name for name, is_adapter in kinds if not is_adapter} == HEADS[architecture]
     assert not {name for name, is_adapter in kinds if is_adapter} & HEADS[architecture]
 
-    model = load_trained(folder, base, output.labels, output.max_tokens, cache_dir=bench.work_dir)
+    model = load_adapter(folder, base, output.labels, output.max_tokens, cache_dir=bench.work_dir)
     answers = model.predict([text for text, _ in rows["validation"]])
     right = sum(answer.label == label for answer, (_, label) in zip(answers, rows["validation"], strict=True))
     assert right / len(answers) > 0.8

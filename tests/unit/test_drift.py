@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agents.evaluation.types import Reference
+from agents.formats.manifest import read_manifest
 from agents.metrics.reference import histogram, label_reference
 from agents.models.classifiers.base import Prediction
 from app.serving.drift import DriftWindow, chance_index, read_reference, stability_index
@@ -108,8 +109,11 @@ def test_chance_alone_rarely_passes_its_bound() -> None:
     [{"labels": {"ham": 1}}, {"confidence": {"edges": [0.5], "counts": [1]}}, {"length": {}}],
 )
 def test_of_a_damaged_or_missing_reference_there_is_no_drift(reference: Reference, damage: dict[str, Any]) -> None:
-    manifest = {"labels": LABELS, "reference": reference.model_dump()}
+    def read(written: dict[str, Any] | None) -> Reference | None:
+        facts = {"name": "spam", "version": 1, "task": "classification", "max_tokens": 8, "formats": {}, "metrics": {}}
+        verdict = {"verdict": "PROMOTE", "reasons": []}
+        return read_reference(read_manifest({**facts, **verdict, "labels": LABELS, "reference": written}))
 
-    assert read_reference(manifest) == reference
-    assert read_reference({"labels": LABELS}) is None
-    assert read_reference({**manifest, "reference": {**reference.model_dump(), **damage}}) is None
+    assert read(reference.model_dump()) == reference
+    assert read(None) is None
+    assert read({**reference.model_dump(), **damage}) is None

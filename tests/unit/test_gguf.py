@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from agents.base.errors import InvalidSpec, NoSpace, OutOfMemory
+from agents.base.errors import NoSpace, OutOfMemory
 from agents.chat.layouts import LAYOUTS
 from agents.chat.markup import ollama_template
 from agents.chat.templates import LayoutTemplate
 from agents.export import ExportAgent
-from agents.export.parity import BOUNDS
 from agents.export.room import check_room, disk_bytes, memory_bytes
 from agents.export.types import ExportConfig
-from agents.formats.gguf import GGUF_FORMATS, require_packages
+from agents.formats import FORMATS, Format, with_sources
 from agents.formats.modelfile import Answering, modelfile
 from agents.formats.quantise import tensor_type
+from agents.formats.table import GGUF_F16
 from agents.training.types import TrainingConfig
 
 SMALL = Answering(template="T", stop="<|im_end|>", max_new_tokens=40, max_tokens=256, context_length=8192)
@@ -60,22 +60,26 @@ def test_an_output_layer_of_its_own_is_the_one_with_more_bits() -> None:
     assert tensor_type("q4_k_m", "token_embd.weight", [2048, 32000], 30, names, "F16") == "Q4_K"
 
 
+def forms(*names: str) -> list[Format]:
+    return with_sources(list(names))
+
+
 def test_room_is_asked_for_everything_that_is_made_on_the_way(tmp_path: Path) -> None:
     parameters = 1_000_000
-    only = {form: disk_bytes([form], parameters, 0) for form in ("adapter", "merged", "gguf_f16", "gguf_q8_0")}
-    assert only["adapter"] == memory_bytes(["adapter"], parameters) == 0
+    only = {name: disk_bytes(forms(name), parameters, 0) for name in ("adapter", "merged", "gguf_f16", "gguf_q8_0")}
+    assert only["adapter"] == memory_bytes(forms("adapter"), parameters) == 0
     assert only["gguf_f16"] - only["merged"] == 2 * parameters
     assert only["gguf_q8_0"] > only["gguf_f16"]
-    assert disk_bytes(["gguf_f16", "gguf_q8_0"], parameters, 7) == only["gguf_q8_0"] + 7
-    check_room(["gguf_f16"], parameters, 0, tmp_path)
-    with pytest.raises(NoSpace, match=r"Exporting gguf_q8_0 needs about \d{9,} MiB in .* and \d+ MiB are free"):
-        check_room(["gguf_q8_0"], 10**15, 0, tmp_path)
+    assert disk_bytes(forms("gguf_f16", "gguf_q8_0"), parameters, 7) == only["gguf_q8_0"] + 7
+    check_room(forms("gguf_f16"), parameters, 0, tmp_path)
+    with pytest.raises(NoSpace, match=r"Exporting .*gguf_q8_0 needs about \d{9,} MiB in .* and \d+ MiB are free"):
+        check_room(forms("gguf_q8_0"), 10**15, 0, tmp_path)
 
 
 def test_too_little_memory_is_said_before_anything_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.export.room.free_memory_bytes", lambda: 100 << 20)
     with pytest.raises(OutOfMemory, match="needs about 263 MiB of memory, and 100 MiB are free"):
-        check_room(["merged"], 1_000_000, 0, tmp_path)
+        check_room(forms("merged"), 1_000_000, 0, tmp_path)
 
 
 def test_a_modelfile_names_the_file_the_template_and_where_answers_stop() -> None:
@@ -119,18 +123,15 @@ def test_formats_of_another_task_are_found_at_submit() -> None:
     assert ExportAgent.check(gguf, {"training": sft}) == ExportAgent.check(onnx, {"training": labels}) == []
 
 
-def test_packages_that_lack_are_named_with_the_extra_at_submit_and_at_the_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    require_packages()
-    monkeypatch.setattr("agents.export.gguf.MODULES", {"a_module_that_is_not_there": "xllamacpp"})
+def test_packages_that_lack_are_named_with_the_extra_at_submit(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = GGUF_F16.model_copy(update={"packages": {"a_module_that_is_not_there": "xllamacpp"}})
+    monkeypatch.setitem(FORMATS, "gguf_f16", lacking)
     sft = TrainingConfig(task="sft", model="package://a/b")
     assert ExportAgent.check(ExportConfig(formats=["gguf_f16"]), {"training": sft}) == [
-        "the formats gguf_* need xllamacpp: pip install 'tuneline[gguf]'"
+        "the format gguf_f16 needs xllamacpp: pip install 'tuneline[gguf]'"
     ]
-    with pytest.raises(InvalidSpec, match=r"need xllamacpp, .* pip install 'tuneline\[gguf\]'"):
-        require_packages()
 
 
-def test_every_format_has_a_bound() -> None:
-    assert [BOUNDS[form] for form in GGUF_FORMATS] == [0.99, 0.99, 0.97]
+def test_formats_with_fewer_bits_have_looser_bounds() -> None:
+    bounds = [FORMATS[name].agreement_bound for name in ("merged", "gguf_f16", "gguf_q8_0", "gguf_q4_k_m")]
+    assert bounds == [1.0, 0.99, 0.99, 0.97]

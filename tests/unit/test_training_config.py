@@ -66,8 +66,10 @@ def test_rows_made_for_another_task_are_a_fault_of_the_spec() -> None:
 def test_answers_are_validated_by_loss_unless_told_otherwise_and_never_by_labels() -> None:
     assert TrainingConfig(task="sft", model="m").metric == "loss"
     assert TrainingConfig(task="sft", model="m", metric="exact_match").metric == "exact_match"
-    for dial in ({"metric": "f1"}, {"class_weights": "balanced"}, {"positive_label": "spam"}):
+    with pytest.raises(ValidationError, match="metric: f1 is not of task: sft, whose metric is loss or exact_match"):
+        TrainingConfig(task="sft", model="m", metric="f1")
+    for dial in ({"class_weights": "balanced"}, {"positive_label": "spam"}):
         with pytest.raises(ValidationError, match=f"{next(iter(dial))}: with task: sft there are no labels"):
             TrainingConfig.model_validate({"task": "sft", "model": "m", **dial})
-    with pytest.raises(ValidationError, match="exact_match is of answers"):
+    with pytest.raises(ValidationError, match="exact_match is not of task: classification"):
         TrainingConfig(model="m", metric="exact_match")

@@ -54,12 +54,17 @@ class GoldenTexts(Golden[LoadedClassifier]):
         )
 
     def value(self, answers: Sequence[Prediction]) -> float | None:
-        names, true = self.training.labels, self._rows[1]
-        if not true:
+        names, labelled = self.training.labels, self.labelled(answers)
+        if not labelled:
             return None
-        said = np.array([names.index(answer.label) for answer in answers], dtype=np.int64)
+        said = np.array([names.index(answer.label) for answer, _ in labelled], dtype=np.int64)
+        true = np.array([label for _, label in labelled], dtype=np.int64)
         positive = positive_index(self.judged.positive_label, names)
-        return metric_value(confusion(np.array(true), said, len(names)), self.judged.metric, positive)
+        return metric_value(confusion(true, said, len(names)), self.judged.metric, positive)
+
+    def labelled(self, answers: Sequence[Prediction]) -> list[tuple[Prediction, int]]:
+        """Return answers to the first rows with the index of the right label; none where nothing says what is right."""
+        return list(zip(answers, self._rows[1], strict=False))
 
 
 def golden_texts(context: Context) -> tuple[list[str], list[int]]:
