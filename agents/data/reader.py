@@ -43,6 +43,7 @@ class RowsReader:
         self.dropped: Counter[str] = Counter()
         self.first_dropped: dict[str, str] = {}
         self.files_read: list[dict[str, Any]] = []
+        self._used: set[str] = set()
 
     @property
     def place(self) -> str:
@@ -91,6 +92,7 @@ class RowsReader:
             found = self._columns(reading, sample)
             known = self.columns.names if self.columns else []
             self.columns = found._replace(names=list(dict.fromkeys([*known, *found.names])))
+            self._used = {found.text, found.label, *found.parts.values()}
         facts = {"file": reading.source.name, "format": reading.format, "encoding": reading.encoding}
         if reading.delimiter:
             facts["delimiter"] = reading.delimiter
@@ -125,13 +127,13 @@ class RowsReader:
             Unusable: with the reason why it is left out.
         """
         assert self.columns is not None
-        used = {self.columns.text, self.columns.label, *self.columns.parts.values()}
         extra = {
             f"source_{name}" if name in OWN_KEYS else name: as_json(value)
             for name, value in record.values.items()
-            if name not in used
+            if name not in self._used
         }
-        number, extra = rows_before + record.row, extra | file
+        number = rows_before + record.row
+        extra.update(file)
         if self.columns.shape == "text_label":
             text, label = self._text_and_label(self.columns, record.values)
             return Row(number, text, label, extra=extra)

@@ -12,7 +12,7 @@ from agents.data.types import Row
 
 MEDIA_TYPE = "application/jsonl"
 #: Keys of a row's own; columns of a source with such a name are called `source_<name>`.
-OWN_KEYS = ("row", "text", "label", "messages")
+OWN_KEYS = frozenset({"row", "text", "label", "messages"})
 
 
 def to_json(row: Row) -> dict[str, Any]:
@@ -20,7 +20,8 @@ def to_json(row: Row) -> dict[str, Any]:
     found: dict[str, Any] = {"row": row.number, "text": row.text, "label": row.label}
     if row.messages is not None:
         found["messages"] = row.messages
-    found.update(row.extra)
+    if row.extra:
+        found.update(row.extra)
     return found
 
 
@@ -30,9 +31,10 @@ def from_json(values: Mapping[str, Any]) -> Row:
     Raises:
         KeyError: it lacks `row`, `text` or `label`.
     """
-    extra = {name: value for name, value in values.items() if name not in OWN_KEYS}
-    number, text, label = int(values["row"]), str(values["text"]), str(values["label"])
-    return Row(number, text, label, values.get("messages"), extra)
+    messages = values.get("messages")
+    own = len(OWN_KEYS) if messages is not None else len(OWN_KEYS) - 1
+    extra = {name: value for name, value in values.items() if name not in OWN_KEYS} if len(values) > own else {}
+    return Row(int(values["row"]), str(values["text"]), str(values["label"]), messages, extra)
 
 
 class RowsFile:

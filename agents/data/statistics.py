@@ -24,8 +24,8 @@ class Tally:
 
     def add(self, row: Row) -> None:
         """Count a row; answers of conversations are not counted as labels."""
-        if row.class_label is not None:
-            self.label_counts[row.class_label] += 1
+        if row.messages is None:
+            self.label_counts[row.label] += 1
         self.damaged_rows += REPLACEMENT in row.text
         self._characters.append(len(row.text))
 

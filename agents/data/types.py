@@ -45,11 +45,6 @@ class Row:
     rendered: Rendered | None = None
     """The conversation's tokens, once preprocessing has rendered it; never part of a rows artifact."""
 
-    @property
-    def class_label(self) -> str | None:
-        """The label to be learned and counted; None: the row has an answer of its own instead."""
-        return self.label if self.messages is None else None
-
 
 class Split(Record):
     """One split as Parquet: `row` int64, `text` string, `input_ids` list<int32> (with special tokens), and

@@ -67,8 +67,8 @@ class Findings:
         pii = self._find(text)
         judged = Judged(not text.strip(), pii, text, mask_pii(text, pii))
         self.rows += 1
-        if row.class_label is not None:
-            self._spellings[row.class_label.strip().casefold()][row.class_label] += 1
+        if row.messages is None:
+            self._spellings[row.label.strip().casefold()][row.label] += 1
         if judged.is_empty:
             self.note("empty", number, judged.masked)
             return judged
