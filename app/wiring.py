@@ -15,6 +15,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from agents import AGENTS, AgentEntry
+from agents.base import bucket
 from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
@@ -168,7 +169,7 @@ class Parts:
         except redis.RedisError:
             found["redis"] = str(redis_unavailable(self.redis_url))
         try:
-            self.objects.size("health")
+            self.objects.size(bucket.HEALTH)
         except TunelineError as fault:
             found["object_store"] = str(fault)
         return found

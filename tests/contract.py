@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from app.api.schemas.manifest import ManifestView
+from agents.formats.manifest import read_manifest
 
 PREFIX = "/api/v1"
 #: The documents, and the pages that show them.
@@ -25,8 +25,6 @@ OWN_PAGES = ("/docs", "/redoc", "/openapi.json")
 #: Nobody is there to read it.
 CLIENT_GONE = 499
 DOCUMENT = "urn:document"
-#: Answers of what was kept by later versions may have more.
-OPEN_FOR_LATER = ("ManifestView",)
 
 
 @dataclass
@@ -138,8 +136,8 @@ _documents: dict[str, dict[str, Any]] = {}
 @cache
 def _validator(key: str, schema: str) -> Draft202012Validator:
     document = json.loads(json.dumps(_documents[key]))
-    for name, component in document["components"]["schemas"].items():
-        if "properties" in component and (name in OPEN_FOR_LATER or "additionalProperties" not in component):
+    for component in document["components"]["schemas"].values():
+        if "properties" in component and "additionalProperties" not in component:
             component["additionalProperties"] = False
     registry = Registry().with_resource(DOCUMENT, Resource(document, DRAFT202012))
     absolute = json.loads(schema.replace('"#/components', f'"{DOCUMENT}#/components'))
@@ -147,10 +145,8 @@ def _validator(key: str, schema: str) -> Draft202012Validator:
 
 
 def shown(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return a manifest as the API answers with it, without fields that its document does not have."""
-    view = ManifestView.model_validate(manifest)
-    assert view.model_extra == {}
-    return view.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    """Return a manifest as the API answers with it."""
+    return read_manifest(manifest).as_json()
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import json
 from collections import Counter
 from typing import Any
 
+from agents.base.bucket import version_manifest
 from pipelines.engine.state import keys
 from pipelines.engine.state.cache import artifacts_in
-from pipelines.engine.state.registry import manifest_key
 from tests.faults.farm import Farm, dump, log_of, until
 
 #: How an attempt can end in the log.
@@ -57,7 +57,7 @@ def _one_champion(farm: Farm, job_id: str, model: str) -> None:
 
 
 def _digests_right(farm: Farm, outputs: dict[str, Any], model: str) -> None:
-    manifest = farm.parts.objects.get_manifest(manifest_key(model, 1))
+    manifest = farm.parts.objects.get_manifest(version_manifest(model, 1))
     found = [*artifacts_in(outputs), *artifacts_in(manifest)]
     assert len(found) > 10
     for artifact in set(found):

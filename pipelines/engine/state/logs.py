@@ -10,6 +10,7 @@ from typing import Any
 
 from redis import Redis
 
+from agents.base import bucket
 from agents.base.errors import Fenced, NotFound
 from agents.base.object_store import ObjectStore
 from pipelines.engine.attempt_id import AttemptId
@@ -96,7 +97,7 @@ class Logs:
         """Copy an ended job's log to the object store; done twice it writes the same."""
         if self.connection.exists(keys.log(job)):
             lines = (json.dumps(record) for record in self._all(job))
-            self._objects.put(_archive_key(job), "\n".join(lines).encode(), "application/x-ndjson")
+            self._objects.put(bucket.archived_log(job), "\n".join(lines).encode(), "application/x-ndjson")
         self.connection.zrem(keys.UNARCHIVED, job)
 
     def unarchived(self) -> list[str]:
@@ -105,7 +106,7 @@ class Logs:
 
     def is_archived(self, job: str) -> bool:
         """Say whether a job's log lies in the object store."""
-        return self._objects.size(_archive_key(job)) is not None
+        return self._objects.size(bucket.archived_log(job)) is not None
 
     def drop_live(self, job: str) -> None:
         """Remove the live stream of a job whose log is archived."""
@@ -120,7 +121,7 @@ class Logs:
 
     def _archived_lines(self, job: str) -> list[str]:
         try:
-            return self._objects.get(_archive_key(job)).decode().splitlines()
+            return self._objects.get(bucket.archived_log(job)).decode().splitlines()
         except NotFound:
             if not self.connection.exists(keys.state(job)):
                 raise NotFound(f"There is no job '{job}'.", cure="See `tuneline jobs` for those there are.") from None
@@ -154,7 +155,3 @@ def selected(records: Iterable[dict[str, Any]], level: str | None, node: str | N
     """Return the records of at least a level, and of one node."""
     least = LEVELS.index(level) if level else 0
     return [r for r in records if LEVELS.index(r["level"]) >= least and (node is None or r["node"] == node)]
-
-
-def _archive_key(job: str) -> str:
-    return f"jobs/{job}/log.jsonl"

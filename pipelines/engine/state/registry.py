@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import Redis
 
+from agents.base import bucket
 from agents.base.errors import Conflict, NotFound, TunelineError
 from agents.base.object_store import ObjectStore
 from agents.formats.manifest import Manifest, read_manifest
@@ -46,7 +47,7 @@ class Registry:
         """Return the Redis commands that put a version into the index, for the transaction that ends its export."""
         return [
             ("SADD", keys.MODELS, model),
-            ("HSET", keys.versions(model), str(version), manifest_key(model, version)),
+            ("HSET", keys.versions(model), str(version), bucket.version_manifest(model, version)),
         ]
 
     def names(self) -> list[str]:
@@ -78,16 +79,16 @@ class Registry:
         """
         if version not in self.versions(model):
             raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
-        return read_manifest(self._objects.get_manifest(manifest_key(model, version)))
+        return read_manifest(self._objects.get_manifest(bucket.version_manifest(model, version)))
 
     def is_complete(self, model: str, version: int) -> bool:
         """Say whether a version's manifest is there."""
-        return self._objects.size(manifest_key(model, version)) is not None
+        return self._objects.size(bucket.version_manifest(model, version)) is not None
 
     def champion(self, model: str) -> dict[str, Any] | None:
         """Return the manifest of the present champion, or None where there is none."""
         version = self.aliases(model).get("champion")
-        return self._objects.get_manifest(manifest_key(model, version)) if version is not None else None
+        return self._objects.get_manifest(bucket.version_manifest(model, version)) if version is not None else None
 
     def resolve(self, model: str, wanted: str) -> int:
         """Return the version that an alias or a number (`3`, `v3`) names.
@@ -161,7 +162,7 @@ class Registry:
             pipe.lpush(keys.history(model), json.dumps({"version": version, "deleted": True, "at": at, "why": reason}))
 
         self.connection.transaction(remove, keys.aliases(model))
-        self._objects.delete([manifest_key(model, version)])
+        self._objects.delete([bucket.version_manifest(model, version)])
         self.save_aliases(model)
 
     def _move(
@@ -187,7 +188,7 @@ class Registry:
     def save_aliases(self, model: str) -> None:
         """Copy a model's aliases and their history to the object store."""
         record = {"aliases": self.aliases(model), "history": self.history(model)}
-        self._objects.put_manifest(_aliases_key(model), record)
+        self._objects.put_manifest(bucket.aliases(model), record)
 
     def rebuild(self) -> dict[str, int]:
         """Rebuild the index from the manifests; return how many versions each model has.
@@ -195,24 +196,25 @@ class Registry:
         Versions without a manifest are left out: they don't exist.
         """
         found: dict[str, list[int]] = {}
-        for key in self._objects.keys("models/"):
-            parts = key.split("/")
-            if len(parts) == 5 and parts[4] == "manifest.json":
-                found.setdefault(parts[1], []).append(int(parts[3]))
+        for key in self._objects.keys(bucket.MODELS):
+            if (version := bucket.version_of(key)) is not None:
+                found.setdefault(version.model, []).append(version.number)
         for model, versions in found.items():
             self._rebuild(model, versions)
         return {model: len(versions) for model, versions in found.items()}
 
     def _rebuild(self, model: str, versions: list[int]) -> None:
         try:
-            record = self._objects.get_manifest(_aliases_key(model))
+            record = self._objects.get_manifest(bucket.aliases(model))
         except TunelineError:
             record = {"aliases": {}, "history": []}
         last = max(int(self.connection.hget(keys.reserved(model), "last") or 0), *versions)
         with self.connection.pipeline() as pipe:
             pipe.sadd(keys.MODELS, model)
             pipe.delete(keys.versions(model), keys.aliases(model), keys.history(model))
-            pipe.hset(keys.versions(model), mapping={version: manifest_key(model, version) for version in versions})
+            pipe.hset(
+                keys.versions(model), mapping={version: bucket.version_manifest(model, version) for version in versions}
+            )
             pipe.hset(keys.reserved(model), "last", last)
             kept = {alias: version for alias, version in record["aliases"].items() if version in versions}
             if kept:
@@ -234,12 +236,3 @@ def _judged_beside_another(model: str, version: int, judged: int | None, present
         f"Version {version} of '{model}' was judged {was}, and now {now}: the verdict says nothing of that.",
         cure="Run its pipeline again, or promote it anyway with force and a reason.",
     )
-
-
-def manifest_key(model: str, version: int) -> str:
-    """Return where a version's manifest lies."""
-    return f"models/{model}/versions/{version:06d}/manifest.json"
-
-
-def _aliases_key(model: str) -> str:
-    return f"models/{model}/aliases.json"

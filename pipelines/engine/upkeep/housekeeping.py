@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
+from agents.base import bucket
 from agents.base.object_store import REUSE_S, Entry, ObjectStore
 from agents.base.records import Artifact
 from pipelines.engine.state import keys
@@ -70,9 +71,9 @@ class Housekeeper:
         return Garbage(
             jobs=tuple(forgotten),
             live_logs=tuple(self._live_logs(kept, now)),
-            checkpoints=tuple(entry for entry in self._below("checkpoints/") if self._is_over(entry, kept, now)),
-            archived_logs=tuple(entry for entry in self._below("jobs/") if entry.key.split("/")[1] not in kept),
-            artifacts=tuple(e for e in self._below("artifacts/") if e.key.rpartition("/")[2] not in referred),
+            checkpoints=tuple(entry for entry in self._below(bucket.CHECKPOINTS) if self._is_over(entry, kept, now)),
+            archived_logs=tuple(entry for entry in self._below(bucket.JOBS) if bucket.job_of(entry.key) not in kept),
+            artifacts=tuple(e for e in self._below(bucket.ARTIFACTS) if bucket.digest_of(e.key) not in referred),
         )
 
     def remove(self, garbage: Garbage) -> None:
@@ -82,7 +83,7 @@ class Housekeeper:
         for job in garbage.jobs:
             self._forget(self._state.job(job))
         referred = self._referred(self._heads())
-        gone = [entry.key for entry in garbage.objects if entry.key.rpartition("/")[2] not in referred]
+        gone = [entry.key for entry in garbage.objects if bucket.digest_of(entry.key) not in referred]
         self._objects.delete(gone)
 
     def _heads(self) -> dict[str, JobHead]:
@@ -111,7 +112,7 @@ class Housekeeper:
                 yield job
 
     def _is_over(self, checkpoint: Entry, kept: dict[str, JobHead], now: float) -> bool:
-        head = kept.get(checkpoint.key.split("/")[1])
+        head = kept.get(bucket.job_of(checkpoint.key))
         return head is None or _ended_for(head, now) > self._retention.checkpoints_s
 
     # -- what is referred to -------------------------------------------------------------------
@@ -131,9 +132,9 @@ class Housekeeper:
             found = self._connection.get(key)
             if found is not None:
                 yield from artifacts_in(json.loads(found))
-        for prefix in ("models/", "datasets/"):
+        for prefix in (bucket.MODELS, bucket.DATASETS):
             for key in self._objects.keys(prefix):
-                if key.endswith("/manifest.json"):
+                if bucket.is_manifest(key):
                     yield from artifacts_in(self._objects.get_manifest(key))
 
     def _below(self, prefix: str) -> Iterator[Entry]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import ConfigDict
 
-from agents.base.object_store import ObjectStore
+from agents.base.object_store import ObjectStore, StoreAddress
 from agents.base.records import Input, Record
 from agents.base.sources import Sources
 from pipelines.engine.worker.context import AttemptContext, Emit, WantedStop
@@ -21,7 +21,7 @@ class AgentTask(Record):
     config: dict[str, Any]
     environment: dict[str, str]
     """Set before the agent imports anything."""
-    store: dict[str, Any]
+    store: StoreAddress
     """How to connect to the object store."""
     roots: tuple[Path, ...]
     cache_dir: Path
@@ -64,7 +64,7 @@ class AgentTask(Record):
 
     def make_context(self, emit: Emit, wanted_stop: WantedStop) -> AttemptContext:
         """Return the same context in the agent's own process."""
-        objects = ObjectStore(**self.store)
+        objects = ObjectStore(**self.store.model_dump())
         return AttemptContext(
             job_id=self.job_id,
             pipeline=self.pipeline,

@@ -10,6 +10,7 @@ import structlog
 from redis import RedisError
 
 from agents import AgentEntry, load_agent
+from agents.base import bucket
 from agents.base.errors import AgentFailed, Fenced, InvalidSpec, NotFound, StopRequested, TimedOut, TunelineError
 from agents.base.records import Input
 from pipelines.engine.state.cache import CacheKey, StepCache, cache_key
@@ -226,7 +227,9 @@ def checkpoint_prefixes(jobs: Iterable[str], node: PlannedNode) -> tuple[str, ..
 
     Older releases wrote them below the node's name; where that can be a key, they are looked for there too.
     """
-    numbered = [(f"checkpoints/{job}/{node.number}", f"checkpoints/{job}/{node.name}") for job in jobs]
+    numbered = [
+        (bucket.checkpoint_prefix(job, str(node.number)), bucket.checkpoint_prefix(job, node.name)) for job in jobs
+    ]
     older = node.name.isprintable() and all(
         part not in {"", ".", ".."} and len(part.encode()) <= 200 for part in node.name.split("/")
     )
