@@ -14,9 +14,9 @@ from agents.base.records import Input, Output
 from agents.base.sources import Sources
 from app.embedded import Server, start_s3, start_valkey
 from pipelines.engine.worker.context import AttemptContext
-from tests.contract import contract  # noqa: F401
-from tests.decoders import write_short_smollm2, write_tiny_decoder
-from tests.prepared import write_small_model
+from tests.support.contract import contract  # noqa: F401
+from tests.support.decoders import write_short_smollm2, write_tiny_decoder
+from tests.support.prepared import write_small_model
 
 REPOSITORY = Path(__file__).parent.parent
 #: Public corpora, beside a checkout; tests that need them skip where they are absent.

@@ -11,9 +11,9 @@ import pytest
 from agents import AGENTS, load_agent
 from agents.base.records import Output
 from tests.conftest import REPOSITORY, AgentBench
-from tests.decoders import color_rows
 from tests.golden.figures import Figures, figures
-from tests.prepared import HAM, SPAM
+from tests.support.decoders import color_rows
+from tests.support.prepared import HAM, SPAM
 
 FIGURES = Path(__file__).parent / "figures"
 ROWS = "golden-rows.jsonl"

@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 
 from app.embedded import start_s3
 from tests.conftest import AgentBench, new_bucket
-from tests.decoders import write_tiny_decoder
 from tests.golden.figures import Figures
 from tests.golden.pipelines import classification, file_of, one_cpu_thread, sft
-from tests.prepared import write_small_model
+from tests.support.decoders import write_tiny_decoder
+from tests.support.prepared import write_small_model
 
 
 def record(folder: Path) -> None:

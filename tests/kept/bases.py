@@ -4,7 +4,7 @@ import json
 import string
 from pathlib import Path
 
-from tests.decoders import smollm2_tokenizer
+from tests.support.decoders import smollm2_tokenizer
 
 WORDS = "a an and are at call claim for free have i in is it me my now of on prize s see t text the this to we win you"
 #: The special tokens, the bytes and some pairs of them.

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from app.embedded import start_s3, start_valkey
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from tests.agents import NAMES, TEST_AGENTS
 from tests.conftest import new_bucket
 from tests.kept.bases import write_decoder, write_encoder
 from tests.kept.dumps import write_tar
@@ -20,6 +19,7 @@ from tests.kept.record_answers import record_answers
 from tests.kept.record_checkpoints import record_checkpoints
 from tests.kept.record_job import record_job
 from tests.kept.record_versions import record_versions
+from tests.support.agents import NAMES, TEST_AGENTS
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 from agents.training import TrainingAgent, TrainingConfig
 from agents.training.types import TrainingOutput
 from tests.conftest import AgentBench
-from tests.decoders import color_rows
 from tests.golden.pipelines import one_cpu_thread, sample
 from tests.kept.dumps import objects_in, write_json, write_tar
+from tests.support.decoders import color_rows
 
 PAUSED_AT = 5
 TRAINING = {"epochs": 2, "batch_size": 8, "learning_rate": 0.005, "log_steps": 1, "precision": "fp32"}

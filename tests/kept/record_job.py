@@ -15,8 +15,8 @@ from app.wiring import Parts
 from pipelines.engine import keys
 from pipelines.engine.state.queue import run_worker
 from pipelines.engine.worker.devices import Device, DevicePool
-from tests.engine.processes import wait_for
 from tests.kept.dumps import dump, objects_in, write_json, write_tar
+from tests.support.processes import wait_for
 
 WORK = "from app.worker import work; work(['default'])"
 HOST = "worker-host"

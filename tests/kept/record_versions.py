@@ -11,8 +11,8 @@ from app import worker
 from app.wiring import Parts
 from pipelines.engine.state.queue import run_worker
 from tests.conftest import REPOSITORY
-from tests.decoders import color_rows
 from tests.kept.dumps import objects_in, write_json, write_tar
+from tests.support.decoders import color_rows
 
 PLATFORM = "Linux-x86_64-with-glibc2.36"
 QUEUES = ["default", "training", "evaluation"]
