@@ -14,8 +14,8 @@ from agents.base.objects import ObjectStore
 from agents.base.sources import Sources
 from app.embedded import Server, start_s3, start_valkey
 from pipelines.engine.context import AttemptContext
-from tests.decoders import write_short_smollm2, write_tiny_decoder
-from tests.prepared import write_small_model
+from tests.support.decoders import write_short_smollm2, write_tiny_decoder
+from tests.support.prepared import write_small_model
 
 REPOSITORY = Path(__file__).parent.parent
 #: Public corpora, beside a checkout; tests that need them skip where they are absent.

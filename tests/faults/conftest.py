@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.agents import NAMES, TEST_AGENTS
 from tests.conftest import REPOSITORY
 from tests.faults import breakpoints
 from tests.faults.farm import Farm, farm, wait_completed
 from tests.faults.soundness import assert_sound, trained_weights
-from tests.prepared import write_small_model
+from tests.support.agents import NAMES, TEST_AGENTS
+from tests.support.prepared import write_small_model
 
 
 @pytest.fixture(scope="package")

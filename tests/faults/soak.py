@@ -26,10 +26,10 @@ from agents.base.errors import TunelineError, Unavailable
 from app.client import ApiError, Client
 from app.embedded import free_port
 from app.processes import Server
-from tests.agents import NAMES, TEST_AGENTS, echo
 from tests.faults.conftest import pipeline, write_inputs
 from tests.faults.farm import Farm, farm, log_of
 from tests.faults.soundness import assert_left_nothing, assert_log_whole
+from tests.support.agents import NAMES, TEST_AGENTS, echo
 
 JOBS_AT_ONCE = 20
 HOSTS = 2

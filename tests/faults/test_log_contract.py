@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from app.embedded import free_port
-from tests.agents import spec
 from tests.faults.farm import Farm, log_of, until, wait_completed
+from tests.support.agents import spec
 
 pytestmark = pytest.mark.slow
 RECORDS = 10_000 if os.environ.get("FAULTS") == "all" else 5_000

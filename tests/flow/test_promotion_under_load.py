@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.promotion import Played, play, spam_spec, stack
-from tests.prepared import write_small_model
+from tests.support.prepared import write_small_model
 
 pytestmark = pytest.mark.slow
 NAMES = ["promoted by the gate", "rejected", "forced", "rolled back"]

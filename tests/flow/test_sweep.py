@@ -10,9 +10,9 @@ import pytest
 from app.cli.jobs import print_result, read_spec
 from app.client import Client
 from benchmarks.promotion import stack
-from tests.decoders import color_rows, write_tiny_decoder
 from tests.flow.test_promotion_under_load import write_rows
-from tests.prepared import write_small_model
+from tests.support.decoders import color_rows, write_tiny_decoder
+from tests.support.prepared import write_small_model
 
 pytestmark = pytest.mark.slow
 LABELS = "training[learning_rate={},lora.r={}]"

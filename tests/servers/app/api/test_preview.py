@@ -1,0 +1,131 @@
+"""Previews: rows as they are read and rendered; what is shown is what the agents do."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from agents.dataset import DatasetAgent, DatasetConfig
+from agents.outputs import DatasetOutput
+from agents.preprocessing import PreprocessingAgent
+from agents.preprocessing.config import PreprocessingConfig
+from app.api.main import create_app
+from app.cli import common
+from app.cli.commands import app as commands
+from app.client import Client
+from app.wiring import Parts
+from tests.conftest import MINILM, AgentBench
+from tests.support.decoders import SMOLLM2, color_rows
+
+
+@pytest.fixture
+def api(parts: Parts) -> Iterator[TestClient]:
+    with TestClient(create_app(parts)) as client:
+        yield client
+
+
+def preview(api: TestClient, content: str | bytes, name: str = "rows.csv", **options: Any) -> dict[str, Any]:
+    dataset = api.post("/datasets", files={"file": (name, content)}).json()
+    answer: dict[str, Any] = api.get(f"/datasets/{dataset['id']}/preview", params=options).json()
+    return answer
+
+
+def test_rows_are_shown_as_read_with_what_was_found_out(api: TestClient) -> None:
+    content = "Category;Message\nham;caf\u00e9 at two\nspam;win now\n;nobody knows\n"
+    found = preview(api, content.encode("cp1252"), rows=1)
+    assert found["files"] == [{"file": "rows.csv", "format": "csv", "encoding": "cp1252", "delimiter": ";"}]
+    assert found["used"] == {"shape": "text_label", "text_column": "Message", "label_column": "Category"}
+    assert found["columns"] == ["Category", "Message"]
+    assert (found["rows_scanned"], found["whole_file"], found["dropped"]) == (3, True, {"missing_label": 1})
+    assert found["rows"] == [{"row": 2, "text": "caf\u00e9 at two", "label": "ham"}]
+    assert (found["label_counts"], found["problems"]) == ({"ham": 1, "spam": 1}, [])
+    assert found["rendered"] is None
+    assert "Name a `model`" in found["rendered_note"]
+
+
+def test_only_the_first_thousand_rows_are_counted(api: TestClient) -> None:
+    found = preview(api, "text,label\n" + "".join(f"t{n},{n % 2}\n" for n in range(3000)))
+    assert (found["rows_scanned"], found["whole_file"]) == (1000, False)
+    assert len(found["rows"]) == 5
+
+
+def test_what_would_stop_the_job_is_said(api: TestClient) -> None:
+    assert "there is nothing to learn" in preview(api, "text,label\na,x\nb,x\n")["problems"][0]
+    answer = preview(api, "a,b,c\n1,2,3\n4,5,6\n", text_column="txt")
+    assert (answer["error"], "no column 'txt'" in answer["message"]) == ("INVALID_DATA", True)
+    assert api.get("/datasets/0123456789abcdef/preview").status_code == 404
+
+
+def test_texts_with_labels_are_shown_as_tokens_and_cut_where_training_cuts(api: TestClient) -> None:
+    found = preview(api, f"text,label\nWin   a PRIZE,spam\n{'word ' * 20},ham\n", model=MINILM, max_tokens=8)
+    first, second = found["rendered"]["rows"]
+    assert first["tokens"] == ["[CLS]", "win", "a", "prize", "[SEP]"]
+    assert (first["learned"], first["cut_tokens"]) == ("spam", 0)
+    assert (second["token_count"], second["cut_tokens"], len(second["tokens"])) == (22, 14, 8)
+
+
+def test_conversations_are_shown_with_the_tokens_that_carry_loss_as_preprocessing_makes_them(
+    api: TestClient, bench: AgentBench, tiny_decoder: Path
+) -> None:
+    content = "".join(json.dumps(row) + "\n" for row in color_rows(40))
+    options = {"model": str(tiny_decoder), "template": "chatml", "shape": "input_output", "rows": 3}
+    found = preview(api, content, "rows.jsonl", **options)
+    first = found["rendered"]["rows"][0]
+    assert first["learned"] == '{"color": "red"}<|im_end|>'
+    assert "".join(first["tokens"]) == first["rendered"]
+    assert first["rendered"].startswith("<|im_start|>user\npaint the lamp number 0 red please<|im_end|>")
+    bench.work_dir.mkdir(parents=True)
+    source = bench.work_dir / "colors.jsonl"
+    source.write_text(content)
+    dataset = DatasetAgent().run(DatasetConfig(source=str(source), shape="input_output"), bench.context("dataset"))
+    masks = prepared_masks(bench, dataset, tiny_decoder)
+    assert all(masks.get(row["row"], row["carries_loss"]) == row["carries_loss"] for row in found["rendered"]["rows"])
+    assert masks.keys() & {row["row"] for row in found["rendered"]["rows"]}
+
+
+def prepared_masks(bench: AgentBench, dataset: DatasetOutput, model: Path) -> dict[int, list[bool]]:
+    import io
+
+    import pyarrow.parquet
+
+    config = PreprocessingConfig(task="sft", model=str(model), template="chatml", dedup="none")
+    output = PreprocessingAgent().run(config, bench.context("preprocessing", {"dataset": dataset}))
+    tables = [
+        pyarrow.parquet.read_table(io.BytesIO(bench.objects.get_artifact(split.rows)))
+        for split in output.splits.values()
+    ]
+    return {row["row"]: row["loss_mask"] for one in tables for row in one.to_pylist()}
+
+
+def test_rows_without_a_token_to_learn_are_said_to_be_left_out(api: TestClient, tiny_decoder: Path) -> None:
+    rows = [{"prompt": "why?", "completion": "word " * 50}] * 2
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    found = preview(api, content, "rows.jsonl", model=str(tiny_decoder), template="chatml", max_tokens=16)
+    assert found["rendered"]["rows"][0]["left_out"] == "answer_cut_off"
+    assert "None of these rows has a token to learn" in found["rendered"]["problems"][0]
+
+
+def test_a_template_that_does_not_fit_the_model_is_refused(api: TestClient, tiny_decoder: Path) -> None:
+    answer = preview(api, '{"prompt": "a", "completion": "b"}\n', "r.jsonl", model=str(tiny_decoder), template="llama3")
+    assert answer["error"] == "INVALID_MODEL"
+    assert "The template 'llama3' needs the tokens" in answer["message"]
+
+
+def test_the_command_line_uploads_a_file_and_marks_what_is_learned(
+    api: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in color_rows(10)))
+    client = Client()
+    client._api.close()
+    client._api = api
+    monkeypatch.setattr(common, "Client", lambda *_: client)
+    options = ["--model", SMOLLM2, "--template", "chatml", "--shape", "input_output"]
+    result = CliRunner().invoke(commands, ["datasets", "preview", str(file), *options])
+    assert result.exit_code == 0, result.output
+    assert "shape input_output" in result.output
+    assert 'learned: \'{"color": "red"}<|im_end|>\'' in result.output
