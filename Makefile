@@ -6,14 +6,17 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,gguf,tracking,embedded,dev
 MINUTES ?= 15
 SEED ?= 1
+WORKERS ?= 2
+# A file's tests stay in one process, which starts its servers once; files in the order of tests/conftest.py.
+PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 BENCHMARKS := startup orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults soak lint types layers compose bench check settings openapi constraints
+.PHONY: help install hooks demo test test-fast coverage faults soak lint types layers compose bench check settings readme openapi constraints
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/'
 
 install: $(INSTALLED) ## .venv with all that is pinned
 
@@ -27,8 +30,23 @@ $(INSTALLED): pyproject.toml requirements.txt deploy/constraints.txt deploy/base
 demo: $(INSTALLED) ## a fine-tuned, promoted, served model from the shipped sample, on this machine
 	$(BIN)/tuneline demo
 
-test: $(INSTALLED) ## the whole suite
-	$(BIN)/pytest
+hooks: $(INSTALLED) ## checks before each commit, by pre-commit
+	$(BIN)/pre-commit install
+
+# The processes share the cores already: more threads in each would only get in each other's way.
+test test-fast coverage: export OMP_NUM_THREADS = 1
+test test-fast coverage: export TOKENIZERS_PARALLELISM = false
+
+test: $(INSTALLED) ## the whole suite, on WORKERS=2 processes
+	$(BIN)/pytest $(PARALLEL)
+
+test-fast: $(INSTALLED) ## the unit tier alone: no server, no training
+	$(BIN)/pytest $(PARALLEL) tests/unit
+
+# Of the processes of the suite itself: tracing those that the tests start and kill would change what is tested.
+coverage: $(INSTALLED) ## the whole suite, and the share of the source's lines that it runs; slower than `test`
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=
+	@printf 'coverage: %s %% of the lines of agents, app and pipelines\n' "$$($(BIN)/python -m coverage report --format=total)"
 
 faults: $(INSTALLED) ## every cell of the fault matrix, and servers that stay away for 30 s
 	FAULTS=all $(BIN)/pytest tests/faults
@@ -50,7 +68,7 @@ compose: $(INSTALLED) ## Dockerfiles by hadolint, compose files by the compose s
 	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/docker-compose.gpu.yml
 
-check: lint types layers compose test ## all of the above, as the CI does
+check: lint types layers compose coverage ## all of the above, as the CI does
 
 # One after another: two at once would measure each other.
 bench: $(INSTALLED) ## every benchmark, small
@@ -62,6 +80,9 @@ settings: $(INSTALLED) ## docs/settings.md anew from app/settings.py
 
 openapi: $(INSTALLED) ## deploy/openapi anew, at a release: what later documents are held against
 	$(BIN)/python -m tests.docs.openapi_documents deploy/openapi
+
+readme: $(INSTALLED) ## the tree in README.md anew from the packages' docstrings
+	$(BIN)/python -m tests.docs.readme_tree
 
 # In a venv of its own, so that nothing which merely happens to be installed gets pinned.
 constraints: ## deploy/constraints.txt anew from the pins in pyproject.toml and requirements.txt

@@ -1,1 +1,1 @@
-"""Tests: unit (no server), engine (real Valkey and S3), flow (end to end), docs."""
+"""Tests mirror the source, in tiers by what a test needs."""

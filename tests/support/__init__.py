@@ -1,0 +1,1 @@
+"""What tests share: small agents, tiny models and decoders, rows, versions to serve, worker processes."""

@@ -1,0 +1,1 @@
+"""Each by itself: no server, no network, no training; a guard refuses them. `make test-fast`."""

@@ -135,8 +135,8 @@ def places(model: torch.nn.Module, *, of_the_base: bool) -> dict[str, int]:
 def held(addresses: set[int]) -> int:
     """Return how many tensors of this process lie at one of the addresses."""
     gc.collect()
-    # By type alone: a look at some of the libraries' objects makes them warn.
-    tensors = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+    # By type alone: a look at some of the libraries' objects makes them warn, and tensors of a tracing lie nowhere.
+    tensors = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
     return sum(one.data_ptr() in addresses for one in tensors if one.device.type != "meta")
 
 

@@ -28,6 +28,10 @@ ASK = [{"role": "user", "content": "Tell a story about a lamp."}]
 ODD = [{"type": "odd"}, {"type": "object", "properties": {"colour": {"type": "string", "pattern": "(( "}}}]
 
 
+#: Asked by the test that runs.
+CLIENTS: list[openai.OpenAI] = []
+
+
 def served_app(parts: Parts, **settings: Any) -> FastAPI:
     return create_app(parts.registry, parts.objects, parts.settings.model_copy(update=settings), look_every_s=3600.0)
 
@@ -52,7 +56,16 @@ def url(app: FastAPI) -> Iterator[str]:
 
 
 def client_of(url: str, key: str = "none") -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+    CLIENTS.append(client)
+    return client
+
+
+@pytest.fixture(autouse=True)
+def _clients_are_closed() -> Iterator[None]:
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,8 @@ class Victim:
             return False
         finally:
             self.life.left = 10**9
-            self.parts.connection.connection_pool.disconnect()
+            # What the thread that renews leases is in the middle of, it may end: closed under it, a socket is no crash.
+            self.parts.connection.connection_pool.disconnect(inuse_connections=False)
         return True
 
 
