@@ -4,7 +4,7 @@ from pydantic import ConfigDict, Field
 
 from agents.base.records import Artifact
 from agents.data.types import Shape
-from agents.tasks import Task
+from agents.tasks import TaskName
 from app.schemas import Moment, PartialView, View
 
 
@@ -93,7 +93,7 @@ class LeftOutRow(View):
 class Rendered(PartialView):
     """Rows as a model would see them."""
 
-    task: Task = Field(description="What the rows are for.")
+    task: TaskName = Field(description="What the rows are for.")
     max_tokens: int = Field(description="Where a row is cut.", examples=[256])
     tokenizer_fingerprint: str = Field(description="The digest of the tokenizer.")
     template: str | None = Field(None, description="The chat template.", examples=["chatml"])
