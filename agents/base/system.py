@@ -1,6 +1,7 @@
 """What this host, or the container around the process, has to spare."""
 
 import ctypes
+import logging
 from pathlib import Path
 
 import psutil
@@ -32,3 +33,8 @@ def keep_freed_memory() -> None:
     if not mallopt(MMAP_THRESHOLD, 1 << 30):
         mallopt(MMAP_THRESHOLD, 32 << 20)
     mallopt(TRIM_THRESHOLD, NEVER)
+
+
+def quiet_bitsandbytes() -> None:
+    """Leave out what it says when it is imported: that a faster kernel could be fetched, which nothing here does."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

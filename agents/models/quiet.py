@@ -5,18 +5,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from transformers import modeling_gguf_pytorch_utils
+from transformers.utils import logging as switches
 
-def quiet_bitsandbytes() -> None:
-    """Leave out what it says when it is imported: that a faster kernel could be fetched, which nothing here does."""
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+from agents.base.system import quiet_bitsandbytes
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Silence loading and saving: bars, notes about new heads, and the libraries' warnings to each other."""
-    from transformers import modeling_gguf_pytorch_utils
-    from transformers.utils import logging as switches
-
     quiet_bitsandbytes()
     # The bar of a GGUF's conversion is the one that does not heed their own switch.
     modeling_gguf_pytorch_utils.tqdm = switches.tqdm

@@ -8,11 +8,33 @@ import os
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.distributed as dist
+
 from agents.base.errors import OutOfMemory
+from agents.base.system import keep_freed_memory
 from agents.preprocessing.types import PreprocessingOutput
+from agents.training.gradients import Gradients
+from agents.training.memory import memory_faults
+from agents.training.model import build_model, choose_placement
+from agents.training.optimizer import trained_parameters
+from agents.training.plan import Plan
+from agents.training.ranks import (
+    END,
+    OUT_OF_MEMORY_EXIT,
+    READY,
+    flat,
+    flat_gradients,
+    join_group,
+    read_back,
+    spread,
+    torch_step,
+)
+from agents.training.rng import seed_all
 from agents.training.types import TrainingConfig
 
 
@@ -22,17 +44,6 @@ def follow(task: dict[str, Any]) -> None:
     Raises:
         OutOfMemory: a step needs more memory than there is.
     """
-    import torch
-    import torch.distributed as dist
-
-    from agents.base.system import keep_freed_memory
-    from agents.training.gradients import Gradients
-    from agents.training.memory import memory_faults
-    from agents.training.model import build_model
-    from agents.training.optimizer import trained_parameters
-    from agents.training.ranks import END, READY, flat, flat_gradients, join_group, spread, torch_step
-    from agents.training.rng import seed_all
-
     config = TrainingConfig.model_validate(task["config"])
     data = PreprocessingOutput.model_validate(task["data"])
     plan, rank = _plan(task, config, data), task["rank"]
@@ -67,14 +78,6 @@ def follow(task: dict[str, Any]) -> None:
 
 def _plan(task: dict[str, Any], config: TrainingConfig, data: PreprocessingOutput) -> Any:
     """Return the leader's plan with this process's device, and without the validation's rows."""
-    from dataclasses import replace
-
-    import torch
-
-    from agents.training.model import choose_placement
-    from agents.training.plan import Plan
-    from agents.training.ranks import read_back
-
     train = read_back(Path(task["folder"]), per_token=not config.known_task.has_labels)
     placement = choose_placement(config)
     if placement.device.type == "cuda":
@@ -90,8 +93,6 @@ def _end_with_the_leader() -> None:
 
 
 def main() -> None:
-    from agents.training.ranks import OUT_OF_MEMORY_EXIT
-
     task = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
     try:

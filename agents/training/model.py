@@ -4,7 +4,10 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from agents.base.errors import InvalidSpec
 from agents.base.folders import upload
@@ -14,10 +17,6 @@ from agents.models.loading import load_classifier_and_new_modules, load_decoder
 from agents.models.quiet import quiet_libraries
 from agents.training.encoder_packing import pack_rows, packs_rows
 from agents.training.types import TrainingConfig
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 #: Modules whose weights the base model lacks or has for other labels, and output layers; QLoRA must not quantise them.
 HEAD_NAMES = ("classifier", "score", "classification_head", "pre_classifier", "pooler", "head", "lm_head")
@@ -29,7 +28,7 @@ START_COST_TOKENS = {"cpu": 200, "cuda": 8192}
 class Placement:
     """Where and in which number format a model is trained."""
 
-    device: "torch.device"
+    device: torch.device
     autocast: bool
     """Matrix products in bfloat16."""
     attention: str
@@ -46,8 +45,6 @@ class Placement:
 
 def choose_placement(config: TrainingConfig) -> Placement:
     """Return the best this machine offers: a GPU where there is one, bfloat16 where it is in hardware."""
-    import torch
-
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     autocast = config.precision == "bf16" or (config.precision == "auto" and _has_bf16(device))
     # PyTorch's fused attention for CPUs is slow on short rows: 46 % of a step on rows of 25 tokens.
@@ -61,8 +58,6 @@ def check_processes(processes: int, placement: Placement) -> None:
     Raises:
         InvalidSpec: there are fewer.
     """
-    import torch
-
     if placement.device.type == "cuda" and processes > torch.cuda.device_count():
         raise InvalidSpec(
             f"processes is {processes}, but there are {torch.cuda.device_count()} GPUs here.",
@@ -72,7 +67,7 @@ def check_processes(processes: int, placement: Placement) -> None:
 
 def build_model(
     config: TrainingConfig, path: Path, labels: list[str], placement: Placement, *, cache_dir: Path, pad_token_id: int
-) -> "PreTrainedModel":
+) -> PreTrainedModel:
     """Return the model to train, on its device, in training mode; parameters to be trained are float32.
 
     Raises:
@@ -101,7 +96,7 @@ def build_model(
     return model
 
 
-def parameter_counts(model: "PreTrainedModel", method: str) -> tuple[int, int]:
+def parameter_counts(model: PreTrainedModel, method: str) -> tuple[int, int]:
     """Return how many parameters are trained, and how many the model has with its adapter."""
     if method != "full":
         trained, total = model.get_nb_trainable_parameters()
@@ -111,7 +106,7 @@ def parameter_counts(model: "PreTrainedModel", method: str) -> tuple[int, int]:
 
 
 def save_files(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", base_uri: str, folder: Path, objects: ObjectStore
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, base_uri: str, folder: Path, objects: ObjectStore
 ) -> dict[str, Artifact]:
     """Write the adapter (or the whole model) and the tokenizer to `folder` and the store; return them by file name."""
     from peft import PeftModel
@@ -127,9 +122,7 @@ def save_files(
     return upload(objects, folder)
 
 
-def _has_bf16(device: "torch.device") -> bool:
-    import torch
-
+def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -139,8 +132,6 @@ def _quantization(config: TrainingConfig, placement: Placement) -> dict[str, Any
     """Options that load the base in 4 bits (QLoRA, Dettmers et al. 2023): NF4, doubly quantised."""
     if config.method != "qlora":
         return {}
-    import torch
-    from transformers import BitsAndBytesConfig
 
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
@@ -152,7 +143,7 @@ def _quantization(config: TrainingConfig, placement: Placement) -> dict[str, Any
     return {"quantization_config": settings, "device_map": {"": str(placement.device)}}
 
 
-def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules: list[str]) -> "PreTrainedModel":
+def _with_adapter(model: PreTrainedModel, config: TrainingConfig, new_modules: list[str]) -> PreTrainedModel:
     with quiet_libraries():
         from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
 
@@ -183,7 +174,7 @@ def _with_adapter(model: "PreTrainedModel", config: TrainingConfig, new_modules:
     return adapted
 
 
-def head_modules(model: "PreTrainedModel", new_modules: list[str]) -> set[str]:
+def head_modules(model: PreTrainedModel, new_modules: list[str]) -> set[str]:
     """Return what to train whole for modules without weights: not `classifier.dense`, whose like every layer may have,
     but `classifier`; inside the body the part right below it, such as `pooler`."""
     paths = [name.split(".") for name in new_modules]
@@ -196,14 +187,14 @@ def _anything_in(modules: list[str]) -> str | None:
     return rf"(?:.*\.)?(?:{names})(?:\..*)?" if modules else None
 
 
-def _keep_training_layout(model: "PreTrainedModel") -> None:
+def _keep_training_layout(model: PreTrainedModel) -> None:
     """On CPUs bitsandbytes repacks 4-bit weights at the first validation, and no gradient passes through them then."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
-def _check_whole_modules(model: "PreTrainedModel", names: list[str]) -> None:
+def _check_whole_modules(model: PreTrainedModel, names: list[str]) -> None:
     known = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if unknown := sorted(set(names) - known):
         raise InvalidSpec(
@@ -212,11 +203,9 @@ def _check_whole_modules(model: "PreTrainedModel", names: list[str]) -> None:
         )
 
 
-def _spare_casts(model: "PreTrainedModel") -> None:
+def _spare_casts(model: PreTrainedModel) -> None:
     """Leave out conversions that autocast makes or undoes: frozen weights to bfloat16 in every pass (stored so they
     take half the memory too), and the adapter's inputs to float32 and back."""
-    import torch
-
     for module in model.modules():
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
@@ -227,10 +216,8 @@ def _spare_casts(model: "PreTrainedModel") -> None:
                 setattr(module, name, torch.nn.Parameter(parameter.to(torch.bfloat16), requires_grad=False))
 
 
-def _switch_off_dropout(model: "PreTrainedModel") -> None:
+def _switch_off_dropout(model: PreTrainedModel) -> None:
     """Dropout of the frozen base: off, as the adapter is small; the adapter's own dropout is left."""
-    import torch
-
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and ".lora_dropout." not in name:
             module.p = 0.0

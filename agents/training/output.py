@@ -26,7 +26,7 @@ class Made:
     total: int
 
 
-def output_of(plan: Plan, data: PreprocessingOutput, course: TrainState, made: Made) -> TrainingOutput:
+def output_of(plan: Plan, data: PreprocessingOutput, state: TrainState, made: Made) -> TrainingOutput:
     """Return the output of a training that came to its end."""
     config = plan.config
     return TrainingOutput(
@@ -43,8 +43,8 @@ def output_of(plan: Plan, data: PreprocessingOutput, course: TrainState, made: M
         seed=config.seed,
         trainable_parameters=made.trained,
         total_parameters=made.total,
-        steps=course.step,
-        metrics=course.metrics(),
+        steps=state.step,
+        metrics=state.metrics(),
         curve=made.curve,
         resolved=made.resolved,
         events=made.events,

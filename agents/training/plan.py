@@ -1,9 +1,11 @@
-"""What a training is to do (`Plan`) and how far it has come (`Course`)."""
+"""What a training is to do (`Plan`) and how far it has come (`TrainState`)."""
 
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import PreTrainedModel
 
 from agents.base.agent import Context
 from agents.base.errors import InvalidData
@@ -17,9 +19,6 @@ from agents.training.estimate import Load, check_disk, choose_micro_batch, disk_
 from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.types import TrainingConfig
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 #: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
 FREE_DIALS = {"save_steps", "log_steps", "report_to", "model"}
@@ -94,7 +93,7 @@ class Plan:
         return math.ceil(self.config.epochs * self.steps_per_epoch)
 
 
-def describe(plan: Plan, model: "PreTrainedModel") -> dict[str, Any]:
+def describe(plan: Plan, model: PreTrainedModel) -> dict[str, Any]:
     """Return every dial as used."""
     return {
         **plan.config.model_dump(mode="json"),

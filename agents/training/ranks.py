@@ -21,16 +21,17 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.distributed as dist
 
 from agents.base.agent import Context
 from agents.base.errors import OutOfMemory, WorkerLost
 from agents.data.batches import Rows
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training.plan import Plan
-
-if TYPE_CHECKING:
-    import torch
 
 #: A follower waits as long as validations and checkpoints of the leader may take; the node's own timeout ends both.
 TIMEOUT = timedelta(days=1)
@@ -68,8 +69,6 @@ class Leader:
         return self
 
     def __exit__(self, *fault: object) -> None:
-        import torch.distributed as dist
-
         if self._size > 1:
             if fault[0] is None:
                 with suppress(RuntimeError):
@@ -81,19 +80,17 @@ class Leader:
             with suppress(RuntimeError):
                 dist.destroy_process_group()
 
-    def send(self, step: int, weights: "Iterable[torch.Tensor]") -> None:
+    def send(self, step: int, weights: Iterable[torch.Tensor]) -> None:
         """Have the followers work on a step.
 
         Raises:
             WorkerLost, OutOfMemory: a follower is no longer there.
         """
         if self._size > 1:
-            import torch.distributed as dist
-
             self._try(dist.broadcast, torch_step(step, self._device), 0)
             self._try(dist.broadcast, flat(weights), 0)
 
-    def collect(self, weights: "Iterable[torch.nn.Parameter]", loss: "torch.Tensor") -> "torch.Tensor":
+    def collect(self, weights: Iterable[torch.nn.Parameter], loss: torch.Tensor) -> torch.Tensor:
         """Make each gradient the sum over all processes, and return that of the loss.
 
         Raises:
@@ -101,7 +98,6 @@ class Leader:
         """
         if self._size == 1:
             return loss
-        import torch.distributed as dist
 
         parameters = list(weights)
         summed = flat_gradients(parameters, loss)
@@ -109,7 +105,7 @@ class Leader:
         spread([_gradient(parameter) for parameter in parameters], summed[:-1])
         return summed[-1]
 
-    def _start(self, rank: int) -> "subprocess.Popen[bytes]":
+    def _start(self, rank: int) -> subprocess.Popen[bytes]:
         task = {**self._task, "rank": rank, "size": self._size, "folder": str(self._folder)}
         paths = [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "false"}
@@ -134,7 +130,7 @@ class Leader:
                 raise self._lost()
             time.sleep(POLL_S)
 
-    def _try(self, operation: Any, tensor: "torch.Tensor", rank: int) -> None:
+    def _try(self, operation: Any, tensor: torch.Tensor, rank: int) -> None:
         try:
             operation(tensor, rank)
         except RuntimeError as fault:
@@ -177,24 +173,17 @@ def follower_task(
 
 
 def write_rows(rows: Rows, folder: Path) -> None:
-    import numpy as np
-
     np.savez(folder / ROWS, tokens=rows.tokens, starts=rows.starts, targets=rows.targets)
 
 
 def read_back(folder: Path, *, per_token: bool) -> Rows:
     """Return what `write_rows` wrote."""
-    import numpy as np
-
     with np.load(folder / ROWS, allow_pickle=False) as arrays:
         return Rows(arrays["tokens"], arrays["starts"], arrays["targets"], per_token=per_token)
 
 
-def join_group(rank: int, size: int, folder: Path, device: "torch.device") -> None:
+def join_group(rank: int, size: int, folder: Path, device: torch.device) -> None:
     """Meet the other processes over a file in `folder`; on CPUs by gloo on loopback, on GPUs by NCCL."""
-    import torch
-    import torch.distributed as dist
-
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if device.type == "cpu":
@@ -205,30 +194,24 @@ def join_group(rank: int, size: int, folder: Path, device: "torch.device") -> No
     )
 
 
-def torch_step(step: int, device: "torch.device") -> "torch.Tensor":
-    import torch
-
+def torch_step(step: int, device: torch.device) -> torch.Tensor:
     return torch.tensor([step], dtype=torch.int64, device=device)
 
 
-def flat(tensors: "Iterable[torch.Tensor]") -> "torch.Tensor":
+def flat(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     """Return all values one after the other, float32."""
-    import torch
-
     return torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
 
 
-def flat_gradients(parameters: "Iterable[torch.nn.Parameter]", loss: "torch.Tensor") -> "torch.Tensor":
+def flat_gradients(parameters: Iterable[torch.nn.Parameter], loss: torch.Tensor) -> torch.Tensor:
     """Return all gradients one after the other, and the loss last; a follower may have had no rows, and so none."""
     weights = list(parameters)
     gradients = [_gradient(parameter) for parameter in weights]
     return flat([*gradients, loss.to(weights[0].device)])
 
 
-def spread(tensors: "Iterable[torch.Tensor]", values: "torch.Tensor") -> None:
+def spread(tensors: Iterable[torch.Tensor], values: torch.Tensor) -> None:
     """Put what `flat` gave back into tensors of the same shapes."""
-    import torch
-
     place = 0
     with torch.no_grad():
         for tensor in tensors:
@@ -236,9 +219,7 @@ def spread(tensors: "Iterable[torch.Tensor]", values: "torch.Tensor") -> None:
             place += tensor.numel()
 
 
-def _gradient(parameter: "torch.nn.Parameter") -> "torch.Tensor":
-    import torch
-
+def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad

@@ -50,26 +50,26 @@ def train(config: TrainingConfig, context: Context) -> TrainingOutput:
 
     leader = Leader(plan, follower_task(plan, data, path, tokenizer.pad_token_id, context), context.work_dir)
     checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
-    course, events = _fit(model, plan, context, checkpoints, leader)
+    state, events = _fit(model, plan, context, checkpoints, leader)
 
     files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
-    curve = context.objects.put_json(course.curve)
-    context.log("training_finished", steps=course.step, metrics=course.metrics())
+    curve = context.objects.put_json(state.curve)
+    context.log("training_finished", steps=state.step, metrics=state.metrics())
     made = Made(files, curve, events, resolved, base_fingerprint=fingerprint, trained=trained, total=total)
-    return output_of(plan, data, course, made)
+    return output_of(plan, data, state, made)
 
 
 def _fit(
     model: PreTrainedModel, plan: Plan, context: Context, checkpoints: Checkpoints, leader: Leader
 ) -> tuple[TrainState, dict[str, Artifact]]:
-    """Train to the end, with all figures in the trackers too; return the course and TensorBoard's files."""
+    """Train to the end, with all figures in the trackers too; return the state and TensorBoard's files."""
     trackers = Trackers(plan.config.report_to, context, describe(plan, model))
     try:
         with leader:
-            course = Fit(model, plan, context, checkpoints, trackers, leader).run()
+            state = Fit(model, plan, context, checkpoints, trackers, leader).run()
     finally:
         trackers.close()
-    return course, trackers.artifacts()
+    return state, trackers.artifacts()
 
 
 def _matching_tokenizer(path: Path, data: PreprocessingOutput) -> PreTrainedTokenizerFast:

@@ -94,7 +94,5 @@ def class_logits(model: PreTrainedModel, rows: Rows, *, batch_size: int, autocas
 def balanced_weights(labels: np.ndarray, label_count: int) -> torch.Tensor:
     """Return weights that make every label count the same in the loss, float32 of shape (labels,); their mean over
     rows is 1."""
-    import numpy as np
-
     counts = np.bincount(labels, minlength=label_count).clip(min=1)
     return torch.tensor(len(labels) / (label_count * counts), dtype=torch.float32)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 
-from agents.models.quiet import quiet_bitsandbytes
+from agents.base.system import quiet_bitsandbytes
 
 
 def tame() -> None:
