@@ -35,6 +35,17 @@ LIBRARIES = (
 )
 
 
+#: What a manifest says in the words of the outputs before it.
+OF_TRAINING = (
+    *("task", "labels", "prompt", "max_tokens", "seed", "method", "trainable_parameters", "total_parameters"),
+    *("base_model", "base_model_fingerprint", "tokenizer_fingerprint"),
+)
+OF_EVALUATION = (
+    *("training_node", "chosen_by", "candidates", "metrics", "metric", "metric_interval", "confusion", "threshold"),
+    *("pictures", "verdict", "reasons", "reference", "champion_metrics"),
+)
+
+
 def write_version(
     context: Context,
     name: str,
@@ -69,41 +80,19 @@ def _manifest(
         node=context.node,
         attempt=context.attempt,
         pipeline=context.pipeline,
-        task=training.task,
-        labels=training.labels,
         positive_label=evaluation.positive_label or training.positive_label,
-        prompt=training.prompt,
         answer_schema=_answer_schema(context) if TASKS[training.task].kind == "decoder" else None,
-        max_tokens=training.max_tokens,
         formats=formats,
         trained_files=[ExportedFile(path=path, artifact=found) for path, found in sorted(training.files.items())],
-        base_model=training.base_model,
-        base_model_fingerprint=training.base_model_fingerprint,
-        tokenizer_fingerprint=training.tokenizer_fingerprint,
-        method=training.method,
         training=training.resolved,
         training_metrics=training.metrics,
-        training_node=evaluation.training_node,
-        chosen_by=evaluation.chosen_by,
-        candidates=evaluation.candidates,
-        trainable_parameters=training.trainable_parameters,
-        total_parameters=training.total_parameters,
-        seed=training.seed,
-        metrics=evaluation.metrics,
-        metric=evaluation.metric,
-        metric_interval=evaluation.metric_interval,
-        confusion=evaluation.confusion,
-        threshold=evaluation.threshold,
-        pictures=evaluation.pictures,
         comparison=_comparison(context),
-        verdict=evaluation.verdict,
-        reasons=evaluation.reasons,
-        reference=evaluation.reference,
         judged_against=evaluation.champion_version,
-        champion_metrics=evaluation.champion_metrics,
         data=_data(context, evaluation),
         environment=_environment(training.resolved),
         parity=parity,
+        **{fact: getattr(training, fact) for fact in OF_TRAINING},
+        **{fact: getattr(evaluation, fact) for fact in OF_EVALUATION},
     )
 
 
