@@ -3,11 +3,11 @@
 An agent of your own needs no more than what is exported here: `from agents import Agent, Config, Context, Output`.
 """
 
-import importlib
 from typing import Any, NamedTuple
 
 from agents.base.agent import Agent, Context
 from agents.base.errors import InvalidSpec
+from agents.base.loading import load_object
 from agents.base.records import Config, Output
 
 
@@ -38,9 +38,8 @@ def load_agent(path: str) -> type[Agent[Any, Any]]:
     Raises:
         InvalidSpec: there is no such class here.
     """
-    module, _, name = path.partition(":")
     try:
-        agent: type[Agent[Any, Any]] = getattr(importlib.import_module(module), name)
+        agent: type[Agent[Any, Any]] = load_object(path)
     except Exception as fault:
         raise InvalidSpec(
             f"The agent '{path}' can't be loaded ({type(fault).__name__}: {fault}).",

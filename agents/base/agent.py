@@ -3,10 +3,11 @@
 An agent is stateless: config and inputs in, one small JSON output out; bytes go to the object store.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from agents.base.errors import InvalidSpec, StopKind
 from agents.base.records import Config, DeviceNeed, Input, Output
@@ -82,6 +83,16 @@ class Agent(ABC, Generic[ConfigT, OutputT]):
     cacheable: ClassVar[bool] = True
     reads_champion: ClassVar[bool] = False
     makes_version: ClassVar[bool] = False
+
+    @classmethod
+    def parse_config(cls, config: Mapping[str, Any]) -> ConfigT:
+        """Return a node's config as this agent's record, as strictly as JSON is read.
+
+        Raises:
+            pydantic.ValidationError: with every fault.
+        """
+        # The class variable can't have the type parameter in its type.
+        return cast(ConfigT, cls.config_type.model_validate_json(json.dumps(config)))
 
     @abstractmethod
     def run(self, config: ConfigT, context: Context) -> OutputT:

@@ -7,7 +7,7 @@ from agents.base.agent import Agent, Context, input_from
 from agents.base.records import Config, DeviceNeed, Input
 from agents.comparison.types import ComparisonConfig, ComparisonOutput
 from agents.evaluation.types import EvaluationOutput
-from agents.tasks import TASKS
+from agents.tasks import TASKS, find_task
 
 
 class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
@@ -32,14 +32,14 @@ class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
 
     def loads(self, config: ComparisonConfig, inputs: Sequence[Input]) -> list[str]:
         tasks = {str(given.output["training"]["task"]) for given in inputs if given.agent == "evaluation"}
-        return [TASKS[name].pairs for name in sorted(tasks)]
+        return [find_task(name).pairs for name in sorted(tasks)]
 
     def device_need(self, config: ComparisonConfig, context: Context) -> DeviceNeed:
         """What the base model needs, where it is a baseline; else nothing."""
         from agents.models.memory import answering_need
 
         training = input_from(context, "evaluation", EvaluationOutput).training
-        if not TASKS[training.task].baselines_load_model:
+        if not find_task(training.task).baselines_load_model:
             return DeviceNeed(count=0)
         return answering_need(context, [training], config.batch_size)
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from agents.base.agent import Agent, Context, inputs_from
 from agents.base.records import Config, DeviceNeed, Input
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
-from agents.tasks import TASKS
+from agents.tasks import TASKS, find_task
 from agents.training.types import TrainingOutput
 
 
@@ -33,7 +33,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
 
     def loads(self, config: EvaluationConfig, inputs: Sequence[Input]) -> list[str]:
         tasks = {str(given.output["task"]) for given in inputs if given.agent == "training"}
-        return [TASKS[name].measure for name in sorted(tasks)]
+        return [find_task(name).measure for name in sorted(tasks)]
 
     def device_need(self, config: EvaluationConfig, context: Context) -> DeviceNeed:
         """The largest of the trainings', of which one is chosen later, and of the champion, which comes after it."""

@@ -11,7 +11,7 @@ from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.metrics.bootstrap import interval
 from agents.metrics.catalogue import headline
 from agents.preprocessing.types import PreprocessingOutput
-from agents.tasks import TASKS, Task
+from agents.tasks import Task, find_task
 from agents.tasks.measure import Measured
 from agents.training.types import TrainingOutput
 
@@ -20,7 +20,7 @@ def evaluate(config: EvaluationConfig, context: Context) -> EvaluationOutput:
     """Judge the best training before this node. Raises: as `EvaluationAgent.run`."""
     data = input_from(context, "preprocessing", PreprocessingOutput)
     choice = best_training(context)
-    training, task = choice.training, TASKS[choice.training.task]
+    training, task = choice.training, find_task(choice.training.task)
     _check_same_rows(training, data)
     _check_floors(config, data)
     metric = config.metric or task.metrics[0]

@@ -9,7 +9,7 @@ from agents.base.records import Config, DeviceNeed, Input
 from agents.evaluation.types import EvaluationOutput
 from agents.export.types import ExportConfig, ExportOutput
 from agents.formats import FORMATS, with_sources
-from agents.tasks import TASKS
+from agents.tasks import TASKS, find_task
 
 
 class ExportAgent(Agent[ExportConfig, ExportOutput]):
@@ -39,7 +39,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
     def loads(self, config: ExportConfig, inputs: Sequence[Input]) -> list[str]:
         writers = [form.writer for form in with_sources(config.formats) if form.writer]
         tasks = {str(given.output["training"]["task"]) for given in inputs if given.agent == "evaluation"}
-        return [*sorted(writers), *(TASKS[name].golden for name in sorted(tasks))]
+        return [*sorted(writers), *(find_task(name).golden for name in sorted(tasks))]
 
     def device_need(self, config: ExportConfig, context: Context) -> DeviceNeed:
         """The trained model and the merged one held against it; files of the training alone are on no device."""
@@ -48,7 +48,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
         if all(FORMATS[name].writer is None for name in config.formats):
             return DeviceNeed(count=0)
         training = input_from(context, "evaluation", EvaluationOutput).training
-        return answering_need(context, [training], TASKS[training.task].rows_asked_at_once, models=2)
+        return answering_need(context, [training], find_task(training.task).rows_asked_at_once, models=2)
 
     @classmethod
     def check(cls, config: ExportConfig, upstream: Mapping[str, Config]) -> list[str]:

@@ -14,7 +14,7 @@ from agents.export.card_tables import (
 from agents.formats import FORMATS
 from agents.formats.manifest import DataFacts, Manifest
 from agents.metrics.catalogue import headline
-from agents.tasks import TASKS
+from agents.tasks import find_task
 
 PICTURES = {
     "confusion.png": "Confusion matrix",
@@ -49,7 +49,7 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _metadata(manifest: Manifest) -> ModelCardData:
-    tag = TASKS[manifest.task].pipeline_tag
+    tag = find_task(manifest.task).pipeline_tag
     results = [
         EvalResult(
             task_type=tag,
@@ -117,7 +117,7 @@ def _data(data: DataFacts) -> str:
     lines = []
     if data.source is not None:
         lines.append(f"- Source `{data.source}`, {data.rows or 0:,} rows, sha256 `{data.source_sha256}`")
-    if data.splits is not None:
+    if data.splits:
         lines.append("- Splits: " + ", ".join(f"{name} {rows:,}" for name, rows in data.splits.items()))
         dropped = ", ".join(f"{why} {rows:,}" for why, rows in data.dropped.items()) or "nothing"
         lines.append(f"- Left out before the split: {dropped}")

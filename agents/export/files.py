@@ -15,7 +15,7 @@ from agents.export.room import check_room
 from agents.export.types import ExportedFile, Parity
 from agents.formats import FORMATS, Format, with_sources
 from agents.formats.base import Writing
-from agents.tasks import TASKS
+from agents.tasks import find_task
 
 WHAT = {"classifier": "classifiers", "decoder": "models that write answers"}
 
@@ -28,7 +28,7 @@ class FormatFiles:
         self.parity: dict[str, Parity] = {}
         self._context, self._name = context, name
         self._training = evaluation.training
-        self._task = TASKS[self._training.task]
+        self._task = find_task(self._training.task)
         self._forms = with_sources(list(formats))
         for form in self._forms:
             self._check(form)

@@ -18,7 +18,7 @@ from agents.export.card import model_card
 from agents.export.types import ExportedFile, Parity
 from agents.formats.manifest import DataFacts, Manifest
 from agents.preprocessing.types import PreprocessingOutput
-from agents.tasks import TASKS
+from agents.tasks import find_task
 
 LIBRARIES = (
     "torch",
@@ -81,7 +81,7 @@ def _manifest(
         attempt=context.attempt,
         pipeline=context.pipeline,
         positive_label=evaluation.positive_label or training.positive_label,
-        answer_schema=_answer_schema(context) if TASKS[training.task].kind == "decoder" else None,
+        answer_schema=_answer_schema(context) if find_task(training.task).kind == "decoder" else None,
         formats=formats,
         trained_files=[ExportedFile(path=path, artifact=found) for path, found in sorted(training.files.items())],
         training=training.resolved,

@@ -22,13 +22,15 @@ SCHEMA = 2
 class DataFacts(Record):
     """What a version was trained and judged on, as far as its pipeline recorded it."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     test_sha256: str = Field("", description="The digest of the frozen test split.")
     test_rows: int = Field(0, description="How many rows the test split has.", examples=[557])
     source: str | None = Field(None, description="The rows, as the spec named them.", examples=["rows/spam.csv"])
     source_sha256: str | None = Field(None, description="The digest of the rows as they were read.")
     rows: int | None = Field(None, description="How many rows there were.", examples=[5572])
-    splits: dict[str, int] | None = Field(None, description="Split -> how many rows it has.")
-    split_sha256: dict[str, str] | None = Field(None, description="Split -> the digest of its rows.")
+    splits: dict[str, int] = Field({}, description="Split -> how many rows it has.")
+    split_sha256: dict[str, str] = Field({}, description="Split -> the digest of its rows.")
     dropped: dict[str, int] = Field({}, description="Why rows were left out before the split -> how many.")
     leaked: int = Field(0, description="Near duplicates between test and training rows.", examples=[0])
 
@@ -36,7 +38,9 @@ class DataFacts(Record):
 class Manifest(Record):
     """Everything that is known of a version. The version exists once this is in the object store."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        populate_by_name=True, serialize_by_alias=True, json_schema_serialization_defaults_required=True
+    )
 
     schema_number: int = Field(SCHEMA, alias="schema", description="The number of this shape.", examples=[SCHEMA])
     name: str = Field(description="The model's name.", examples=["spam"])

@@ -16,7 +16,7 @@ from agents.data.rows import from_json, to_json
 from agents.data.statistics import Tally
 from agents.dataset.types import DatasetConfig
 from agents.preprocessing.types import PreprocessingConfig
-from agents.tasks import TASKS
+from agents.tasks import find_task
 
 #: Rows that are gone through for the counts.
 SCANNED_ROWS = 1000
@@ -92,7 +92,7 @@ def render_preview(
     """
     from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 
-    known = TASKS[task]
+    known = find_task(task)
     config = PreprocessingConfig(task=task, template=None if known.has_labels else template)
     tokenizer = load_tokenizer(model)
     limit = min(max_tokens or config.token_limit, longest_input_tokens(model, tokenizer))

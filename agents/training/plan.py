@@ -20,8 +20,8 @@ from agents.training.memory import free_bytes, micro_batch_after
 from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.types import TrainingConfig
 
-#: Dials that change nothing about what is learned: a checkpoint is good for any value of them.
-FREE_DIALS = {"save_steps", "log_steps", "report_to", "model"}
+#: Hyperparameters that change nothing about what is learned: a checkpoint is good for any value of them.
+FREE_HYPERPARAMETERS = {"save_steps", "log_steps", "report_to", "model"}
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Plan:
 
 
 def describe(plan: Plan, model: PreTrainedModel) -> dict[str, Any]:
-    """Return every dial as used."""
+    """Return every hyperparameter as used."""
     return {
         **plan.config.model_dump(mode="json"),
         **plan.placement.as_record(),
@@ -168,7 +168,7 @@ def fitted(plan: Plan, model: Path, context: Context) -> Plan:
 def identity(config: TrainingConfig, data: PreprocessingOutput, model_fingerprint: str) -> dict[str, Any]:
     """Return what a checkpoint is bound to: resuming it under anything else would be another training."""
     return {
-        "config": config.model_dump(mode="json", exclude=FREE_DIALS),
+        "config": config.model_dump(mode="json", exclude=FREE_HYPERPARAMETERS),
         "model": model_fingerprint,
         "labels": data.labels,
         "prompt": data.prompt.fingerprint if data.prompt else None,

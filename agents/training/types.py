@@ -1,4 +1,4 @@
-"""The dials of a training: method, adapter, steps, precision, checkpoints. `docs/training.md` says what each buys."""
+"""The hyperparameters of a training: method, adapter, steps, precision, checkpoints. See `docs/training.md`."""
 
 from typing import Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from agents.base.records import Artifact, Config, Output
 from agents.chat.format import PromptFormat
-from agents.tasks import TASKS, Task, TaskName, ValidationMetricName, names_of
+from agents.tasks import TASKS, Task, TaskName, ValidationMetricName, find_task, names_of
 
 Method = Literal["lora", "qlora", "full"]
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
@@ -95,7 +95,7 @@ class TrainingConfig(Config):
 
     @property
     def known_task(self) -> Task:
-        return TASKS[self.task]
+        return find_task(self.task)
 
     @property
     def keeps_base_dropout(self) -> bool:
@@ -124,6 +124,6 @@ class TrainingOutput(Output):
     curve: Artifact
     """JSON list of the streamed records: step, loss, learning rate, tokens/s."""
     resolved: dict[str, Any]
-    """Every dial as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
+    """Every hyperparameter as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
     events: dict[str, Artifact] = {}
     """TensorBoard's files, with `report_to: [tensorboard]`."""

@@ -85,6 +85,6 @@ def _matching_tokenizer(path: Path, data: PreprocessingOutput) -> PreTrainedToke
 
 
 def _headline(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """What is worth a line in the log, of all dials."""
+    """What is worth a line in the log, of all hyperparameters."""
     names = ("method", "device", "precision", "total_steps", "steps_per_epoch", "micro_batch", "gradient_accumulation")
     return {name: resolved[name] for name in names}

@@ -18,7 +18,7 @@ from agents.models.classifiers.base import Classifier
 from agents.models.files import ModelFiles
 from agents.models.generators.base import Generator, SamplingParams
 from agents.models.kinds import ModelKind
-from agents.tasks import TASKS
+from agents.tasks import find_task
 from app.serving.files import model_folder
 from app.serving.formats import SETTINGS
 
@@ -58,7 +58,7 @@ class Loader:
             InvalidModel: no such format, files that can't be loaded or don't fit together, or no base for an adapter.
             NotFound, CorruptArtifact, Unavailable: the store lacks a file, holds other bytes, or doesn't answer.
         """
-        kind = TASKS[manifest.task].kind
+        kind = find_task(manifest.task).kind
         _check_facts(manifest, kind)
         form, files, base = choose_loadable(manifest, self.formats[kind], self.bases, kind)
         if form.needs_tokenizer:

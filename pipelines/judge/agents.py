@@ -1,6 +1,5 @@
 """Fifth pass: each node's agent, its config, and what stands before it."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -39,7 +38,7 @@ def _with_config(judged: JudgedNode, faults: Faults) -> JudgedNode:
         return judged
     config_type = judged.agent.config_type
     try:
-        return replace(judged, config=config_type.model_validate_json(json.dumps(judged.node.config)))
+        return replace(judged, config=judged.agent.parse_config(judged.node.config))
     except ValidationError as error:
         faults.report_validation(f"nodes.{judged.name}.config", error, config_type.model_fields)
         return judged

@@ -1,0 +1,1 @@
+"""Golden figures of one tiny pipeline per task, recorded once and compared ever after."""

@@ -12,7 +12,7 @@ from typing import Any
 from redis import Redis
 
 from agents import AgentEntry, load_agent
-from agents.base.errors import InvalidData, InvalidModel
+from agents.base.errors import InvalidData, InvalidModel, InvalidSpec
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact, Input
 from agents.base.sources import Sources
@@ -79,15 +79,14 @@ def cache_key(
 ) -> CacheKey | None:
     """Return a node's key, or None where what its config names can't be read: the agent will say why."""
     agent_type = load_agent(entry.path)
-    config = agent_type.config_type.model_validate_json(json.dumps(node.config))
-    agent = agent_type()
+    config, agent = agent_type.parse_config(node.config), agent_type()
     try:
-        named = agent.cache_inputs(config, sources)
-    except (InvalidData, InvalidModel):
+        named, loaded = agent.cache_inputs(config, sources), agent.loads(config, inputs)
+    except (InvalidData, InvalidModel, InvalidSpec):
         return None
     parts = {
         "code": code_version(entry.path),
-        **{f"code.{path}": code_version(path) for path in agent.loads(config, inputs)},
+        **{f"code.{path}": code_version(path) for path in loaded},
         **{f"config.{path}": digest(value) for path, value in leaves(node.config)},
         **{f"input.{given.node}": digest(given.output) for given in inputs},
         **{f"source.{name}": value for name, value in named.items()},

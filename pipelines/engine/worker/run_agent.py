@@ -1,7 +1,6 @@
 """Running an agent: config and context in, an Outcome out, whatever it raises."""
 
 import errno
-import json
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +45,7 @@ def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) 
     """Run an agent in this process. Never raises for what the agent does."""
     try:
         agent_type = load_agent(agent_path)
-        output = agent_type().run(agent_type.config_type.model_validate_json(json.dumps(config)), context)
+        output = agent_type().run(agent_type.parse_config(config), context)
         return Outcome(output=output.model_dump(mode="json"))
     except StopRequested as stop:
         return Outcome(stopped=stop.kind)
@@ -63,7 +62,7 @@ def device_need(agent_path: str, config: dict[str, Any], context: AttemptContext
     """Ask an agent what it needs of a device; one that fails at that will say why when it runs."""
     try:
         agent_type = load_agent(agent_path)
-        return agent_type().device_need(agent_type.config_type.model_validate_json(json.dumps(config)), context)
+        return agent_type().device_need(agent_type.parse_config(config), context)
     except Exception as fault:
         log.warning("device_need_unknown", job=context.job_id, node=context.node, message=str(fault))
         return DeviceNeed()
