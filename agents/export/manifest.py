@@ -98,7 +98,7 @@ def _manifest(
 
 def _answer_schema(context: Context) -> str | None:
     """Return the schema of the answers in training as JSON text, since a manifest sorts its keys and the order of an
-    answer's keys counts; None where they are no JSON objects."""
+    answer's keys counts; None where they are not JSON objects."""
     for prepared in inputs_from(context, "preprocessing", PreprocessingOutput):
         split = prepared.splits["train"].rows
         path = context.objects.get_artifact_file(split, context.work_dir / f"{split.sha256}.parquet")

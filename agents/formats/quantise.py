@@ -1,7 +1,7 @@
 """GGUF with fewer bits: which type each tensor gets is llama.cpp's own choice for Q8_0 and Q4_K_M, rows are libgguf's.
 
 Source of the choice: llama.cpp, `llama-quant.cpp`. Q4_K_M keeps the output layer, and the value and down projections of
-about half of the layers, in Q6_K. K-quants hold 256 weights a block: where a row is no multiple of that, as with
+about half of the layers, in Q6_K. K-quants hold 256 weights a block: where a row is not a multiple of that, as with
 SmolLM2-135M's width of 576, Q4_K becomes Q5_0 and Q6_K becomes Q8_0; where it is none of 32, the weights stay float16.
 """
 

@@ -25,7 +25,7 @@ MERGED = Format(
     disk_bytes=4.0,
     # The trained model and the merged one that is held against it, both in float32.
     memory_bytes=8.0,
-    # Another order of adding up moves probabilities; more than this is no rounding.
+    # Another order of adding up moves probabilities; more than this is not rounding.
     difference_bound=1e-3,
     needs_torch=True,
 )

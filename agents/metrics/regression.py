@@ -21,7 +21,7 @@ def label_values(names: list[str]) -> list[float] | None:
 
 def number_metrics(labels: np.ndarray, scores: np.ndarray, names: list[str]) -> dict[str, float]:
     """Return `mae`, `rmse`, `r2` and `spearman` of the number that is expected by the probabilities; nothing where
-    labels are no numbers. `r2` and `spearman` are left out where all rows have one number.
+    labels are not numbers. `r2` and `spearman` are left out where all rows have one number.
 
     Arguments as in `metrics/classification.py`. The expected number is the sum of each label times its probability.
     """

@@ -16,14 +16,12 @@ from agents.base.errors import InvalidSpec, NoSpace
 from agents.models.memory import USABLE_SHARE, ModelShape, reserved_mib
 from agents.training.types import TrainingConfig
 
-#: Bytes of activations per layer and token: for each of the width, and for each head and token of the row. Those of
-#: decoders were measured with SmolLM2 and LoRA on a CPU, rows of 64, 256 and 512 tokens: within 7 %.
+#: Bytes of activations per layer and token: for each of the width, and for each head and token of the row.
 ENCODER_BYTES = (34, 5)
 DECODER_BYTES = (80, 6)
 #: NF4 with double quantisation (Dettmers et al. 2023): 4 bits a weight and 0.127 for its constants.
 QLORA_BYTES = 4.127 / 8
-#: What a CPU's matrix library compiles for every shape and keeps, and holes in memory that a process keeps. Trainings
-#: took 167 to 483 MiB more than weights, optimizer and activations, with QLoRA 723 (`benchmarks/training_memory.py`).
+#: What a CPU's matrix library compiles for every shape and keeps, and holes in memory that a process keeps.
 CPU_BYTES = 256 << 20
 #: Tokenizers and rows.
 OTHER_FILES_BYTES = 64 << 20
@@ -70,12 +68,10 @@ def estimate(shape: ModelShape, config: TrainingConfig, load: Load) -> Need:
     """Return what a training needs."""
     trained = trained_parameters(shape, config)
     frozen = 0 if config.method == "full" else shape.parameters
-    # Read in float32, also where they are used in bfloat16 afterwards. On a CPU 4-bit weights save nothing: SmolLM2
-    # needed 3,080 MiB with them (2,640 estimated) and 2,844 without (2,559), one run each.
+    # Read in float32, also where they are used in bfloat16 afterwards; on a CPU 4-bit weights save nothing.
     per_frozen = QLORA_BYTES + (4 if load.on_cpu else 0) if config.method == "qlora" else 4
     # A trained weight: itself, its gradient, two moments, the best copy; all in float32. A checkpoint holds weight and
-    # moments as bytes besides, and a copy. MiniLM, full, one run: 1,109 MiB at its peak; 678 without this, 1,024 with
-    # it. What is left was not traced, and that checkpoints are the cause was read from the code, not measured apart.
+    # moments as bytes besides, and a copy.
     copies = 5 + (4 if load.on_cpu else 0)
     return Need(
         weights=int(frozen * per_frozen),
@@ -100,7 +96,7 @@ def disk_bytes(shape: ModelShape, config: TrainingConfig) -> int:
 
 
 def check_disk(shape: ModelShape, config: TrainingConfig, folder: Path) -> None:
-    """Say no before a training whose model could not be written at its end.
+    """Refuse a training whose model could not be written at its end, before it begins.
 
     Raises:
         NoSpace: too little disk, with what is needed and what is free.
