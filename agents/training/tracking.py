@@ -104,7 +104,8 @@ class Trackers:
         context = self._context
         run = f"{context.job_id}-{context.node}-{context.attempt}"
         if name == "tensorboard":
-            return TensorBoardTracker(run, logging_dir=self._folder)
+            # Its name of a run is a folder: a node's name may hold anything, that of the work folder is safe.
+            return TensorBoardTracker(context.work_dir.name, logging_dir=self._folder)
         if name == "wandb":
             return WandBTracker(context.pipeline, name=run, dir=str(context.work_dir))
         if not os.environ.get("MLFLOW_TRACKING_URI"):

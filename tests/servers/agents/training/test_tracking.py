@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents.training import TrainingAgent
+from agents.training.tracking import Trackers
 from agents.training.types import TrainingConfig, TrainingOutput
 from app.embedded import free_port
 from tests.conftest import AgentBench
@@ -82,6 +83,19 @@ def test_tensorboard_files_are_kept_in_the_store_and_hold_the_curve(
     expected = [(entry["step"], pytest.approx(entry["loss"], rel=1e-6)) for entry in curve if "loss" in entry]
     assert written == expected
     assert not set(output.events) & set(output.files)
+
+
+def test_tensorboard_files_stay_in_the_work_folder_whatever_the_node_is_called(
+    bench: AgentBench, tmp_path: Path
+) -> None:
+    context = bench.context("training", node="training[source=/../../../../outside, \x00]")
+    trackers = Trackers(["tensorboard"], context, {"epochs": 1})
+    trackers.send(1, {"loss": 0.5})
+    trackers.close()
+
+    assert trackers.artifacts()
+    assert "tracker_failed" not in bench.events()
+    assert not [path for path in tmp_path.rglob("*tfevents*") if not path.is_relative_to(bench.work_dir)]
 
 
 def test_mlflow_has_the_runs_dials_and_every_figure(
