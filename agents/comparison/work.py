@@ -6,7 +6,7 @@ from agents.comparison.report import comparison_record, markdown
 from agents.comparison.types import ComparisonConfig, ComparisonOutput
 from agents.evaluation.types import EvaluationOutput
 from agents.preprocessing.types import PreprocessingOutput
-from agents.tasks import find_task
+from agents.tasks.pairs import make_pairs
 
 
 def compare(config: ComparisonConfig, context: Context) -> ComparisonOutput:
@@ -18,8 +18,7 @@ def compare(config: ComparisonConfig, context: Context) -> ComparisonOutput:
             "The evaluation before this node scored other test rows than the preprocessing before it made.",
             cure="Let both nodes come from the same preprocessing.",
         )
-    task = find_task(evaluation.training.task)
-    pairs = task.make_pairs(config, context, data, evaluation)
+    pairs = make_pairs(config, context, data, evaluation)
     compared = {name: pair.compared(evaluation.metric) for name, pair in pairs.items()}
     for name, found in compared.items():
         context.log(

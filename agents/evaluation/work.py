@@ -12,7 +12,7 @@ from agents.metrics.bootstrap import interval
 from agents.metrics.catalogue import headline
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import Task, find_task
-from agents.tasks.measure import Measured
+from agents.tasks.measure import Measured, make_measure
 from agents.training.types import TrainingOutput
 
 
@@ -24,7 +24,7 @@ def evaluate(config: EvaluationConfig, context: Context) -> EvaluationOutput:
     _check_same_rows(training, data)
     _check_floors(config, data)
     metric = config.metric or task.metrics[0]
-    measure = task.make_measure(config, context, training, data)
+    measure = make_measure(config, context, training, data)
     measure.progress(0)
     ours, champion = measure_challenger(measure), measure_champion(measure)
     _check_metric(metric, task, ours)

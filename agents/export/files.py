@@ -16,6 +16,7 @@ from agents.export.types import ExportedFile, Parity
 from agents.formats import FORMATS, Format, with_sources
 from agents.formats.base import Writing
 from agents.tasks import find_task
+from agents.tasks.golden import make_golden
 
 WHAT = {"classifier": "classifiers", "decoder": "models that write answers"}
 
@@ -32,7 +33,7 @@ class FormatFiles:
         self._forms = with_sources(list(formats))
         for form in self._forms:
             self._check(form)
-        self._golden = self._task.make_golden(context, evaluation)
+        self._golden = make_golden(context, evaluation)
         trained_bytes = sum(artifact.size_bytes for artifact in self._training.files.values())
         check_room(self._forms, self._training.total_parameters, trained_bytes, context.work_dir)
         self._folders: dict[str, Path] = {}

@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
 
-if TYPE_CHECKING:
-    from agents.models.shared_base import SharedBase
-
 #: The file that tells an adapter in PEFT's layout from a whole model.
 ADAPTER_CONFIG = "adapter_config.json"
 GGUF_SUFFIX = ".gguf"
+
+
+class AdapterBase(Protocol):
+    """A base model in memory, over whose weights adapters are served."""
+
+    def with_adapter(self, folder: Path, labels: list[str] | None, pad_token_id: int | None) -> Any:
+        """Return a model with the adapter in `folder`; `labels`: a classifier's, None for a decoder."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class ModelFiles:
     prompt: PromptFormat | None
     """Of a decoder: the format that it learned."""
     cache_dir: Path
-    base: "SharedBase | None" = None
+    base: AdapterBase | None = None
     """Of an adapter that is served: its base in memory."""
 
     @property
@@ -37,7 +41,7 @@ class ModelFiles:
         return self.prompt
 
     @property
-    def shared_base(self) -> "SharedBase":
+    def shared_base(self) -> AdapterBase:
         """Raises InvalidModel where there is none."""
         if self.base is None:
             raise InvalidModel("An adapter can't be loaded without its base model.", cure="Load `merged` instead.")

@@ -17,6 +17,7 @@ from agents.data.statistics import Tally
 from agents.dataset.types import DatasetConfig
 from agents.preprocessing.types import PreprocessingConfig
 from agents.tasks import find_task
+from agents.tasks.preparation import preparation_of
 
 #: Rows that are gone through for the counts.
 SCANNED_ROWS = 1000
@@ -96,7 +97,7 @@ def render_preview(
     config = PreprocessingConfig(task=task, template=None if known.has_labels else template)
     tokenizer = load_tokenizer(model)
     limit = min(max_tokens or config.token_limit, longest_input_tokens(model, tokenizer))
-    preparation = known.load_preparation()(config, _Quiet(), tokenizer, limit)
+    preparation = preparation_of(known)(config, _Quiet(), tokenizer, limit)
     found = [preparation.preview(from_json(row)) for row in rows]
     problems = []
     if found and not known.has_labels and not any(one.get("loss_tokens") for one in found):

@@ -23,7 +23,7 @@ from agents.preprocessing.tokens import write_split
 from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 from agents.preprocessing.work_rows import WorkRows
 from agents.tasks import names_of
-from agents.tasks.preparation import Cells, Preparation
+from agents.tasks.preparation import Cells, Preparation, preparation_of
 from agents.validation.types import ValidationOutput
 
 #: How often progress is reported, which also looks for a cancel.
@@ -36,7 +36,7 @@ def prepare(config: PreprocessingConfig, context: Context) -> PreprocessingOutpu
     tokenizer = load_tokenizer(path)
     tokenizer.truncation_side = "left" if config.keep == "end" else "right"
     max_tokens = _max_tokens(config, context, path, tokenizer)
-    preparation = config.known_task.load_preparation()(config, context, tokenizer, max_tokens)
+    preparation = preparation_of(config.known_task)(config, context, tokenizer, max_tokens)
     dropped: Counter[str] = Counter()
     source = _read(context, preparation, dropped)
     with WorkRows(context.work_dir / "work.jsonl", config.seed, named_labels=preparation.has_labels) as rows:

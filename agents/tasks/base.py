@@ -1,27 +1,14 @@
 """A task: one record that knows all that is particular to it.
 
-What needs libraries is named by path and loaded when it is asked for, so that the judge and the API know every task
-without them. Each path names a function or class with the signature given here.
+What needs libraries is named by path and loaded where it is used, so that the judge and the API know every task without
+them. Each path names a function or class of the signature given here; the module of this room that describes the part
+loads it.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from agents.base.loading import load_object
 from agents.base.records import Record
 from agents.models.kinds import ModelKind
-
-if TYPE_CHECKING:
-    from agents.base.agent import Context
-    from agents.comparison.types import ComparisonConfig
-    from agents.data.batches import Rows
-    from agents.evaluation.types import EvaluationConfig, EvaluationOutput
-    from agents.preprocessing.types import PreprocessingOutput
-    from agents.tasks.golden import Golden
-    from agents.tasks.measure import Measure
-    from agents.tasks.objective import Objective
-    from agents.tasks.pairs import Pair
-    from agents.tasks.preparation import PreparationType
-    from agents.training.types import TrainingConfig, TrainingOutput
 
 
 class Task(Record):
@@ -62,27 +49,3 @@ class Task(Record):
     @property
     def has_labels(self) -> bool:
         return self.rows == "labels"
-
-    def load_preparation(self) -> "PreparationType":
-        found: PreparationType = load_object(self.preparation)
-        return found
-
-    def make_objective(self, config: "TrainingConfig", data: "PreprocessingOutput", train: "Rows") -> "Objective":
-        found: Objective = load_object(self.objective)(config, data, train)
-        return found
-
-    def make_measure(
-        self, config: "EvaluationConfig", context: "Context", training: "TrainingOutput", data: "PreprocessingOutput"
-    ) -> "Measure[Any]":
-        found: Measure[Any] = load_object(self.measure)(config, context, training, data)
-        return found
-
-    def make_golden(self, context: "Context", judged: "EvaluationOutput") -> "Golden[Any]":
-        found: Golden[Any] = load_object(self.golden)(context, judged)
-        return found
-
-    def make_pairs(
-        self, config: "ComparisonConfig", context: "Context", data: "PreprocessingOutput", judged: "EvaluationOutput"
-    ) -> "dict[str, Pair]":
-        found: dict[str, Pair] = load_object(self.pairs)(config, context, data, judged)
-        return found

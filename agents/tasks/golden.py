@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from agents.base.agent import Context
+from agents.base.loading import load_object
 from agents.evaluation.types import EvaluationOutput
 from agents.formats import Format
 from agents.models.files import ModelFiles
+from agents.tasks import find_task
 
 #: Asked where no preprocessing stands before the export.
 OWN_TEXTS = ("See you at eight.", "You have won a prize, call now!", "Is this thing on?", "42")
@@ -62,3 +64,9 @@ class Golden(ABC, Generic[ModelT]):
     @abstractmethod
     def value(self, answers: Sequence[Any]) -> float | None:
         """Return the judged metric of answers to the first rows; None where nothing says what is right."""
+
+
+def make_golden(context: Context, judged: EvaluationOutput) -> Golden[Any]:
+    """Return what exports of a judged model are proven on."""
+    found: Golden[Any] = load_object(find_task(judged.training.task).golden)(context, judged)
+    return found

@@ -9,10 +9,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from agents.base.agent import Context
+from agents.base.loading import load_object
 from agents.evaluation.types import EvaluationConfig, Reference, Threshold
 from agents.metrics.bootstrap import Statistic
 from agents.models.files import ModelFiles
 from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks import find_task
 from agents.training.types import TrainingOutput
 
 ModelT = TypeVar("ModelT")
@@ -79,3 +81,15 @@ class Measure(ABC, Generic[ModelT]):
 
     def progress(self, done: int) -> None:
         self.context.progress(done, self.row_count * (2 if self.context.champion else 1))
+
+
+def make_measure(
+    config: EvaluationConfig, context: Context, training: TrainingOutput, data: PreprocessingOutput
+) -> Measure[Any]:
+    """Return how models of a training's task are measured.
+
+    Raises:
+        InvalidData: the rows lack a label that is configured.
+    """
+    found: Measure[Any] = load_object(find_task(training.task).measure)(config, context, training, data)
+    return found

@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from agents.base.loading import load_object
 from agents.data.batches import Batch, Rows
+from agents.preprocessing.types import PreprocessingOutput
+from agents.training.types import TrainingConfig
 
 
 class Objective(ABC):
@@ -24,3 +27,13 @@ class Objective(ABC):
     @abstractmethod
     def score(self, model: PreTrainedModel, rows: Rows, *, batch_size: int, autocast: bool) -> dict[str, float]:
         """Return `loss` and other figures of the model on `rows`; it is left in training mode."""
+
+
+def make_objective(config: TrainingConfig, data: PreprocessingOutput, train: Rows) -> Objective:
+    """Return the objective of the configured task.
+
+    Raises:
+        InvalidData: there is nothing to learn from the rows, or they have no such label as is configured.
+    """
+    found: Objective = load_object(config.known_task.objective)(config, data, train)
+    return found

@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from agents.comparison.types import Compared
+from agents.base.agent import Context
+from agents.base.loading import load_object
+from agents.comparison.types import Compared, ComparisonConfig
+from agents.evaluation.types import EvaluationOutput
 from agents.metrics.bootstrap import difference_interval
+from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,15 @@ class Pair:
             "tuned": self.tuned.said[row],
             "right": "tuned" if self.tuned.right[row] else "baseline",
         }
+
+
+def make_pairs(
+    config: ComparisonConfig, context: Context, data: PreprocessingOutput, judged: EvaluationOutput
+) -> dict[str, Pair]:
+    """Return baseline -> its answers beside the judged model's.
+
+    Raises:
+        InvalidData: a baseline can't learn the rows. InvalidModel: the base model can't be loaded.
+    """
+    found: dict[str, Pair] = load_object(find_task(judged.training.task).pairs)(config, context, data, judged)
+    return found

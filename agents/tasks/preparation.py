@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from agents.base.loading import load_object
 from agents.chat.format import PromptFormat
 from agents.data.types import Row
+from agents.tasks.base import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -72,3 +74,9 @@ class Preparation(ABC):
 
 
 PreparationType = type[Preparation]
+
+
+def preparation_of(task: Task) -> PreparationType:
+    """Return the preparation of a task."""
+    found: PreparationType = load_object(task.preparation)
+    return found

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from agents.base.errors import OutOfMemory
 from agents.base.system import keep_freed_memory
 from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.objective import make_objective
 from agents.training.gradients import Gradients
 from agents.training.memory import memory_faults
 from agents.training.model import build_model, choose_placement
@@ -82,9 +83,7 @@ def _plan(task: dict[str, Any], config: TrainingConfig, data: PreprocessingOutpu
     placement = choose_placement(config)
     if placement.device.type == "cuda":
         placement = replace(placement, device=torch.device("cuda", task["rank"]))
-    return Plan(
-        config, placement, task["micro_batch"], config.known_task.make_objective(config, data, train), train, train
-    )
+    return Plan(config, placement, task["micro_batch"], make_objective(config, data, train), train, train)
 
 
 def _end_with_the_leader() -> None:

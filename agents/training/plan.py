@@ -13,7 +13,7 @@ from agents.data.batches import Rows, read_rows
 from agents.models.loading import model_folder
 from agents.models.memory import ModelShape
 from agents.preprocessing.types import PreprocessingOutput
-from agents.tasks.objective import Objective
+from agents.tasks.objective import Objective, make_objective
 from agents.training.encoder_packing import packs_rows
 from agents.training.estimate import Load, check_disk, choose_micro_batch, disk_bytes
 from agents.training.memory import free_bytes, micro_batch_after
@@ -129,7 +129,7 @@ def make_plan(config: TrainingConfig, data: PreprocessingOutput, context: Contex
         config=config,
         placement=choose_placement(config),
         micro_batch=micro_batch_after(config.batch_size, context.attempt_notes.get("out_of_memory", 0)),
-        objective=config.known_task.make_objective(config, data, train),
+        objective=make_objective(config, data, train),
         train=train,
         validation=validation,
     )

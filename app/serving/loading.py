@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -15,16 +15,14 @@ from agents.formats import Format
 from agents.formats.manifest import Manifest
 from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Classifier
-from agents.models.files import ModelFiles
+from agents.models.files import AdapterBase, ModelFiles
 from agents.models.generators.base import Generator, SamplingParams
 from agents.models.kinds import ModelKind
 from agents.tasks import find_task
 from app.serving.files import model_folder
 from app.serving.formats import SETTINGS
 
-if TYPE_CHECKING:
-    # Serving ONNX needs no torch.
-    from agents.models.shared_base import SharedBase
+# Serving ONNX needs no torch.
 
 log = structlog.get_logger()
 #: What a tokenizer's files are named with; all else that a training left are weights and settings.
@@ -105,7 +103,7 @@ def choose_files(
 
 def choose_loadable(
     manifest: Manifest, preferred: Sequence[Format], bases: SharedBases, kind: ModelKind
-) -> "tuple[Format, dict[str, Artifact], SharedBase | None]":
+) -> "tuple[Format, dict[str, Artifact], AdapterBase | None]":
     """Return what `choose_files` does, and of an adapter its base in memory, which all versions tuned on it share.
 
     An adapter whose base can't be had here is passed over if another of the formats will do.

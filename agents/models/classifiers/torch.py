@@ -11,9 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from agents.base.errors import InvalidModel
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
-from agents.models.files import ADAPTER_CONFIG, ModelFiles
+from agents.models.files import ADAPTER_CONFIG, AdapterBase, ModelFiles
 from agents.models.loading import attach_adapter, load_classifier_and_new_modules, load_classifier_base, ready
-from agents.models.shared_base import SharedBase
 from agents.models.tokenizers import load_tokenizer
 
 
@@ -25,7 +24,7 @@ class LoadedClassifier:
     tokenizer: PreTrainedTokenizerFast
     labels: list[str]
     max_tokens: int
-    base: SharedBase | None = None
+    base: AdapterBase | None = None
     """What keeps the weights in memory that are not this model's alone."""
 
     @property

@@ -11,12 +11,11 @@ from agents.base.errors import InvalidRequest
 from agents.chat.renderer import Renderer, matching_renderer
 from agents.data.batches import NOT_LEARNED
 from agents.data.types import Message
-from agents.models.files import ADAPTER_CONFIG, ModelFiles
+from agents.models.files import ADAPTER_CONFIG, AdapterBase, ModelFiles
 from agents.models.generators.base import Completion, OnText, SamplingParams
 from agents.models.generators.loss import learned_logits
 from agents.models.generators.streaming import Watch
 from agents.models.loading import attach_adapter, load_decoder, ready
-from agents.models.shared_base import SharedBase
 from agents.models.tokenizers import load_tokenizer
 
 Messages = Sequence[Message]
@@ -31,7 +30,7 @@ class LoadedGenerator:
     max_new_tokens: int
     at_once: int = 1
     makes_json: bool = False
-    base: SharedBase | None = None
+    base: AdapterBase | None = None
     """What keeps the weights in memory that are not this model's alone."""
 
     @property
