@@ -35,7 +35,7 @@ def node_config(name: str, node: str) -> dict[str, Any]:
 
 
 def recipe(name: str, changes: list[str]) -> dict[str, Any]:
-    """Return the training config of a shipped spec, with `dial=value` changes put in."""
+    """Return the training config of a shipped spec, with `key=value` changes put in."""
     config = node_config(name, "training")
     for change in changes:
         path, _, value = change.partition("=")
@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--spec", default="spam", help="a shipped spec of a classifier")
     parser.add_argument("--data", type=Path, help="rows; default: the spec's own sample")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--set", action="append", default=[], metavar="DIAL=VALUE", help="change a dial of the recipe")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a hyperparameter of the recipe"
+    )
     parser.add_argument("--small", action="store_true", help="300 rows, one seed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
