@@ -17,6 +17,7 @@ import yaml
 
 from agents.base.folders import fetch
 from agents.models.classifiers.torch import load_trained
+from agents.models.files import ModelFiles
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training.types import TrainingOutput
 from benchmarks._local import LocalAgents, local_agents
@@ -61,8 +62,8 @@ def test_figures(agents: LocalAgents, prepared: PreprocessingOutput, trained: Tr
     from sklearn.metrics import accuracy_score, f1_score
 
     folder = fetch(agents.objects, trained.files, agents.folder / f"model_{agents.runs}")
-    base = agents.model_path(trained.base_model)
-    classifier = load_trained(folder, base, trained.labels, trained.max_tokens, cache_dir=agents.folder / "cache")
+    files = ModelFiles(folder, trained.labels, trained.max_tokens, None, agents.folder / "cache")
+    classifier = load_trained(files, lambda: agents.model_path(trained.base_model))
     test = agents.objects.get_artifact_file(prepared.splits["test"].rows, agents.folder / "test.parquet")
     table = parquet.read_table(test)
     expected = [trained.labels[index] for index in table["label"].to_pylist()]

@@ -25,8 +25,10 @@ from pathlib import Path
 
 import urllib3
 
+from agents.formats import FORMATS
 from agents.formats.onnx import quantise_onnx, write_onnx
-from agents.models.classifiers.torch import load_exported, load_merged
+from agents.models.classifiers.torch import load_merged
+from agents.models.files import ModelFiles
 from agents.models.loading import load_classifier_base
 from agents.models.tokenizers import load_tokenizer
 from app.embedded import http_answers
@@ -65,6 +67,10 @@ class Contender:
         os.killpg(self.server.process.pid, signal.SIGSTOP)
 
 
+def model_files(folder: Path) -> ModelFiles:
+    return ModelFiles(folder, LABELS, MAX_TOKENS, None, folder)
+
+
 def write_model(parts: Parts, folder: Path) -> Path:
     """Write MiniLM with a new head in all formats, put it into the registry as champion, return the merged folder."""
     merged, base = folder / "merged", parts.sources.local(MODEL, "model")
@@ -72,7 +78,7 @@ def write_model(parts: Parts, folder: Path) -> Path:
     model = load_classifier_base(base, LABELS, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id, seed=1)
     model.save_pretrained(merged)
     tokenizer.save_pretrained(merged)
-    on_cpu = load_merged(merged, LABELS, MAX_TOKENS, device="cpu", attn_implementation="eager")
+    on_cpu = load_merged(model_files(merged), device="cpu", attn_implementation="eager")
     write_onnx(on_cpu, merged, folder / "onnx")
     quantise_onnx(folder / "onnx", folder / "onnx_int8")
     formats = {
@@ -157,7 +163,8 @@ def alone(folder: Path, texts: list[str]) -> dict[str, float]:
 def measure_alone(folder: str) -> None:
     """Print the figures of `alone` for texts given as JSON."""
     texts: list[str] = json.loads(sys.stdin.read())
-    model = load_exported(Path(folder), LABELS, MAX_TOKENS)
+    path = Path(folder)
+    model = FORMATS[path.name].load("classifier", model_files(path))
     model.predict(texts[:64])
     ones = [_seconds(lambda text=text: model.predict([text])) for text in texts[:300]]  # type: ignore[misc]
     by_length = sorted(texts, key=len)
