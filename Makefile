@@ -9,7 +9,7 @@ SEED ?= 1
 WORKERS ?= 2
 # A file's tests stay in one process, which starts its servers once; files in the order of tests/conftest.py.
 PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-BENCHMARKS := startup orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
+BENCHMARKS := structure startup orchestration recovery training sft_training training_memory recipe serving answers adapters convert promotion task data
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help

@@ -23,8 +23,10 @@ from agents.base.sources import Sources
 from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Classifier
 from agents.models.classifiers.torch import load_merged, load_shared, load_trained
-from agents.models.files import AdapterBase, ModelFiles
-from agents.models.loading import load_classifier_base, quiet_libraries
+from agents.models.files import ModelFiles
+from agents.models.loading import load_classifier_base
+from agents.models.quiet import quiet_libraries
+from agents.models.shared_base import SharedBase
 from agents.models.tokenizers import load_tokenizer
 from benchmarks._apart import apart
 from benchmarks._local import LocalAgents, local_agents
@@ -36,8 +38,9 @@ MAX_TOKENS = 128
 FORMS = ("merged", "adapter")
 
 
-def files_in(folder: Path, base: AdapterBase | None = None) -> ModelFiles:
-    return ModelFiles(folder, LABELS, MAX_TOKENS, None, folder, base)
+def model_files(folder: Path, base: SharedBase | None = None) -> ModelFiles:
+    """Return what a version's model is loaded from. `base`: of an adapter that shares one."""
+    return ModelFiles(folder, LABELS, MAX_TOKENS, None, folder.parent, base)
 
 
 def write_version(base: Path, folder: Path, seed: int) -> None:
@@ -53,7 +56,7 @@ def write_version(base: Path, folder: Path, seed: int) -> None:
         )
         get_peft_model(model, settings).save_pretrained(folder / "adapter")
         load_tokenizer(base).save_pretrained(folder / "adapter")
-        loaded = load_trained(files_in(folder / "adapter"), lambda: base)
+        loaded = load_trained(model_files(folder / "adapter"), lambda: base)
         loaded.model.merge_and_unload().save_pretrained(folder / "merged")  # type: ignore[operator]
         loaded.tokenizer.save_pretrained(folder / "merged")
 
@@ -61,7 +64,7 @@ def write_version(base: Path, folder: Path, seed: int) -> None:
 def measure(agents: LocalAgents, form: str, versions: int, texts: list[str], rounds: int) -> dict[str, Any]:
     """Load all versions in one format and ask them; return the figures."""
     # The first model loaded brings modules of the libraries with it, which are no part of what a version takes.
-    load_merged(files_in(agents.folder / "0" / "merged")).predict(texts[:64])
+    load_merged(model_files(agents.folder / "0" / "merged")).predict(texts[:64])
     gc.collect()
     process = psutil.Process()
     before = process.memory_info().rss
@@ -91,13 +94,13 @@ def load(agents: LocalAgents, form: str, versions: int) -> list[Classifier]:
     """Return the versions in memory, as serving loads them."""
     folders = [agents.folder / str(version) / form for version in range(versions)]
     if form == "merged":
-        return [load_merged(files_in(folder)) for folder in folders]
+        return [load_merged(model_files(folder)) for folder in folders]
     sources = Sources(agents.objects, agents.roots, agents.folder / "cache")
     bases, fingerprint = SharedBases(sources), sources.fingerprint(MODEL, "model")
     held: list[Classifier] = []
     for folder in folders:
         base = bases.get(MODEL, fingerprint, "classifier")
-        held.append(load_shared(files_in(folder, base)))
+        held.append(load_shared(model_files(folder, base)))
     return held
 
 

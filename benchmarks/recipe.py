@@ -36,7 +36,7 @@ def node_config(name: str, node: str) -> dict[str, Any]:
 
 
 def recipe(name: str, changes: list[str]) -> dict[str, Any]:
-    """Return the training config of a shipped spec, with `dial=value` changes put in."""
+    """Return the training config of a shipped spec, with `key=value` changes put in."""
     config = node_config(name, "training")
     for change in changes:
         path, _, value = change.partition("=")
@@ -62,9 +62,8 @@ def test_figures(agents: LocalAgents, prepared: PreprocessingOutput, trained: Tr
     from sklearn.metrics import accuracy_score, f1_score
 
     folder = fetch(agents.objects, trained.files, agents.folder / f"model_{agents.runs}")
-    base = agents.model_path(trained.base_model)
     files = ModelFiles(folder, trained.labels, trained.max_tokens, None, agents.folder / "cache")
-    classifier = load_trained(files, lambda: base)
+    classifier = load_trained(files, lambda: agents.model_path(trained.base_model))
     test = agents.objects.get_artifact_file(prepared.splits["test"].rows, agents.folder / "test.parquet")
     table = parquet.read_table(test)
     expected = [trained.labels[index] for index in table["label"].to_pylist()]
@@ -80,7 +79,9 @@ def main() -> None:
     parser.add_argument("--spec", default="spam", help="a shipped spec of a classifier")
     parser.add_argument("--data", type=Path, help="rows; default: the spec's own sample")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--set", action="append", default=[], metavar="DIAL=VALUE", help="change a dial of the recipe")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a hyperparameter of the recipe"
+    )
     parser.add_argument("--small", action="store_true", help="300 rows, one seed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -67,7 +67,7 @@ class Contender:
         os.killpg(self.server.process.pid, signal.SIGSTOP)
 
 
-def files_in(folder: Path) -> ModelFiles:
+def model_files(folder: Path) -> ModelFiles:
     return ModelFiles(folder, LABELS, MAX_TOKENS, None, folder)
 
 
@@ -78,7 +78,7 @@ def write_model(parts: Parts, folder: Path) -> Path:
     model = load_classifier_base(base, LABELS, "float32", cache_dir=folder, pad_token_id=tokenizer.pad_token_id, seed=1)
     model.save_pretrained(merged)
     tokenizer.save_pretrained(merged)
-    on_cpu = load_merged(files_in(merged), device="cpu", attn_implementation="eager")
+    on_cpu = load_merged(model_files(merged), device="cpu", attn_implementation="eager")
     write_onnx(on_cpu, merged, folder / "onnx")
     quantise_onnx(folder / "onnx", folder / "onnx_int8")
     formats = {
@@ -163,7 +163,8 @@ def alone(folder: Path, texts: list[str]) -> dict[str, float]:
 def measure_alone(folder: str) -> None:
     """Print the figures of `alone` for texts given as JSON."""
     texts: list[str] = json.loads(sys.stdin.read())
-    model = FORMATS["onnx_int8"].load("classifier", files_in(Path(folder)))
+    path = Path(folder)
+    model = FORMATS[path.name].load("classifier", model_files(path))
     model.predict(texts[:64])
     ones = [_seconds(lambda text=text: model.predict([text])) for text in texts[:300]]  # type: ignore[misc]
     by_length = sorted(texts, key=len)

@@ -27,7 +27,7 @@ SHOWN_MISTAKES = 5
 
 
 def recipe(changes: list[str]) -> dict[str, dict[str, Any]]:
-    """Return each node's config in the shipped spec, with `dial=value` changes put into the training's."""
+    """Return each node's config in the shipped spec, with `key=value` changes put into the training's."""
     spec = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
     configs = {name: substitute(node.get("config", {}), spec["params"]) for name, node in spec["nodes"].items()}
     for change in changes:
@@ -57,7 +57,9 @@ def run(agents: LocalAgents, configs: dict[str, dict[str, Any]], data: Path, lim
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=SAMPLE)
-    parser.add_argument("--set", action="append", default=[], metavar="DIAL=VALUE", help="change a dial of the recipe")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a hyperparameter of the recipe"
+    )
     parser.add_argument("--small", action="store_true", help="100 rows, one epoch")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -8,6 +8,13 @@ HEADLINE = (
     *("roc_auc", "ece", "brier", "mae", "rmse", "r2", "spearman"),
     *("exact_match", "slot_f1", "json_validity", "rouge_l", "bleu", "loss", "perplexity"),
 )
+#: The few that fit into a line of a terminal.
+BRIEF = frozenset(
+    {
+        *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
+        *("exact_match", "slot_f1", "json_validity", "rouge_l", "loss"),
+    }
+)
 
 
 def headline(metrics: Mapping[str, float], judged: str | None = None) -> dict[str, float]:

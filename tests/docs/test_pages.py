@@ -1,4 +1,4 @@
-"""The pages against the code: every route, command, error, key and dial is named, with the default that it has."""
+"""The pages against the code: every route, command, error and key of a config is named, with its default."""
 
 import re
 import shlex
@@ -34,7 +34,7 @@ from pipelines.judge import judge
 from pipelines.spec import Node, Spec, seconds
 from tests.conftest import REPOSITORY
 
-#: Page, which of its tables of dials (or keys), and what these are of.
+#: Page, which of its tables of keys, and what these are of.
 TABLES: list[tuple[str, int, type[BaseModel]]] = [
     ("data", 0, DatasetConfig),
     ("data", 1, PreprocessingConfig),
@@ -46,7 +46,7 @@ TABLES: list[tuple[str, int, type[BaseModel]]] = [
     ("specs", 1, Node),
 ]
 PAGES = [*sorted(REPOSITORY.glob("docs/*.md")), *sorted(REPOSITORY.glob("*.md"))]
-#: Dials that stand in sentences.
+#: Keys that stand in sentences.
 PROSE: list[type[BaseModel]] = [ValidationConfig, GenerateConfig, LanguageModel, Grammar]
 
 
@@ -148,19 +148,19 @@ def test_every_error_is_named_with_its_status_and_whether_it_is_tried_again() ->
     assert set(re.findall(r"[A-Z_]+", tried_again[1])) == {kind.code() for kind in found if kind.retryable}
 
 
-# -- specs and dials ---------------------------------------------------------------------------
+# -- specs and configs -------------------------------------------------------------------------
 
 
 def table_rows(name: str, number: int) -> dict[str, str]:
-    """Return dial -> default as written in one of a page's tables."""
-    head = r"^\| (?:dial|key|key of a node) \| default \|.*\n\| ---.*\n((?:\|.*\n)+)"
+    """Return key -> default as written in one of a page's tables."""
+    head = r"^\| (?:hyperparameter|key|key of a node) \| default \|.*\n\| ---.*\n((?:\|.*\n)+)"
     rows = re.findall(head, page(name), re.MULTILINE)[number].splitlines()
     cells = [[cell.strip() for cell in row.split("|")[1:3]] for row in rows]
-    return {dial: default for names, default in cells for dial in re.findall(r"`([\w.]+)`", names)}
+    return {key: default for names, default in cells for key in re.findall(r"`([\w.]+)`", names)}
 
 
-def dials(model: type[BaseModel], flat: bool) -> dict[str, Any]:
-    """Return dial -> default; of nested settings each, where `flat`. A dial without a default has `...`."""
+def defaults(model: type[BaseModel], flat: bool) -> dict[str, Any]:
+    """Return key -> default; of nested configs each, where `flat`. A key without a default has `...`."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         default = ... if field.is_required() else field.get_default(call_default_factory=True)
@@ -172,16 +172,16 @@ def dials(model: type[BaseModel], flat: bool) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "number", "model"), TABLES, ids=lambda value: getattr(value, "__name__", str(value)))
-def test_a_table_has_every_dial_with_its_default(name: str, number: int, model: type[BaseModel]) -> None:
+def test_a_table_has_every_key_with_its_default(name: str, number: int, model: type[BaseModel]) -> None:
     rows = table_rows(name, number)
-    known = dials(model, flat=any("." in dial for dial in rows))
+    known = defaults(model, flat=any("." in key for key in rows))
 
     assert set(rows) == set(known)
-    assert {dial: rows[dial] for dial, value in known.items() if not says(rows[dial], value)} == {}
+    assert {key: rows[key] for key, value in known.items() if not says(rows[key], value)} == {}
 
 
 def says(cell: str, default: Any) -> bool:
-    """Whether a cell of a table is a default; one in words is that of a dial that is unset or made up."""
+    """Whether a cell of a table is a default; one in words is that of a key that is unset or made up."""
     if cell in ("", "unset", "found out"):
         return default in (..., None, "") or (cell == "" and default == {})
     if plain := re.fullmatch(r"`([^`]+)`|([\w.,]+)", cell):
@@ -191,13 +191,13 @@ def says(cell: str, default: Any) -> bool:
 
 
 @pytest.mark.parametrize("model", PROSE)
-def test_a_dial_in_a_sentence_has_its_default_behind_it(model: type[BaseModel]) -> None:
+def test_a_key_in_a_sentence_has_its_default_behind_it(model: type[BaseModel]) -> None:
     text = page("data")
-    for dial, default in dials(model, flat=False).items():
-        assert re.search(rf"(?:`|\b){dial}(?:`|:)", text), dial
-        numbers = re.findall(rf"`{dial}` \(([\d,.]+)( %)?", text) if isinstance(default, int | float) else []
+    for key, default in defaults(model, flat=False).items():
+        assert re.search(rf"(?:`|\b){key}(?:`|:)", text), key
+        numbers = re.findall(rf"`{key}` \(([\d,.]+)( %)?", text) if isinstance(default, int | float) else []
         for number, percent in numbers:
-            assert float(number.replace(",", "")) / (100 if percent else 1) == default, dial
+            assert float(number.replace(",", "")) / (100 if percent else 1) == default, key
 
 
 @pytest.mark.parametrize("agent", AGENTS)
