@@ -36,7 +36,7 @@ class ComparisonAgent(Agent[ComparisonConfig, ComparisonOutput]):
 
     def device_need(self, config: ComparisonConfig, context: Context) -> DeviceNeed:
         """What the base model needs, where it is a baseline; else nothing."""
-        from agents.models.memory import answering_need
+        from agents.tasks.need import answering_need
 
         training = input_from(context, "evaluation", EvaluationOutput).training
         if not find_task(training.task).baselines_load_model:

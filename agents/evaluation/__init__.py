@@ -37,7 +37,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
 
     def device_need(self, config: EvaluationConfig, context: Context) -> DeviceNeed:
         """The largest of the trainings', of which one is chosen later, and of the champion, which comes after it."""
-        from agents.models.memory import answering_need
+        from agents.tasks.need import answering_need
 
         trainings = inputs_from(context, "training", TrainingOutput)
         champion = context.champion["total_parameters"] if context.champion else 0

@@ -4,47 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from agents.base.records import Artifact, Config, Output, Record
+from agents.base.records import Artifact, Config, Output
+from agents.metrics.types import Reference, Threshold
 from agents.tasks import MetricName
 from agents.training.types import TrainingOutput
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
-
-
-class Threshold(Record):
-    """A probability of the positive label from which on a binary classifier would say it, chosen on the validation
-    split by F1. A finding only: every runtime answers with the likelier label, which is a threshold of 0.5."""
-
-    label: str
-    value: float
-    validation_rows: int
-    validation_f1: float
-    validation_f1_at_half: float
-    test: dict[str, float]
-    """`accuracy`, `precision`, `recall`, `f1` of the test split as they would be with it."""
-
-
-#: Formats of one version differ in further digits, and many confidences lie close to 1.
-CONFIDENCE_DIGITS = 2
-
-
-class Histogram(Record):
-    """`counts[i]` values lie at or above `edges[i - 1]` and below `edges[i]`; there is one count more than edges."""
-
-    edges: list[float]
-    counts: list[int]
-
-
-class Reference(Record):
-    """What a classifier's predictions on the test split were like, for serving to tell drift by."""
-
-    rows: int
-    labels: dict[str, int]
-    """Label -> how many rows were given it."""
-    confidence: Histogram
-    """Rounded to `CONFIDENCE_DIGITS`."""
-    length: Histogram
-    """Characters of the cleaned text."""
 
 
 class EvaluationOutput(Output):

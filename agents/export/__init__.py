@@ -43,7 +43,7 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
 
     def device_need(self, config: ExportConfig, context: Context) -> DeviceNeed:
         """The trained model and the merged one held against it; files of the training alone are on no device."""
-        from agents.models.memory import answering_need
+        from agents.tasks.need import answering_need
 
         if all(FORMATS[name].writer is None for name in config.formats):
             return DeviceNeed(count=0)

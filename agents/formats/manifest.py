@@ -13,8 +13,9 @@ from agents.base.errors import CorruptArtifact
 from agents.base.records import Artifact, Record
 from agents.chat.format import PromptFormat
 from agents.comparison.types import Compared
-from agents.evaluation.types import Reference, Threshold, Verdict
+from agents.evaluation.types import Verdict
 from agents.export.types import ExportedFile, Parity
+from agents.metrics.types import Reference, Threshold
 
 SCHEMA = 2
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.data.cleaning import clean_text
-from agents.evaluation.types import CONFIDENCE_DIGITS, Histogram, Reference
+from agents.metrics.types import CONFIDENCE_DIGITS, Histogram, Reference
 
 BINS_MOST = 10
 #: With fewer rows in a bin chance alone would look like drift.

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.evaluation.types import Threshold
 from agents.metrics.f1 import f1_score
+from agents.metrics.types import Threshold
 
 #: What a runtime does that answers with the likelier of two labels.
 HALF = 0.5

@@ -6,16 +6,12 @@ What learning needs on top is in `agents/training/estimate.py`.
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from agents.base.agent import Context
 from agents.base.errors import InvalidModel
-from agents.base.records import DeviceNeed
-from agents.models.files import is_gguf
-from agents.training.types import TrainingOutput
 
 #: Of the memory that is free, to leave room for what is not counted: libraries, allocators, other processes.
 USABLE_SHARE = 0.9
@@ -106,29 +102,6 @@ def answering_bytes(shape: ModelShape, asked: Asked) -> int:
         # Not every encoder's attention is fused: scores, and what softmax makes of them.
         activations += tokens * asked.tokens * shape.heads * 2 * VALUE_BYTES
     return shape.parameters * WEIGHT_BYTES + activations
-
-
-def answering_need(
-    context: Context, trainings: Iterable[TrainingOutput], rows: int, *, models: int = 1, parameters_least: int = 0
-) -> DeviceNeed:
-    """Return what the largest of some trained models needs to answer `rows` rows at a time, by its base model's files.
-
-    `models`: so many of them in memory at once. `parameters_least`: of another model that will stand in its place.
-
-    Raises:
-        InvalidModel: a base model's files can't be read.
-    """
-    sizes = []
-    for training in trainings:
-        path = context.sources.local(training.base_model, "model")
-        if is_gguf(path):
-            # Its weights have to be converted before they can be counted.
-            return DeviceNeed()
-        shape = ModelShape.read(path)
-        shape = replace(shape, parameters=models * max(shape.parameters, parameters_least))
-        new_tokens = training.prompt.max_new_tokens if training.prompt else 0
-        sizes.append(answering_bytes(shape, Asked(rows, training.max_tokens, new_tokens)))
-    return DeviceNeed(mib=reserved_mib(max(sizes))) if sizes else DeviceNeed()
 
 
 def reserved_mib(needed_bytes: int) -> int:

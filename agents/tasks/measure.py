@@ -10,8 +10,9 @@ import numpy as np
 
 from agents.base.agent import Context
 from agents.base.loading import load_object
-from agents.evaluation.types import EvaluationConfig, Reference, Threshold
+from agents.evaluation.types import EvaluationConfig
 from agents.metrics.bootstrap import Statistic
+from agents.metrics.types import Reference, Threshold
 from agents.models.files import ModelFiles
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import find_task

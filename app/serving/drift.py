@@ -17,8 +17,8 @@ from typing import Any
 import structlog
 
 from agents.data.cleaning import clean_text
-from agents.evaluation.types import CONFIDENCE_DIGITS, Histogram, Reference
 from agents.formats.manifest import Manifest
+from agents.metrics.types import CONFIDENCE_DIGITS, Histogram, Reference
 from agents.models.classifiers.base import Prediction
 
 log = structlog.get_logger()

@@ -13,11 +13,11 @@ from agents.base.agent import Context
 from agents.base.errors import InvalidData
 from agents.comparison.types import ComparisonConfig
 from agents.data.cleaning import clean_text
-from agents.data.splits import LabelledRows, read_labelled
 from agents.evaluation.types import EvaluationOutput
 from agents.metrics.classification import confusion, label_metrics, metric_value
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.pairs import Pair, Side
+from agents.tasks.splits import LabelledRows, read_labelled
 
 
 def label_pairs(

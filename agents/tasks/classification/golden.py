@@ -9,13 +9,13 @@ import numpy as np
 
 from agents.base.agent import Context, inputs_from
 from agents.base.errors import InvalidModel
-from agents.data.splits import read_labelled
 from agents.formats import Format
 from agents.metrics.classification import confusion, metric_value, positive_index
 from agents.models.classifiers.base import Classifier, Prediction
 from agents.models.classifiers.torch import LoadedClassifier, load_merged, load_trained
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.golden import OWN_TEXTS, Golden, Likeness
+from agents.tasks.splits import read_labelled
 
 #: With fewer texts one flipped answer alone would break a bound of 0.99.
 GOLDEN_TEXTS = 256

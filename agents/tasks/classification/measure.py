@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from agents.base.agent import Context
-from agents.data.splits import LabelledRows, read_labelled
-from agents.evaluation.types import EvaluationConfig, Reference
+from agents.evaluation.types import EvaluationConfig
 from agents.metrics.calibration import calibration_bins
 from agents.metrics.classification import confusion, label_metrics, metric_value, positive_index, roc_curves
 from agents.metrics.reference import label_reference
 from agents.metrics.threshold import ScoredRows, find_threshold
+from agents.metrics.types import Reference
 from agents.models.classifiers.base import Prediction
 from agents.models.classifiers.torch import LoadedClassifier, load_trained
 from agents.models.files import ModelFiles
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.measure import Measure, Measured
+from agents.tasks.splits import LabelledRows, read_labelled
 from agents.training.types import TrainingOutput
 
 #: Predicted between two reports of progress.

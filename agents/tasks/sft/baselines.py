@@ -5,13 +5,13 @@ import numpy as np
 from agents.base.agent import Context
 from agents.base.folders import fetch
 from agents.comparison.types import ComparisonConfig
-from agents.data.splits import read_test_conversations
 from agents.evaluation.types import EvaluationOutput
 from agents.metrics.generation import answer_metrics, loss_metrics, score_answers
 from agents.models.files import ModelFiles
 from agents.models.generators.torch import LoadedGenerator, load_base_generator
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.pairs import Pair, Side
+from agents.tasks.splits import read_test_conversations
 from agents.training.types import TrainingOutput
 
 

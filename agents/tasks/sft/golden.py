@@ -9,13 +9,13 @@ import numpy as np
 
 from agents.base.agent import Context, inputs_from
 from agents.chat.markup import chat_template
-from agents.data.splits import read_conversations
 from agents.data.types import Message
 from agents.formats import Format
 from agents.metrics.generation import score_answers
 from agents.models.generators.torch import LoadedGenerator, load_merged, load_trained_generator
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.golden import OWN_TEXTS, Golden, Likeness
+from agents.tasks.splits import read_conversations
 
 #: That are read at most; a format may be proven on fewer, since writing answers takes far longer than choosing labels.
 PROMPTS_MOST = 100

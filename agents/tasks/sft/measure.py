@@ -3,13 +3,13 @@
 from typing import Any
 
 from agents.base.agent import Context
-from agents.data.splits import TestConversations, read_test_conversations
 from agents.evaluation.types import EvaluationConfig
 from agents.metrics.generation import answer_metrics, loss_metrics, score_answers
 from agents.models.files import ModelFiles
 from agents.models.generators.torch import LoadedGenerator, load_trained_generator
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.measure import Measure, Measured
+from agents.tasks.splits import TestConversations, read_test_conversations
 from agents.training.types import TrainingOutput
 
 

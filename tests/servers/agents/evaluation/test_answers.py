@@ -7,7 +7,6 @@ import pytest
 
 from agents.base.errors import InvalidData, InvalidModel
 from agents.base.folders import fetch
-from agents.data.splits import read_test_conversations
 from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
@@ -18,6 +17,7 @@ from agents.metrics.text import same_answer
 from agents.models.generators.torch import LoadedGenerator
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.sft.golden import GoldenPrompts
+from agents.tasks.splits import read_test_conversations
 from agents.training import TrainingAgent
 from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench

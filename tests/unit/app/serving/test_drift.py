@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agents.evaluation.types import Reference
 from agents.formats.manifest import read_manifest
 from agents.metrics.reference import histogram, label_reference
+from agents.metrics.types import Reference
 from agents.models.classifiers.base import Prediction
 from app.serving.drift import DriftWindow, chance_index, read_reference, stability_index
 
