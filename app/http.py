@@ -3,8 +3,9 @@
 import hmac
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
 import structlog
@@ -12,10 +13,12 @@ import uvicorn
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from redis import RedisError
 from starlette.exceptions import HTTPException
 
 from agents.base.errors import Conflict, Overloaded, TunelineError, Unavailable
+from app.openapi import install_openapi, operation_id
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -36,6 +39,40 @@ class Figures(Response):
     media_type = "text/plain"
 
 
+def no_key(_: Request) -> Response:
+    """Return the answer to a request without the key."""
+    return fault_response(401, "NOT_AUTHENTICATED", NO_KEY)
+
+
+def create_service(
+    settings: Settings,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    *,
+    title: str,
+    description: str,
+    tags: list[dict[str, Any]],
+    common: Sequence[type[TunelineError]] = (Unavailable,),
+    more: Sequence[type[BaseModel]] = (),
+    refuse: Callable[[Request], Response] = no_key,
+) -> FastAPI:
+    """Return a service without routes: its errors, its document and its key check are there.
+
+    `common`, `more`: as `install_openapi` has them; `refuse` answers requests without the key.
+    """
+    app = FastAPI(
+        title=title,
+        description=description,
+        version=installed_version("tuneline"),
+        lifespan=lifespan,
+        openapi_tags=tags,
+        generate_unique_id_function=operation_id,
+    )
+    install_error_handlers(app)
+    install_openapi(app, common=common, more=more)
+    install_key_check(app, settings, refuse)
+    return app
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error as `{"error", "message", "details"}`."""
     app.add_exception_handler(TunelineError, _own_error)
@@ -43,11 +80,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
-
-
-def no_key(_: Request) -> Response:
-    """Return the answer to a request without the key."""
-    return fault_response(401, "NOT_AUTHENTICATED", NO_KEY)
 
 
 def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Request], Response] = no_key) -> None:

@@ -3,15 +3,13 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.api import artifacts, datasets, fleet, jobs, logs, models
 from app.api.schemas.logs import LogEnd, LogGap, LogRecord, Ping
-from app.http import install_error_handlers, install_key_check, serve_http
-from app.openapi import install_openapi, operation_id
+from app.http import create_service, serve_http
 from app.settings import Settings
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
@@ -39,21 +37,18 @@ def create_app(parts: Parts) -> FastAPI:
         stop.set()
         await run_in_threadpool(thread.join, SWEEP_ENDS_S)
 
-    app = FastAPI(
+    app = create_service(
+        parts.settings,
+        lifespan,
         title="Tuneline",
         description=DESCRIPTION,
-        version=version("tuneline"),
-        lifespan=lifespan,
-        openapi_tags=TAGS,
-        generate_unique_id_function=operation_id,
+        tags=TAGS,
+        more=(LogRecord, LogGap, Ping, LogEnd),
     )
     app.state.parts = parts
     for module in (jobs, artifacts, logs, datasets, models, fleet):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1", include_in_schema=False)
-    install_error_handlers(app)
-    install_openapi(app, more=(LogRecord, LogGap, Ping, LogEnd))
-    install_key_check(app, parts.settings)
     return app
 
 

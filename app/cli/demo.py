@@ -14,7 +14,7 @@ from app.cli.common import console
 from app.cli.jobs import read_spec, watch
 from app.cli.servers import stop_on_signals
 from app.client import Client
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from app.settings import Settings
 
 MESSAGES = (
@@ -29,7 +29,7 @@ SERVED_TIMEOUT_S = 60.0
 
 def demo() -> None:
     """Train, promote and serve the spam filter on the shipped sample, then ask it five messages."""
-    from app.stack import Stack
+    from app.processes.stack import Stack
 
     started_at = time.monotonic()
     # In a folder without a `.env`, which all the processes of the demo would read.

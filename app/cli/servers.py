@@ -16,7 +16,7 @@ from app.settings import Settings
 
 def up() -> None:
     """Start everything on this machine: servers, API, workers, serving. Ctrl-C stops it all in good order."""
-    from app.stack import Stack
+    from app.processes.stack import Stack
 
     settings = Settings()
     stop, ready = stop_on_signals(), threading.Event()
@@ -56,7 +56,7 @@ def worker(
     count: Annotated[int, typer.Option(min=1, help="Worker processes for each queue.")] = 1,
 ) -> None:
     """Start workers on this machine. SIGTERM lets light nodes end and hands heavy ones back."""
-    from app.fleet import run_fleet
+    from app.processes.fleet import run_fleet
     from app.wiring import build_parts
 
     settings = Settings()

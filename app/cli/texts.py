@@ -9,7 +9,7 @@ from agents.data.files import Broken, RawRecord, open_rows
 from agents.data.files.detection import SUFFIXES
 from agents.data.files.names import TEXT_NAMES
 from agents.data.files.records import as_text
-from app.serving.schemas import TEXT_MOST_CHARACTERS
+from app.serving.routes.schemas import TEXT_MOST_CHARACTERS
 
 
 def read_texts(path: Path, column: str | None = None) -> list[str]:

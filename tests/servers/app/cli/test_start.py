@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tuneline_start
-from app.processes import launch
+from app.processes.server import launch
 from tests.conftest import REPOSITORY
 
 COMMANDS = (["--help"], ["jobs"], ["run", "spam"], ["up"], ["worker", "--count", "1"], ["models", "list"])

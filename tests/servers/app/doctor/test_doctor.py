@@ -18,7 +18,7 @@ from app.doctor import Finding, diagnose
 from app.doctor.machine import embedded_servers, file_descriptors, free_disk, memory, port
 from app.doctor.packages import judge_packages, pinned_packages, python_version
 from app.doctor.servers import StackFile, judge_redis, object_store, redis_server
-from app.embedded import Server, free_port
+from app.processes.embedded import Server, free_port
 from app.settings import Settings
 
 PINS = [Requirement("redis==8.1.0"), Requirement('torch==2.13.0; extra == "train"')]

@@ -25,8 +25,8 @@ from agents.models.kinds import ModelKind
 from agents.models.loading import load_decoder
 from agents.prediction import PredictionAgent
 from agents.prediction.types import PredictionConfig
-from app.serving.formats import batch_formats, in_order
 from app.serving.main import create_app
+from app.serving.versions.formats import batch_formats, in_order
 from app.wiring import Parts
 from tests.conftest import AgentBench
 from tests.support.decoders import smollm2_tokenizer, write_tiny_decoder

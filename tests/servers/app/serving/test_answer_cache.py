@@ -13,9 +13,9 @@ from agents.formats import Format
 from agents.models.classifiers.base import Prediction
 from agents.models.files import ModelFiles
 from agents.models.kinds import ModelKind
-from app.embedded import free_port, start_valkey
-from app.serving.cache import answer_key
+from app.processes.embedded import free_port, start_valkey
 from app.serving.main import create_app
+from app.serving.runtime.answer_cache import answer_key
 from app.wiring import Parts
 
 Http = httpx.Client

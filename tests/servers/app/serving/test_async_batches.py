@@ -26,7 +26,7 @@ def serving(versions: Parts) -> Iterator[Http]:
 @pytest.fixture
 def work_off(parts: Parts, drain: Callable[[], None]) -> Callable[[], None]:
     """Return a function that works off the queue `serving` in this process."""
-    from app import worker
+    from app.processes import worker
 
     runner = worker._runner()
     return lambda: run_worker(

@@ -18,7 +18,7 @@ from agents.chat.renderer import make_renderer
 from agents.models.generators.base import Completion, SamplingParams
 from agents.models.generators.llama_cpp import LlamaGenerator
 from app.serving.main import create_app
-from app.serving.reconcile import Served
+from app.serving.versions.served import Served
 from app.wiring import Parts
 from tests.support.loaded import load_exported_llama
 from tests.support.written import gguf_folder, listening, merged_folder, prompt_format, put_decoder, smollm2_tokenizer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.base.errors import Unavailable
-from app.serving.history import History
+from app.serving.watch.history import History
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from agents.base.errors import NotFound
 from agents.formats import formats_of
 from agents.models.base_cache import SharedBases
 from agents.models.kinds import ModelKind
-from app.embedded import start_valkey
-from app.serving.loading import Loader
+from app.processes.embedded import start_valkey
 from app.serving.main import create_app
-from app.serving.reconcile import Reconciler
+from app.serving.versions.loading import Loader
+from app.serving.versions.reconcile import Reconciler
 from app.wiring import Parts, build_parts
 from tests.support.models import stored
 from tests.support.served import promote, write_version

@@ -16,10 +16,10 @@ from app.cli.commands import app, run
 from app.cli.common import print_table
 from app.cli.jobs import watch
 from app.client import ApiError, Client
-from app.embedded import free_port
 from app.http import serve_http
+from app.processes.embedded import free_port
+from app.processes.stack import Stack
 from app.settings import Settings
-from app.stack import Stack
 
 FILE = "texts.txt"
 

@@ -11,8 +11,8 @@ import pytest
 
 from agents.base.errors import NotFound, Overloaded, Unavailable
 from agents.models.classifiers.base import Runs
-from app.serving.batcher import Batcher
-from app.serving.history import History
+from app.serving.runtime.batcher import Batcher
+from app.serving.watch.history import History
 
 PATIENCE_S = 10.0
 

@@ -9,7 +9,7 @@ from agents.evaluation.types import Reference
 from agents.formats.manifest import read_manifest
 from agents.metrics.reference import histogram, label_reference
 from agents.models.classifiers.base import Prediction
-from app.serving.drift import DriftWindow, chance_index, read_reference, stability_index
+from app.serving.watch.drift import DriftWindow, chance_index, read_reference, stability_index
 
 LABELS = ["ham", "spam"]
 

@@ -9,7 +9,7 @@ import redis
 import urllib3
 
 from agents.base.errors import Unavailable
-from app.processes import Server, launch
+from app.processes.server import Server, launch
 
 
 def free_port() -> int:

@@ -1,29 +1,18 @@
 """What all routes do with a decoder's answer: have it written, count it, keep it, stop it when nobody waits."""
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TypeVar
-
-from fastapi import Request, Response
 
 from agents.base.errors import InvalidRequest, TunelineError
 from agents.chat.renderer import NoForm
 from agents.data.types import Message
 from agents.models.generators.base import Completion, Generator, SamplingParams
-from app.serving.history import History
-from app.serving.metrics import ServingMetrics
-from app.serving.reconcile import Reconciler, Served
-from app.serving.writer import MakePrompt, Writer
-
-ResultT = TypeVar("ResultT")
-LOOK_EVERY_S = 0.2
-CLIENT_GONE_STATUS = 499
-
-
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+from app.serving.runtime.writer import MakePrompt, Writer
+from app.serving.versions.reconcile import Reconciler
+from app.serving.versions.served import Served
+from app.serving.watch.history import History
+from app.serving.watch.metrics import ServingMetrics
 
 
 class Answers:
@@ -45,7 +34,7 @@ class Answers:
 
     def served(self) -> list[Served]:
         """Return all decoders that are served."""
-        return [one for _, one in sorted(self._reconciler.served.copy().items()) if one.is_decoder]
+        return [served for served in self._reconciler.all_served() if served.is_decoder]
 
     def check_room(self, served: Served) -> None:
         """Raises Overloaded or Unavailable; asked before an answer begins that can't say so any more."""
@@ -56,7 +45,7 @@ class Answers:
             raise
 
     async def write(
-        self, served: Served, text: str, make_prompt: MakePrompt, wish: SamplingParams
+        self, served: Served, text: str, make_prompt: MakePrompt, sampling: SamplingParams
     ) -> "AsyncGenerator[str | Completion, None]":
         """Give each piece of the answer, and last all of it. `text`: what the history keeps of the prompt.
 
@@ -65,7 +54,7 @@ class Answers:
         started = time.perf_counter()
         outcome = "CLIENT_GONE"
         try:
-            async with aclosing(self._writer.write(served, make_prompt, wish)) as news:
+            async with aclosing(self._writer.write(served, make_prompt, sampling)) as news:
                 async for piece in news:
                     if isinstance(piece, Completion):
                         outcome = "OK"
@@ -77,9 +66,9 @@ class Answers:
         finally:
             self._metrics.requests.labels(served.name, outcome).inc()
 
-    async def whole(self, served: Served, text: str, make_prompt: MakePrompt, wish: SamplingParams) -> Completion:
+    async def whole(self, served: Served, text: str, make_prompt: MakePrompt, sampling: SamplingParams) -> Completion:
         """Return the whole answer. Raises: as `Writer.write`."""
-        async with aclosing(self.write(served, text, make_prompt, wish)) as news:
+        async with aclosing(self.write(served, text, make_prompt, sampling)) as news:
             async for piece in news:
                 if isinstance(piece, Completion):
                     return piece
@@ -92,27 +81,6 @@ class Answers:
         self._metrics.answer_latency.labels(served.name).observe(seconds)
         self._metrics.speed.labels(served.name).observe(answer.completion_tokens / max(seconds, 1e-9))
         self._history.add_answer(text, answer.text, *labels)
-
-
-async def client_gone(_: Request, __: Exception) -> Response:
-    """Return what nobody reads; the number is nginx's."""
-    return Response(status_code=CLIENT_GONE_STATUS)
-
-
-async def while_awaited(request: Request, answer: Awaitable[ResultT]) -> ResultT:
-    """Return the answer; end its writing when the client goes away.
-
-    Raises:
-        ClientGone: it went away.
-    """
-    work = asyncio.ensure_future(answer)
-    try:
-        while not (await asyncio.wait({work}, timeout=LOOK_EVERY_S))[0]:
-            if await request.is_disconnected():
-                raise ClientGone
-        return work.result()
-    finally:
-        work.cancel()
 
 
 def conversation(messages: Sequence[Message]) -> MakePrompt:

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from agents.base.errors import Conflict
-from app.embedded import http_answers, start_s3, start_valkey
-from app.fleet import Fleet
-from app.processes import Server, launch
+from app.processes.embedded import http_answers, start_s3, start_valkey
+from app.processes.fleet import Fleet
+from app.processes.server import Server, launch
 from app.settings import Settings
 from app.wiring import build_parts, stack_file
 from tuneline_start import start_command

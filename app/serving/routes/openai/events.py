@@ -6,16 +6,7 @@ from pydantic import BaseModel, Field
 
 from agents.models.generators.base import FinishReason
 from app.schemas import PartialView
-from app.serving.openai_answers import (
-    ANSWER_ID,
-    CREATED,
-    FINGERPRINT,
-    INDEX,
-    MODEL,
-    NO_LOGPROBS,
-    OpenAIFault,
-    Usage,
-)
+from app.serving.routes.openai.answers import INDEX, NO_LOGPROBS, AnswerHead, OpenAIFault, Usage
 
 FINISHED = Field(description="With the last piece: `stop` or `length`.")
 USAGE = Field(None, description="How many tokens the answer took: in the last event, where it was asked for.")
@@ -37,14 +28,10 @@ class ChatChunkChoice(PartialView):
     logprobs: None = NO_LOGPROBS
 
 
-class ChatCompletionChunk(PartialView):
+class ChatCompletionChunk(AnswerHead, PartialView):
     """An event of a conversation's stream."""
 
-    id: str = ANSWER_ID
     object: Literal["chat.completion.chunk"] = Field(description="The kind of record.")
-    created: int = CREATED
-    model: str = MODEL
-    system_fingerprint: str = FINGERPRINT
     choices: list[ChatChunkChoice] = Field(description="The piece; none in the event with `usage`.")
     usage: Usage | None = USAGE
 
@@ -58,14 +45,10 @@ class CompletionChunkChoice(PartialView):
     logprobs: None = NO_LOGPROBS
 
 
-class CompletionChunk(PartialView):
+class CompletionChunk(AnswerHead, PartialView):
     """An event of a continuation's stream."""
 
-    id: str = ANSWER_ID
     object: Literal["text_completion"] = Field(description="The kind of record.")
-    created: int = CREATED
-    model: str = MODEL
-    system_fingerprint: str = FINGERPRINT
     choices: list[CompletionChunkChoice] = Field(description="The piece; none in the event with `usage`.")
     usage: Usage | None = USAGE
 

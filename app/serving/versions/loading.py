@@ -19,8 +19,8 @@ from agents.models.files import ModelFiles
 from agents.models.generators.base import Generator, SamplingParams
 from agents.models.kinds import ModelKind
 from agents.tasks import TASKS
-from app.serving.files import model_folder
-from app.serving.formats import SETTINGS
+from app.serving.versions.files import model_folder
+from app.serving.versions.formats import SETTINGS
 
 if TYPE_CHECKING:
     # Serving ONNX needs no torch.

@@ -12,9 +12,10 @@ from agents.data.cleaning import clean_content
 from agents.models.generators.base import Completion, SamplingParams
 from app.openapi import faults
 from app.schemas import Fault
-from app.serving.answers import Answers, conversation, while_awaited
-from app.serving.reconcile import Served
-from app.serving.schemas import ConvertAnswer, ConvertBody, ConvertFailure
+from app.serving.routes.awaited import while_awaited
+from app.serving.routes.schemas import ConvertAnswer, ConvertBody, ConvertFailure
+from app.serving.runtime.answers import Answers, conversation
+from app.serving.versions.served import Served
 
 
 def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> None:
@@ -39,7 +40,7 @@ def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> Non
         started = time.perf_counter()
         text = clean_content(body.text) if served.clean else body.text
         prompt = conversation([{"role": "user", "content": text}])
-        found = await while_awaited(request, answers.whole(served, body.text, prompt, _wish(served)))
+        found = await while_awaited(request, answers.whole(served, body.text, prompt, _sampling(served)))
         data = _object(found.text)
         facts = {"model": served.name, "version": served.version, "latency_ms": _milliseconds(started)}
         if data is None:
@@ -47,7 +48,7 @@ def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> Non
         return JSONResponse({"success": True, "structured_data": data, **facts})
 
 
-def _wish(served: Served) -> SamplingParams:
+def _sampling(served: Served) -> SamplingParams:
     generator = served.generator
     schema = json.loads(served.answer_schema) if served.answer_schema and generator.makes_json else None
     return SamplingParams(generator.max_new_tokens, json_schema=schema)

@@ -111,7 +111,7 @@ class AnswerBody(BaseModel):
                 raise ValueError(f"{name} is not supported")
         return self
 
-    def wish(self, max_new_tokens: int) -> SamplingParams:
+    def sampling(self, max_new_tokens: int) -> SamplingParams:
         """Return how the answer is to be made; without a temperature always the likeliest token, as in evaluation."""
         return SamplingParams(
             max_new_tokens=self.max_tokens or max_new_tokens,
@@ -137,8 +137,8 @@ class ChatBody(AnswerBody):
             raise ValueError("messages must not end with an answer")
         return self
 
-    def wish(self, max_new_tokens: int) -> SamplingParams:
-        return super().wish(self.max_completion_tokens or max_new_tokens)
+    def sampling(self, max_new_tokens: int) -> SamplingParams:
+        return super().sampling(self.max_completion_tokens or max_new_tokens)
 
 
 class CompletionBody(AnswerBody):

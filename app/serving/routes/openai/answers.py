@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from agents.models.generators.base import FinishReason
 from app.schemas import View
@@ -55,6 +55,16 @@ class Usage(View):
     total_tokens: int = Field(description="All of them.", examples=[43])
 
 
+class AnswerHead(BaseModel):
+    """What every answer and every event of one begins with."""
+
+    id: str = ANSWER_ID
+    object: str = Field(description="The kind of record.")
+    created: int = CREATED
+    model: str = MODEL
+    system_fingerprint: str = FINGERPRINT
+
+
 class ChatMessage(View):
     """The model's turn."""
 
@@ -72,14 +82,10 @@ class ChatChoice(View):
     logprobs: None = NO_LOGPROBS
 
 
-class ChatCompletion(View):
+class ChatCompletion(AnswerHead, View):
     """A whole answer to a conversation."""
 
-    id: str = ANSWER_ID
     object: Literal["chat.completion"] = Field(description="The kind of record.")
-    created: int = CREATED
-    model: str = MODEL
-    system_fingerprint: str = FINGERPRINT
     choices: list[ChatChoice] = Field(description="The one answer.")
     usage: Usage = Field(description="How many tokens it took.")
 
@@ -93,13 +99,9 @@ class CompletionChoice(View):
     logprobs: None = NO_LOGPROBS
 
 
-class TextCompletion(View):
+class TextCompletion(AnswerHead, View):
     """A whole continuation of a prompt."""
 
-    id: str = ANSWER_ID
     object: Literal["text_completion"] = Field(description="The kind of record.")
-    created: int = CREATED
-    model: str = MODEL
-    system_fingerprint: str = FINGERPRINT
     choices: list[CompletionChoice] = Field(description="The one continuation.")
     usage: Usage = Field(description="How many tokens it took.")

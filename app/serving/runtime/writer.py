@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.base.errors import InvalidRequest, Overloaded, TimedOut, Unavailable
 from agents.models.generators.base import Completion, Generator, SamplingParams
-from app.serving.reconcile import Served
+from app.serving.versions.served import Served
 
 #: Makes a prompt's token ids; run in a thread, since long texts take a while.
 MakePrompt = Callable[[Generator], list[int]]
@@ -18,7 +18,7 @@ CLOSE_WAIT_S = 3.0
 
 
 @dataclass
-class _Desk:
+class _VersionQueue:
     """A version with threads of its own, so that what waits for it is answered by it after a switch too."""
 
     served: "weakref.ref[Served]"
@@ -30,19 +30,19 @@ class _Desk:
 
 
 @dataclass(eq=False)
-class _Order:
+class _Request:
     """One request. `news` gets each piece of text, then the whole answer or what went wrong."""
 
-    desk: _Desk
+    queue: _VersionQueue
     served: Served
     make_prompt: MakePrompt
-    wish: SamplingParams
+    sampling: SamplingParams
     loop: asyncio.AbstractEventLoop
     news: "asyncio.Queue[str | Completion | Exception]" = field(default_factory=asyncio.Queue)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def work(self) -> None:
-        """Write the answer, in a thread of the desk."""
+        """Write the answer, in a thread of the queue."""
         if self.stopped.is_set():
             return
         try:
@@ -52,7 +52,7 @@ class _Order:
 
     def _written(self) -> Completion:
         generator = self.served.generator
-        with self.desk.rendering:
+        with self.queue.rendering:
             prompt_ids = self.make_prompt(generator)
         room = generator.context_tokens - len(prompt_ids)
         if room < 1:
@@ -60,8 +60,8 @@ class _Order:
                 f"The prompt has {len(prompt_ids)} tokens; the model takes {generator.context_tokens} with its answer.",
                 cure="Shorten it.",
             )
-        wish = replace(self.wish, max_new_tokens=min(self.wish.max_new_tokens, room))
-        return generator.generate(prompt_ids, wish, self._on_text)
+        sampling = replace(self.sampling, max_new_tokens=min(self.sampling.max_new_tokens, room))
+        return generator.generate(prompt_ids, sampling, self._on_text)
 
     def _on_text(self, piece: str) -> bool:
         self._tell(piece)
@@ -82,21 +82,21 @@ class Writer:
 
     def __init__(self, *, waiting_most: int, timeout_s: float) -> None:
         self._waiting_most, self._timeout_s = waiting_most, timeout_s
-        self._desks: dict[str, _Desk] = {}
-        self._orders: set[_Order] = set()
+        self._queues: dict[str, _VersionQueue] = {}
+        self._requests: set[_Request] = set()
         self._idle = asyncio.Event()
         self._closed = False
 
     def held(self, model: str) -> int:
         """How many requests wait for a model or are being answered by it."""
-        desk = self._desks.get(model)
-        return desk.held if desk else 0
+        queue = self._queues.get(model)
+        return queue.held if queue else 0
 
     def check_room(self, served: Served) -> None:
         """Raises Overloaded where too many wait, Unavailable at the end of the process."""
         if self._closed:
             raise Unavailable("Serving is being shut down.", cure="Ask again once it is back.")
-        waiting = self._desk(served).held - served.generator.at_once
+        waiting = self._queue(served).held - served.generator.at_once
         if waiting >= self._waiting_most:
             raise Overloaded(
                 f"{max(0, waiting)} requests wait for '{served.name}' already; {self._waiting_most} may.",
@@ -104,27 +104,27 @@ class Writer:
             )
 
     async def write(
-        self, served: Served, make_prompt: MakePrompt, wish: SamplingParams
+        self, served: Served, make_prompt: MakePrompt, sampling: SamplingParams
     ) -> "AsyncGenerator[str | Completion, None]":
         """Give each piece of the answer as it comes, and last the whole answer. Closing this ends the writing.
 
         Raises:
             Overloaded, Unavailable: as `check_room`.
             TimedOut: the answer took too long, its wait included.
-            InvalidRequest: the prompt is too long or has no form, or the wish can't be granted.
+            InvalidRequest: the prompt is too long or has no form, or the model can't sample so.
         """
         self.check_room(served)
-        desk = self._desk(served)
-        order = _Order(desk, served, make_prompt, wish, asyncio.get_running_loop())
-        self._orders.add(order)
-        desk.held += 1
-        work = desk.threads.submit(order.work)
-        work.add_done_callback(lambda _: order.call(self._leave, order))
-        ends_at = order.loop.time() + self._timeout_s
+        queue = self._queue(served)
+        request = _Request(queue, served, make_prompt, sampling, asyncio.get_running_loop())
+        self._requests.add(request)
+        queue.held += 1
+        work = queue.threads.submit(request.work)
+        work.add_done_callback(lambda _: request.call(self._leave, request))
+        ends_at = request.loop.time() + self._timeout_s
         try:
             while True:
                 # A timeout around the whole loop would strike the caller where it is, between two pieces.
-                news = await asyncio.wait_for(order.news.get(), ends_at - order.loop.time())
+                news = await asyncio.wait_for(request.news.get(), ends_at - request.loop.time())
                 if isinstance(news, Exception):
                     raise news
                 yield news
@@ -136,41 +136,41 @@ class Writer:
                 cure="Ask for fewer tokens, or raise TUNELINE_ANSWER_TIMEOUT_S.",
             ) from fault
         finally:
-            order.stopped.set()
+            request.stopped.set()
             # One that waits is taken out; one that runs sees that it is to stop, and leaves then.
             work.cancel()
 
-    async def whole(self, served: Served, make_prompt: MakePrompt, wish: SamplingParams) -> Completion:
+    async def whole(self, served: Served, make_prompt: MakePrompt, sampling: SamplingParams) -> Completion:
         """Return the whole answer. Raises: as `write`."""
-        pieces: Sequence[str | Completion] = [news async for news in self.write(served, make_prompt, wish)]
+        pieces: Sequence[str | Completion] = [news async for news in self.write(served, make_prompt, sampling)]
         assert isinstance(pieces[-1], Completion)
         return pieces[-1]
 
     async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """Take nothing more, let what is being answered end within `wait_s`, then stop it."""
         self._closed = True
-        if self._orders:
+        if self._requests:
             self._idle.clear()
             try:
                 await asyncio.wait_for(self._idle.wait(), wait_s)
             except TimeoutError:
-                for order in self._orders:
-                    order.stopped.set()
-        for desk in self._desks.values():
-            desk.threads.shutdown(wait=False, cancel_futures=True)
+                for request in self._requests:
+                    request.stopped.set()
+        for queue in self._queues.values():
+            queue.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _desk(self, served: Served) -> _Desk:
-        desk = self._desks.get(served.name)
-        if desk is None or desk.served() is not served:
-            if desk is not None:
+    def _queue(self, served: Served) -> _VersionQueue:
+        queue = self._queues.get(served.name)
+        if queue is None or queue.served() is not served:
+            if queue is not None:
                 # It ends what it has taken, and its threads with it.
-                desk.threads.shutdown(wait=False)
+                queue.threads.shutdown(wait=False)
             threads = ThreadPoolExecutor(served.generator.at_once, thread_name_prefix=f"write-{served.name}")
-            desk = self._desks[served.name] = _Desk(weakref.ref(served), threads)
-        return desk
+            queue = self._queues[served.name] = _VersionQueue(weakref.ref(served), threads)
+        return queue
 
-    def _leave(self, order: _Order) -> None:
-        order.desk.held -= 1
-        self._orders.discard(order)
-        if not self._orders:
+    def _leave(self, request: _Request) -> None:
+        request.queue.held -= 1
+        self._requests.discard(request)
+        if not self._requests:
             self._idle.set()

@@ -6,75 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging import ERROR, INFO
-from typing import Protocol, cast
 
 import structlog
 
-from agents.base.errors import InvalidModel, InvalidRequest, NotFound
-from agents.formats.manifest import Manifest
-from agents.models.classifiers.base import Classifier
-from agents.models.generators.base import Generator
-from agents.models.kinds import ModelKind
+from agents.base.errors import InvalidModel, NotFound
 from agents.tasks import TASKS
-from app.serving.drift import DriftWindow, read_reference
-from app.serving.files import sweep
-from app.serving.loading import Loader
+from app.serving.versions.files import sweep
+from app.serving.versions.loading import Loader
+from app.serving.versions.served import Served, Versions
+from app.serving.watch.drift import DriftWindow, read_reference
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 60.0
-
-
-class Versions(Protocol):
-    """What serving wants to know of the registry."""
-
-    def names(self) -> list[str]: ...
-
-    def aliases(self, model: str) -> dict[str, int]: ...
-
-    def manifest(self, model: str, version: int) -> Manifest: ...
-
-
-@dataclass(frozen=True)
-class Served:
-    """A version in memory, warm."""
-
-    name: str
-    version: int
-    format: str
-    kind: ModelKind
-    model: Classifier | Generator
-    loaded_at: datetime
-    answer_schema: str | None = None
-    """Of a decoder: the JSON schema of its answers; None where they are no JSON objects."""
-    clean: bool = True
-    """Whether the prompts it learned were cleaned."""
-    drift: DriftWindow | None = None
-    """None of a version that was judged without a reference."""
-
-    @property
-    def is_decoder(self) -> bool:
-        return self.kind == "decoder"
-
-    @property
-    def classifier(self) -> Classifier:
-        """Raises InvalidRequest where it is a decoder."""
-        if self.is_decoder:
-            raise InvalidRequest(
-                f"'{self.name}' writes text and has no labels.",
-                cure="Ask it by POST /v1/chat/completions, or by POST /convert where its answers are JSON.",
-            )
-        return cast(Classifier, self.model)
-
-    @property
-    def generator(self) -> Generator:
-        """Raises InvalidRequest where it is a classifier."""
-        if not self.is_decoder:
-            raise InvalidRequest(
-                f"'{self.name}' is a classifier and writes no text.", cure=f"Ask it by POST /predict/{self.name}."
-            )
-        return cast(Generator, self.model)
 
 
 @dataclass(frozen=True)
@@ -144,6 +89,10 @@ class Reconciler:
             names = ", ".join(sorted(self.served)) or "none yet; promote one with `tuneline run spam`"
             raise NotFound(f"No model '{name}' is served.{why}", cure=f"Served: {names}.")
         return held
+
+    def all_served(self) -> list[Served]:
+        """Return what is served, by name; a copy, since another version may be switched to at any time."""
+        return [served for _, served in sorted(self.served.copy().items())]
 
     def troubles(self) -> dict[str, str]:
         """Return what is wrong: a model, or `registry`, -> why."""

@@ -14,9 +14,9 @@ from multiprocessing.process import BaseProcess
 import structlog
 from redis import RedisError
 
+from app.processes.worker import STOP_SLACK_S, work_in_fleet
 from app.settings import Settings
 from app.wiring import Parts
-from app.worker import STOP_SLACK_S, work_in_fleet
 from pipelines.engine.worker.child import warm_forkserver
 
 log = structlog.get_logger()

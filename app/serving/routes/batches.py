@@ -14,10 +14,10 @@ from agents.formats import Format
 from agents.tasks import TASKS
 from app.http import ModelName, Offset
 from app.openapi import faults
-from app.serving.formats import batch_formats
-from app.serving.loading import base_of, choose_files
-from app.serving.reconcile import Versions
-from app.serving.schemas import AsyncBatchBody, BatchAccepted, BatchView
+from app.serving.routes.schemas import AsyncBatchBody, BatchAccepted, BatchView
+from app.serving.versions.formats import batch_formats
+from app.serving.versions.loading import base_of, choose_files
+from app.serving.versions.served import Versions
 from app.wiring import Parts
 from pipelines.engine.orchestrator import Orchestrator
 

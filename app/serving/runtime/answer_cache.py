@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, prediction_of
-from app.serving.reconcile import Served
+from app.serving.versions.served import Served
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
