@@ -151,6 +151,11 @@ class AgentFailed(TunelineError):
     """An agent raised something it had not foreseen."""
 
 
+def first_line(fault: BaseException) -> str:
+    """Return the first line of what an error of a library says; its kind where it says nothing."""
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__
+
+
 class StopRequested(Exception):
     """Raised inside an agent when its job is to be cancelled or paused."""
 

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agents.base.errors import first_line
+
 
 def quiet_bitsandbytes() -> None:
     """Leave out what it says when it is imported: that a faster kernel could be fetched, which nothing here does."""
@@ -50,4 +52,4 @@ def root_cause(fault: BaseException) -> str:
     """Return the first line of what a library met first, for a message to the user."""
     while fault.__cause__ is not None:
         fault = fault.__cause__
-    return str(fault).strip().partition("\n")[0] or type(fault).__name__
+    return first_line(fault)

@@ -7,10 +7,10 @@ from fastapi.responses import StreamingResponse
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from agents.base.errors import NotFound
+from agents.base.records import named_artifacts
 from app.api.dependencies import JobId, ObjectsDep, StateDep
 from app.api.schemas.artifacts import ArtifactsView, ArtifactView
 from app.api.sending import send_artifact
-from app.api.views import named_artifacts
 from app.openapi import faults, sent
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])

@@ -10,16 +10,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agents.base.errors import InvalidRequest
+from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, ago, client, console, print_json, print_table
 from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
 from pipelines import shipped_specs
 from pipelines.spec_text import read_document
 
-HEADLINE = {
-    *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
-    *("exact_match", "slot_f1", "json_validity", "rouge_l", "loss"),
-}
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -78,8 +75,10 @@ def _print_outcome(job: dict[str, Any]) -> None:
         output = node["output"] or {}
         if node["agent"] == "evaluation" and output:
             _print_choice(output)
-            figures = "  ".join(f"{key} {value:.4f}" for key, value in output["metrics"].items() if _is_headline(key))
-            console.print(f"  metrics   {figures}", soft_wrap=True)
+            metrics = headline(output["metrics"], output.get("metric"))
+            console.print(
+                "  metrics   " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()), soft_wrap=True
+            )
             reasons = " ".join(output["reasons"])
             console.print(f"  verdict   {output['verdict']}: {reasons}", markup=False, soft_wrap=True)
         if node["agent"] == "comparison" and output:
@@ -260,7 +259,3 @@ def parse_param(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise InvalidRequest(f"'{text}' is not name=value.")
     return name, read_document(value, f"The value of '{name}'")
-
-
-def _is_headline(metric: str) -> bool:
-    return metric in HEADLINE

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
@@ -11,11 +11,14 @@ from rich.table import Table
 
 from agents.base.errors import InvalidRequest
 from agents.formats import FORMATS
+from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, client, console, print_json, print_table
 
 app = typer.Typer(
     help="Models: list, show, card, download, push, promote, rollback, delete.", invoke_without_command=True
 )
+#: Metrics that a version is known by, before all other headline metrics.
+KNOWN_BY = ("f1", "exact_match")
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Option(help="A version's number, or champion or previous.")]
 
@@ -33,13 +36,13 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     table = Table("model", "champion", "previous", "versions", "score", box=None, header_style="dim")
     for model in found:
         champion = model["aliases"].get("champion")
-        metrics: dict[str, float] = next((v["metrics"] for v in model["versions"] if v["version"] == champion), {})
+        version = next((one for one in model["versions"] if one["version"] == champion), None)
         table.add_row(
             model["name"],
             f"v{champion}" if champion else "-",
             f"v{model['aliases']['previous']}" if "previous" in model["aliases"] else "-",
             str(len(model["versions"])),
-            _score(metrics),
+            _score(version) if version else "",
         )
     print_table(table) if found else console.print("No models yet. Make one: tuneline run spam")
 
@@ -56,12 +59,15 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for version in model["versions"]:
         table.add_row(
             f"v{version['version']}",
-            version["verdict"],
-            _score(version["metrics"]),
+            version["verdict"] or "-",
+            _score(version),
             ", ".join(version["formats"]),
             ", ".join(version["aliases"]),
         )
     print_table(table)
+    for version in model["versions"]:
+        if fault := version.get("fault"):
+            console.print(f"v{version['version']}: {fault['message']}", style="red", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -172,6 +178,10 @@ def predict(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _score(metrics: dict[str, float]) -> str:
-    """Return the figure that a model is known by: F1 of a classifier, exact match of one that answers."""
-    return next((f"{name} {metrics[name]:.4f}" for name in ("f1", "exact_match") if name in metrics), "")
+def _score(version: dict[str, Any]) -> str:
+    """Return the metric that a version is known by, or that its manifest is damaged."""
+    if version.get("fault"):
+        return "damaged"
+    metrics: dict[str, float] = version["metrics"]
+    named = {name: metrics[name] for name in KNOWN_BY if name in metrics} | headline(metrics)
+    return next((f"{name} {value:.4f}" for name, value in named.items()), "")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from app.schemas import Body, Moment, PartialView, View
+from app.schemas import Body, Fault, Moment, PartialView, View
 
 #: Which aliases there are.
 Aliases = dict[str, int]
@@ -31,17 +31,20 @@ class DeleteBody(Body):
     reason: str = Field("deleted", description="Why; it is kept in the history.")
 
 
-class VersionSummary(View):
+class VersionSummary(PartialView):
     """A version as a list shows it."""
 
     version: int = Field(description="The version's number.", examples=[3])
     created_at: str | float | None = Field(
         description="When its export wrote it (ISO 8601).", examples=["2026-01-01T00:00:00+00:00"]
     )
-    verdict: Literal["PROMOTE", "HOLD", "REJECT"] = Field(description="What the gate said.")
-    metrics: dict[str, float] = Field(description="Figure -> value on the test split.", examples=[{"f1": 0.93}])
+    verdict: Literal["PROMOTE", "HOLD", "REJECT"] | None = Field(
+        description="The gate's verdict; null where the manifest is damaged and does not say."
+    )
+    metrics: dict[str, float] = Field(description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
     formats: list[str] = Field(description="Formats that it was exported in.", examples=[["adapter", "onnx_int8"]])
     aliases: list[str] = Field(description="Aliases that point at it.", examples=[["champion"]])
+    fault: Fault | None = Field(None, description="What is wrong with its manifest; absent where nothing is.")
 
 
 class Move(PartialView):

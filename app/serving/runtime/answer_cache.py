@@ -10,6 +10,7 @@ import orjson
 import structlog
 from prometheus_client import Counter
 
+from agents.base.errors import first_line
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, prediction_of
 from app.serving.versions.served import Served
@@ -91,7 +92,7 @@ class AnswerCache:
 
     def _leave_alone(self, fault: Exception) -> None:
         self._away_until = time.monotonic() + AWAY_S
-        log.warning("answers_not_cached", message=str(fault) or type(fault).__name__)
+        log.warning("answers_not_cached", message=first_line(fault))
 
 
 def answer_key(model: str, version: int | str, form: str, text_digest: str) -> str:

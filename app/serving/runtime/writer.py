@@ -1,9 +1,9 @@
-"""Requests to decoders: a bounded queue for each model, answers piece by piece, and an end for those nobody awaits."""
+"""Requests to decoders: a bounded queue for each model, answers piece by piece, ended when nobody waits for them."""
 
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,21 +24,21 @@ class _VersionQueue:
     served: "weakref.ref[Served]"
     """Weak, so that a version that was switched away from leaves the memory with its last request."""
     threads: ThreadPoolExecutor
-    held: int = 0
+    in_flight: int = 0
     """Requests that wait or are being answered."""
     rendering: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(eq=False)
 class _Request:
-    """One request. `news` gets each piece of text, then the whole answer or what went wrong."""
+    """One request. `events` gets each piece of text, then the whole answer or what went wrong."""
 
     queue: _VersionQueue
     served: Served
     make_prompt: MakePrompt
     sampling: SamplingParams
     loop: asyncio.AbstractEventLoop
-    news: "asyncio.Queue[str | Completion | Exception]" = field(default_factory=asyncio.Queue)
+    events: "asyncio.Queue[str | Completion | Exception]" = field(default_factory=asyncio.Queue)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def work(self) -> None:
@@ -67,8 +67,8 @@ class _Request:
         self._tell(piece)
         return not self.stopped.is_set()
 
-    def _tell(self, news: str | Completion | Exception) -> None:
-        self.call(self.news.put_nowait, news)
+    def _tell(self, event: str | Completion | Exception) -> None:
+        self.call(self.events.put_nowait, event)
 
     def call(self, function: Callable[[Any], None], argument: Any) -> None:
         """Call a function in the loop, from whichever thread."""
@@ -87,16 +87,16 @@ class Writer:
         self._idle = asyncio.Event()
         self._closed = False
 
-    def held(self, model: str) -> int:
+    def in_flight(self, model: str) -> int:
         """How many requests wait for a model or are being answered by it."""
         queue = self._queues.get(model)
-        return queue.held if queue else 0
+        return queue.in_flight if queue else 0
 
     def check_room(self, served: Served) -> None:
         """Raises Overloaded where too many wait, Unavailable at the end of the process."""
         if self._closed:
             raise Unavailable("Serving is being shut down.", cure="Ask again once it is back.")
-        waiting = self._queue(served).held - served.generator.at_once
+        waiting = self._queue(served).in_flight - served.generator.at_once
         if waiting >= self._waiting_most:
             raise Overloaded(
                 f"{max(0, waiting)} requests wait for '{served.name}' already; {self._waiting_most} may.",
@@ -117,18 +117,18 @@ class Writer:
         queue = self._queue(served)
         request = _Request(queue, served, make_prompt, sampling, asyncio.get_running_loop())
         self._requests.add(request)
-        queue.held += 1
+        queue.in_flight += 1
         work = queue.threads.submit(request.work)
         work.add_done_callback(lambda _: request.call(self._leave, request))
         ends_at = request.loop.time() + self._timeout_s
         try:
             while True:
                 # A timeout around the whole loop would strike the caller where it is, between two pieces.
-                news = await asyncio.wait_for(request.news.get(), ends_at - request.loop.time())
-                if isinstance(news, Exception):
-                    raise news
-                yield news
-                if isinstance(news, Completion):
+                event = await asyncio.wait_for(request.events.get(), ends_at - request.loop.time())
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if isinstance(event, Completion):
                     return
         except TimeoutError as fault:
             raise TimedOut(
@@ -139,12 +139,6 @@ class Writer:
             request.stopped.set()
             # One that waits is taken out; one that runs sees that it is to stop, and leaves then.
             work.cancel()
-
-    async def whole(self, served: Served, make_prompt: MakePrompt, sampling: SamplingParams) -> Completion:
-        """Return the whole answer. Raises: as `write`."""
-        pieces: Sequence[str | Completion] = [news async for news in self.write(served, make_prompt, sampling)]
-        assert isinstance(pieces[-1], Completion)
-        return pieces[-1]
 
     async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """Take nothing more, let what is being answered end within `wait_s`, then stop it."""
@@ -170,7 +164,7 @@ class Writer:
         return queue
 
     def _leave(self, request: _Request) -> None:
-        request.queue.held -= 1
+        request.queue.in_flight -= 1
         self._requests.discard(request)
         if not self._requests:
             self._idle.set()

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, DateTime, Engine, Float, Integer, String, Tex
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from agents.base.errors import Unavailable
+from agents.base.errors import Unavailable, first_line
 
 log = structlog.get_logger()
 WAITING_MOST = 10_000
@@ -131,7 +131,7 @@ class History:
         except Exception as fault:
             # Predictions go on being answered while the database is away; the figures say what is missing.
             self._on_dropped(len(rows))
-            log.error("history_not_written", rows=len(rows), message=_first_line(fault))
+            log.error("history_not_written", rows=len(rows), message=first_line(fault))
 
 
 def history_url(url: str | None, state_dir: Path) -> str:
@@ -159,9 +159,5 @@ def _with_zone(row: dict[str, Any]) -> dict[str, Any]:
 
 def _unavailable(fault: Exception) -> Unavailable:
     return Unavailable(
-        f"The history's database doesn't answer: {_first_line(fault)}", cure="Start it, or check TUNELINE_HISTORY_URL."
+        f"The history's database doesn't answer: {first_line(fault)}", cure="Start it, or check TUNELINE_HISTORY_URL."
     )
-
-
-def _first_line(fault: Exception) -> str:
-    return str(fault).partition("\n")[0]
