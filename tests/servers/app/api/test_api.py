@@ -248,7 +248,7 @@ def test_a_download_in_ranges_equals_the_whole(api: Http, parts: Parts) -> None:
         {"path": "model.safetensors", "artifact": weights.model_dump()},
         {"path": "config.json", "artifact": config.model_dump()},
     ]
-    manifest = {"version": 1, "verdict": "PROMOTE", "metrics": {}, "formats": {"adapter": files}}
+    manifest = {"name": "m", "version": 1, "verdict": "PROMOTE", "metrics": {}, "formats": {"adapter": files}}
     parts.objects.put_manifest("models/m/versions/000001/manifest.json", manifest)
     parts.registry.rebuild()
     whole = api.get("/models/m/1/download?format=adapter").content
