@@ -41,13 +41,13 @@ class Fault(View):
     )
     message: str = Field(
         description="What is wrong, where, and what to do about it, for people.",
-        examples=["There is no job 'job_x'. See `tuneline jobs` for those there are."],
+        examples=["There is no job 'job_x'. See `tuneline jobs`."],
     )
     details: list[FaultDetail] = Field(description="Each single fault of a request or a spec; empty for other errors.")
 
 
 class Progress(View):
-    """How far a node is; the agent adds figures of its own, such as `loss` or `tokens_per_s`."""
+    """How far a node is; the agent adds values of its own, such as `loss` or `tokens_per_s`."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -94,7 +94,7 @@ def pause_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> 
 
 @router.post("/{job_id}/resume", status_code=202, summary="Resume a job", responses=faults(NotFound, Conflict))
 def resume_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
-    """Let a paused job go on."""
+    """Resume a paused job."""
     orchestrator.resume(job_id)
     return _view(state, job_id)
 
@@ -111,7 +111,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > SPEC_MOST_BYTES:
-            raise InvalidRequest(f"The spec has more than the {SPEC_MOST_BYTES:,} bytes that are allowed.")
+            raise InvalidRequest(f"The spec has more than {SPEC_MOST_BYTES:,} bytes, which is the limit.")
     return body
 
 

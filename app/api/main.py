@@ -13,7 +13,7 @@ from app.http import create_service, serve_http
 from app.settings import Settings
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
-#: A sweep that is under way when the API is told to stop may take so long.
+#: A sweep that is under way when the API is stopped may take this long.
 SWEEP_ENDS_S = 5.0
 DESCRIPTION = "Jobs, datasets, models and workers of Tuneline. Every route is also there below `/api/v1`."
 TAGS = [

@@ -104,7 +104,7 @@ def get_picture(
 def list_files(
     name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
 ) -> FilesView:
-    """List a format's files with their digests, and a URL of the object store's for each that works for an hour."""
+    """List a format's files with their digests, each with a URL of the object store that works for an hour."""
     manifest = registry.manifest(name, registry.resolve(name, version))
     return FilesView(
         files=[
@@ -141,7 +141,7 @@ def download_version(
     ] = None,
     if_range: Annotated[str | None, Header(description="The ETag of the archive that was begun.")] = None,
 ) -> StreamingResponse:
-    """Return a format's files as one tar archive; `Range` goes on with a download that broke off.
+    """Return a format's files as one tar archive; `Range` continues a download that broke off.
 
     `If-Range` has the ETag of what was begun: an archive with another one is sent whole.
     """
@@ -223,7 +223,7 @@ def _check_force_key(given: str, key: SecretStr | None) -> None:
     if key is None:
         raise NotAllowed(
             "Promotions against the verdict are switched off.",
-            cure="Set TUNELINE_FORCE_KEY for the API, and give it to those who may.",
+            cure="Set TUNELINE_FORCE_KEY for the API, and give it to those who may force a promotion.",
         )
     if not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
-        raise NotAllowed("A promotion against the verdict needs its own key.", cure="Set TUNELINE_FORCE_KEY to it.")
+        raise NotAllowed("A promotion against the verdict needs the force key.", cure="Set TUNELINE_FORCE_KEY to it.")

@@ -33,7 +33,7 @@ def existing_file(path: Path) -> Path:
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there"
-        raise InvalidRequest(f"The file '{path}' {what}.", cure=f"Looked for in {Path.cwd()}.")
+        raise InvalidRequest(f"The file '{path}' {what}.", cure=f"It was looked for in {Path.cwd()}.")
     return path
 
 

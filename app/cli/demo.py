@@ -1,4 +1,4 @@
-"""`tuneline demo`: the whole way once, on this machine, from a spec to answers of a served model."""
+"""`tuneline demo`: one run on this machine, from a spec to answers of a served model."""
 
 import os
 import tempfile
@@ -15,6 +15,7 @@ from app.cli.jobs import read_spec, watch
 from app.cli.servers import stop_on_signals
 from app.client import Client
 from app.processes.embedded import free_port
+from app.processes.stack import Stack
 from app.settings import Settings
 
 MESSAGES = (
@@ -29,8 +30,6 @@ SERVED_TIMEOUT_S = 60.0
 
 def demo() -> None:
     """Train, promote and serve the spam filter on the shipped sample, then ask it five messages."""
-    from app.processes.stack import Stack
-
     started_at = time.monotonic()
     # In a folder without a `.env`, which all the processes of the demo would read.
     with tempfile.TemporaryDirectory(prefix="tuneline-demo-") as folder, chdir(folder):

@@ -114,7 +114,7 @@ def _print_choice(output: dict[str, Any]) -> None:
 
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="Show this job, whole.")] = None,
-    limit: Annotated[int, typer.Option(help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(help="How many to list, the newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, or show one."""
@@ -144,7 +144,7 @@ def _print_job(job: dict[str, Any]) -> None:
         cache = node["cache"] or {}
         seconds = f"{node['seconds']:.1f}" if node["seconds"] is not None else ""
         reason = f"{'hit' if cache.get('hit') else 'miss'}: {cache['reason']}" if cache else ""
-        # Names of sweeps hold brackets, which are no markup.
+        # Names of sweeps hold brackets, which are not markup.
         table.add_row(Text(name), node["status"], str(node["attempt"]), seconds, Text(reason), Text(why or ""))
     # On a terminal the reasons are wrapped; elsewhere a node is a line.
     console.print(table) if console.is_terminal else print_table(table)
@@ -154,7 +154,7 @@ def _print_job(job: dict[str, Any]) -> None:
 
 def logs(
     job_id: JobId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job has ended.")] = False,
     node: Annotated[str | None, typer.Option(help="Only this node's records.")] = None,
     level: Annotated[str | None, typer.Option(help="At least this level: debug, info, warning, error.")] = None,
     after: Annotated[str, typer.Option(help="Only records after this id.")] = "0-0",
@@ -185,7 +185,7 @@ def artifacts(
     to: Annotated[Path | None, typer.Option(help="File to write; default: the last part of the name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what a job's nodes left (reports, pictures, rows, weights), or fetch one of it."""
+    """List the artifacts of a job (reports, pictures, rows, weights), or fetch one."""
     with client() as api:
         if name:
             node, _, rest = name.partition("/")
@@ -215,14 +215,14 @@ def pause(job_id: JobId) -> None:
     """Pause a job; a training saves a checkpoint first."""
     with client() as api:
         api.pause(job_id)
-    console.print(f"{job_id} is being paused. Go on with: tuneline resume {job_id}", soft_wrap=True)
+    console.print(f"{job_id} is being paused. Resume it: tuneline resume {job_id}", soft_wrap=True)
 
 
 def resume(job_id: JobId) -> None:
-    """Let a paused job go on."""
+    """Resume a paused job."""
     with client() as api:
         api.resume(job_id)
-    console.print(f"{job_id} goes on. Watch it: tuneline logs -f {job_id}", soft_wrap=True)
+    console.print(f"{job_id} is resumed. Watch it: tuneline logs -f {job_id}", soft_wrap=True)
 
 
 def retry(job_id: JobId, as_json: AsJson = False) -> None:

@@ -1,4 +1,4 @@
-"""The doctor's look at the installation: Python, and each pinned package against what is installed."""
+"""The doctor's checks of the installation: Python, and each pinned package against what is installed."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def judge_packages(
 ) -> list[Finding]:
     """Return one finding for what is always needed and one per extra.
 
-    `installed`: package name -> its version, or None. Packages missing from an extra are no fault: the
+    `installed`: package name -> its version, or None. Packages missing from an extra are not a fault: the
     API's machine needs no torch. A package that is there in another version than the pinned one always is.
     """
     always = [pin for pin in pins if _is_for(pin, "")]

@@ -41,7 +41,7 @@ class Fleet:
         self._forkserver = multiprocessing.get_context("forkserver")
 
     def run(self, stop: threading.Event) -> None:
-        """Keep the workers running until `stop` is set, then end them in good order."""
+        """Keep the workers running until `stop` is set, then end them in order."""
         threading.Thread(target=self._parts.devices.report_until, args=(stop,), name="devices", daemon=True).start()
         try:
             while True:

@@ -92,7 +92,7 @@ def _only_one(state_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise Conflict(
-                f"A `tuneline up` runs already with its state in {state_dir.resolve()}.",
+                f"Another `tuneline up` already keeps its state in {state_dir.resolve()}.",
                 cure="Use that one, stop it, or set TUNELINE_STATE_DIR.",
             ) from None
         yield

@@ -59,7 +59,7 @@ def work(queues: Sequence[str], *, burst: bool = False) -> None:
 
 
 def work_in_fleet(queues: Sequence[str], environment: dict[str, str], alive: Connection) -> None:
-    """Be a worker in a process that a fleet started: end in good order when the fleet is gone."""
+    """Be a worker in a process that a fleet started: end in order when the fleet is gone."""
     # Ctrl-C in a terminal reaches its whole process group: the fleet alone decides what becomes of its workers.
     os.setpgrp()
     os.environ.update(environment)

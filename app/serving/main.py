@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from agents.base.object_store import ObjectStore
 from app.http import create_service, serve_http
@@ -24,15 +24,12 @@ from app.settings import Settings
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
 from pipelines.engine.process_log import configure_process_log
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-DESCRIPTION = "Answers of the models that are champion. Below `/v1` it speaks as OpenAI's API does."
+DESCRIPTION = "Answers of the champion models. Below `/v1` it speaks OpenAI's API."
 TAGS = [
     {"name": "predictions", "description": "Answers at once."},
-    {"name": "batches", "description": "Answers for many texts, later."},
+    {"name": "batches", "description": "Answers for many texts, fetched later."},
     {"name": "openai", "description": "Decoders, for clients of OpenAI's API."},
-    {"name": "watching", "description": "What is served, and how it does."},
+    {"name": "watching", "description": "What is served, and how it performs."},
 ]
 
 
@@ -42,11 +39,11 @@ def create_app(
     settings: Settings,
     load: Load = load_format,
     look_every_s: float = LOOK_EVERY_S,
-    redis: "Redis | None" = None,
+    redis: Redis | None = None,
 ) -> FastAPI:
     """Return serving over a registry and an object store.
 
-    `load` makes a model of a folder; `look_every_s`: how often the aliases are looked at; `redis`: where answers
+    `load` makes a model of a folder; `look_every_s`: how often the aliases are read; `redis`: where answers
     are cached.
 
     Raises:

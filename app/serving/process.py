@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from redis.asyncio import Redis
 
 from agents.base.object_store import ObjectStore
 from agents.models.base_cache import SharedBases
@@ -20,9 +22,6 @@ from app.serving.watch.metrics import ServingMetrics
 from app.settings import Settings
 from app.wiring import build_sources
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
 #: A download or a load that runs at the end is given up after so long.
 CLOSE_WAIT_S = 3.0
 
@@ -37,7 +36,7 @@ class Serving:
         settings: Settings,
         load: Load,
         look_every_s: float,
-        redis: "Redis | None",
+        redis: Redis | None,
     ) -> None:
         self.metrics = ServingMetrics()
         url = history_url(settings.history_url, settings.state_dir)

@@ -35,7 +35,7 @@ class FileRead(PartialView):
     file: str = Field(description="The file's name.", examples=["spam.csv"])
     format: str = Field(description="Its format.", examples=["csv"])
     encoding: str | None = Field(None, description="Its encoding.", examples=["utf-8"])
-    delimiter: str | None = Field(None, description="What stands between the cells of a row.", examples=[";"])
+    delimiter: str | None = Field(None, description="The text between the cells of a row.", examples=[";"])
 
 
 class ColumnsUsed(PartialView):
@@ -103,13 +103,13 @@ class Rendered(PartialView):
 
 
 class PreviewView(PartialView):
-    """The first rows of a dataset, and what was found out about all that were looked at."""
+    """The first rows of a dataset, and what is known of all that were read."""
 
     source: str = Field(description="What a spec calls the dataset.", examples=["dataset://0123456789abcdef"])
     files: list[FileRead] = Field(description="How its files are read.")
     columns: list[str] = Field(description="Its columns.", examples=[["text", "label"]])
     used: ColumnsUsed = Field(description="Which are used; empty where there are no rows.")
-    rows_scanned: int = Field(description="Rows that were looked at, a thousand at most.", examples=[1000])
+    rows_scanned: int = Field(description="Rows that were read, a thousand at most.", examples=[1000])
     whole_file: bool = Field(description="Whether these were all.")
     dropped: dict[str, int] = Field(description="Why rows are left out -> how many.")
     first_dropped: dict[str, str] = Field(description="Why rows are left out -> where the first of them is.")

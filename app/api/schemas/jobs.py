@@ -30,7 +30,7 @@ class SubmitBody(Body):
 
 
 class CacheLook(View):
-    """What the step cache said to a node."""
+    """The step cache's answer for a node."""
 
     hit: bool = Field(description="Whether an earlier output was taken.")
     reason: str = Field(description="Why, or why not.", examples=["first run of this node"])
@@ -44,14 +44,14 @@ class NodeView(View):
     queue: str = Field(description="The queue whose workers run it.", examples=["training"])
     needs: list[str] = Field(description="Nodes that must have ended before.", examples=[["preprocessing"]])
     attempt: int = Field(description="The newest attempt, from 1; 0: none was queued yet.", examples=[1])
-    progress: Progress | None = Field(None, description="How far it is, once it has said so.")
+    progress: Progress | None = Field(None, description="How far it is; null until it reports.")
     created_at: Moment | None = Field(None, description="Unused; always null.")
     ready_at: Moment | None = Field(None, description="When it was queued, in seconds since 1970.")
     started_at: Moment | None = Field(None, description="When its attempt began, in seconds since 1970.")
     ended_at: Moment | None = Field(None, description="When it ended, in seconds since 1970.")
     seconds: float | None = Field(None, description="How long it ran, or has run so far.", examples=[12.5])
     worker: str | None = Field(None, description="The worker that runs it or ran it.", examples=["gpu-1-4711"])
-    cache: CacheLook | None = Field(None, description="What the step cache said.")
+    cache: CacheLook | None = Field(None, description="The step cache's answer.")
     error: Fault | None = Field(None, description="What its newest failed attempt ended with.")
     waits_for: str | None = Field(
         None, description="Why it does not run, for people.", examples=["a free worker on queue 'training'"]

@@ -15,20 +15,20 @@ class PromoteBody(Body):
     """Which version becomes the champion, and why."""
 
     version: int | str = Field(description="A number or an alias.", examples=[3])
-    reason: str = Field(min_length=1, description="Why; it is kept in the history.", examples=["looked at by hand"])
+    reason: str = Field(min_length=1, description="The reason, kept in the history.", examples=["checked by hand"])
     force: bool = Field(False, description="Promote it against its verdict; that needs a key of its own.")
 
 
 class RollbackBody(Body):
     """Why the previous champion comes back."""
 
-    reason: str = Field("rollback", description="Why; it is kept in the history.")
+    reason: str = Field("rollback", description="The reason, kept in the history.")
 
 
 class DeleteBody(Body):
     """Why a version is deleted."""
 
-    reason: str = Field("deleted", description="Why; it is kept in the history.")
+    reason: str = Field("deleted", description="The reason, kept in the history.")
 
 
 class VersionSummary(PartialView):

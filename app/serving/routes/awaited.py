@@ -16,7 +16,7 @@ class ClientGone(Exception):
 
 
 async def client_gone(_: Request, __: Exception) -> Response:
-    """Return what nobody reads; the number is nginx's."""
+    """Return an answer that nobody reads, with nginx's status for it."""
     return Response(status_code=CLIENT_GONE_STATUS)
 
 

@@ -52,7 +52,7 @@ class AsyncBatches:
         """
         if len(texts) > self._texts_most:
             raise InvalidRequest(
-                f"{len(texts):,} texts are more than the {self._texts_most:,} that one batch may have.",
+                f"{len(texts):,} texts are more than one batch may have ({self._texts_most:,}).",
                 cure="Send several batches, or raise TUNELINE_ASYNC_BATCH_TEXTS_MOST.",
             )
         pinned = self._pinned(model)
@@ -76,7 +76,7 @@ class AsyncBatches:
             raise NotFound(f"There is no batch '{batch_id}'.", cure="See `tuneline batches`.") from fault
         node = job.plan.nodes.get(NODE)
         if node is None or node.agent != AGENT or len(job.plan.nodes) > 1:
-            raise NotFound(f"'{batch_id}' is a job, but no batch of predictions.", cure=f"See `/jobs/{batch_id}`.")
+            raise NotFound(f"'{batch_id}' is a job, but not a batch of predictions.", cure=f"See `/jobs/{batch_id}`.")
         output, state = job.outputs.get(NODE), job.nodes[NODE]
         view = {
             **_accepted(batch_id, job.head.status, node.config),
@@ -101,7 +101,7 @@ class AsyncBatches:
         task = TASKS.get(manifest.task)
         if task is None or task.kind != "classifier":
             raise InvalidRequest(
-                f"'{model}' is not a classifier (task '{manifest.task}'), and only those answer in batches.",
+                f"'{model}' is not a classifier (task '{manifest.task}'), and only classifiers answer in batches.",
                 cure="Ask it by POST /v1/chat/completions.",
             )
         form, files = choose_files(manifest, self._preferred, task.kind)

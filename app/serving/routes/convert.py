@@ -34,7 +34,7 @@ def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> Non
         served = answers.decoder(body.model or default_model)
         if served.answer_schema is None:
             raise InvalidRequest(
-                f"The answers that '{served.name}' learned are no JSON objects.",
+                f"The answers that '{served.name}' learned are not JSON objects.",
                 cure="Ask it by POST /v1/chat/completions.",
             )
         started = time.perf_counter()
@@ -68,7 +68,7 @@ def _why(served: Served, answer: Completion) -> dict[str, str]:
         return {"error": "ANSWER_CUT_OFF", "message": f"{cut} Shorten the text, or train with such long answers."}
     return {
         "error": "ANSWER_NOT_JSON",
-        "message": f"'{served.name}' answered with no JSON object. Export it as gguf_q8_0, where a grammar sees to it.",
+        "message": f"'{served.name}' did not answer with a JSON object. Export it as gguf_q8_0: a grammar ensures one.",
     }
 
 

@@ -84,7 +84,7 @@ class BatchAccepted(View):
 class BatchView(BatchAccepted):
     """A batch; the predictions are there once the status is `completed`."""
 
-    progress: Progress | None = Field(None, description="How far it is, once it has said so.")
+    progress: Progress | None = Field(None, description="How far it is; null until it reports.")
     error: Fault | None = Field(None, description="Why it failed.")
     created_at: Moment = Field(description="When it was submitted, in seconds since 1970.")
     ended_at: Moment | None = Field(None, description="When it ended, in seconds since 1970.")
@@ -164,8 +164,8 @@ class ModelDrift(View):
 
     model: str = Field(description="The model.", examples=["spam"])
     version: int = Field(description="Its version.", examples=[3])
-    window: int = Field(description="How many predictions were looked at.", examples=[1000])
-    reference_rows: int = Field(description="How many rows of the test split they are held against.", examples=[557])
+    window: int = Field(description="How many predictions it is computed from.", examples=[1000])
+    reference_rows: int = Field(description="How many rows of the test split they are compared with.", examples=[557])
     signals: dict[Literal["labels", "confidence", "length"], DriftSignal] = Field(
         description="Signal -> how far it lies off; empty while there are too few predictions."
     )

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from agents.base.errors import Unavailable
-from app.http import Figures, Offset
+from app.http import Offset, PrometheusText
 from app.openapi import faults
 from app.serving.process import Serving
 from app.serving.routes.schemas import DriftView, HistoryPage, ServedModel, ServedModels, ServingHealth
@@ -26,8 +26,8 @@ def add_watching_routes(app: FastAPI, serving: Serving) -> None:
     def list_predictions(
         offset: Offset = 0,
         limit: Annotated[int, Query(ge=1, le=1000, description="How many a page has at most.")] = 50,
-        model: Annotated[str | None, Query(description="Only those of this model.")] = None,
-        label: Annotated[str | None, Query(description="Only those with this label.")] = None,
+        model: Annotated[str | None, Query(description="Only predictions of this model.")] = None,
+        label: Annotated[str | None, Query(description="Only predictions with this label.")] = None,
     ) -> dict[str, Any]:
         """List what was answered, newest first."""
         rows, total = serving.history.page(offset, limit, model, label)
@@ -38,20 +38,20 @@ def add_watching_routes(app: FastAPI, serving: Serving) -> None:
         """List what is served."""
         return ServedModels(models=[_served_model(served) for served in serving.reconciler.all_served()])
 
-    @app.get("/drift", tags=["watching"], summary="Show the drift", response_model=DriftView)
+    @app.get("/drift", tags=["watching"], summary="Show drift", response_model=DriftView)
     def get_drift() -> dict[str, list[dict[str, Any]]]:
-        """Say how far the newest predictions lie from those on the test split, by signal."""
+        """Show how far the newest predictions lie from those on the test split, by signal."""
         return {"models": serving.drift()}
 
     @app.get("/health", tags=["watching"], summary="Check the health of serving", response_model=ServingHealth)
     def get_serving_health() -> dict[str, Any]:
-        """Say what is served, and what can't be."""
+        """Show what is served, and what can't be."""
         troubles = serving.reconciler.troubles()
         return {"status": "degraded" if troubles else "ok", "models": serving.versions(), "troubles": troubles}
 
-    @app.get("/metrics", tags=["watching"], summary="Read the figures of serving", response_class=Figures)
+    @app.get("/metrics", tags=["watching"], summary="Read the metrics of serving", response_class=PrometheusText)
     def get_serving_metrics() -> Response:
-        """Return figures for Prometheus."""
+        """Return metrics for Prometheus."""
         return Response(serving.metrics.render(serving.versions(), serving.drift()), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -4,23 +4,20 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 import structlog
 from prometheus_client import Counter
+from redis.asyncio import Redis
 
 from agents.base.errors import first_line
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, prediction_of
 from app.serving.versions.served import Served
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
 log = structlog.get_logger()
 Ask = Callable[[Served, Sequence[str]], Awaitable[list[Prediction]]]
-#: A Redis that didn't answer is left alone for so long.
+#: A Redis that did not answer is not asked again for this long.
 AWAY_S = 1.0
 #: Writings under way at a time; what comes above is not kept.
 WRITINGS_MOST = 64
@@ -29,7 +26,7 @@ WRITINGS_MOST = 64
 class AnswerCache:
     """Answers by model, version, format and the cleaned text; `lookups` counts by model and `hit`, `miss`, `error`."""
 
-    def __init__(self, connection: "Redis", ttl_s: float, lookups: Counter) -> None:
+    def __init__(self, connection: Redis, ttl_s: float, lookups: Counter) -> None:
         self._connection = connection
         self._ttl_ms = int(ttl_s * 1000)
         self._lookups = lookups
@@ -106,7 +103,7 @@ def _name(served: Served, text: str) -> str:
 
 
 def _prediction(labels: Sequence[str], value: bytes) -> Prediction | None:
-    """Return a kept answer; None for what is none of these labels."""
+    """Return a kept answer; None for what does not fit these labels."""
     try:
         scores = orjson.loads(value)
     except orjson.JSONDecodeError:

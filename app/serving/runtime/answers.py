@@ -88,10 +88,10 @@ def conversation(messages: Sequence[Message]) -> MakePrompt:
 
     def make(generator: Generator) -> list[int]:
         if generator.renderer.has_special_text(messages):
-            raise InvalidRequest("A message holds the text of one of the model's special tokens.", cure="Take it out.")
+            raise InvalidRequest("A message contains the text of one of the model's special tokens.", cure="Remove it.")
         try:
             return generator.renderer.prompt_ids(messages)
         except NoForm as fault:
-            raise InvalidRequest(f"The messages can't be asked so: {fault}.") from fault
+            raise InvalidRequest(f"The model's template can't take these messages: {fault}.") from fault
 
     return make

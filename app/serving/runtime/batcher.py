@@ -64,7 +64,8 @@ class Batcher(Generic[SourceT, AnswerT]):
             raise _closing()
         if self._waiting and self.waiting + len(texts) > self._waiting_most:
             raise Overloaded(
-                f"{self.waiting} texts wait already; {self._waiting_most} may.", cure="Come back in a second."
+                f"{self.waiting} texts are already waiting; at most {self._waiting_most} may.",
+                cure="Try again in a second.",
             )
         places = sorted(range(len(texts)), key=lambda place: len(texts[place]))[::-1]
         request = _Request[SourceT, AnswerT](source, texts, asyncio.get_running_loop().create_future(), places)
@@ -98,7 +99,7 @@ class Batcher(Generic[SourceT, AnswerT]):
             try:
                 answers = await loop.run_in_executor(self._threads, self._predict, pieces[0][0].source, texts)
             except Exception as fault:
-                # Whatever it was belongs to those who asked; the next batch may well be answered.
+                # Whatever it is belongs to those who asked; the next batch may well be answered.
                 for request, _ in pieces:
                     _fail(request, fault)
                 continue

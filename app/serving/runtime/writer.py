@@ -57,7 +57,7 @@ class _Request:
         room = generator.context_tokens - len(prompt_ids)
         if room < 1:
             raise InvalidRequest(
-                f"The prompt has {len(prompt_ids)} tokens; the model takes {generator.context_tokens} with its answer.",
+                f"The prompt has {len(prompt_ids)} tokens; with its answer it may have {generator.context_tokens}.",
                 cure="Shorten it.",
             )
         sampling = replace(self.sampling, max_new_tokens=min(self.sampling.max_new_tokens, room))
@@ -99,8 +99,8 @@ class Writer:
         waiting = self._queue(served).in_flight - served.generator.at_once
         if waiting >= self._waiting_most:
             raise Overloaded(
-                f"{max(0, waiting)} requests wait for '{served.name}' already; {self._waiting_most} may.",
-                cure="Come back in a second.",
+                f"{max(0, waiting)} requests already wait for '{served.name}'; at most {self._waiting_most} may.",
+                cure="Try again in a second.",
             )
 
     async def write(

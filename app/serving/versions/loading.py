@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agents.models.shared_base import SharedBase
 
 log = structlog.get_logger()
-#: What a tokenizer's files are named with; all else that a training left are weights and settings.
+#: Parts of the names of a tokenizer's files; all other files of a training are weights and settings.
 TOKENIZER_NAMES = ("token", "vocab", "merges", "chat_template", "spiece")
 WARM_UP_TEXTS = ["", "warm", "a somewhat longer text, so that every size has been seen once " * 4]
 WARM_UP_PROMPT = [{"role": "user", "content": "warm"}]
@@ -74,9 +74,9 @@ class Loader:
 def _check_facts(manifest: Manifest, kind: ModelKind) -> None:
     """Refuse a manifest that lacks what a model is asked by. Raises InvalidModel: it does."""
     if kind == "decoder" and manifest.prompt is None:
-        raise InvalidModel(f"{manifest.title} doesn't say how it is asked.", cure="Export it again.")
+        raise InvalidModel(f"{manifest.title} does not say how to prompt it.", cure="Export it again.")
     if kind == "classifier" and not (manifest.labels and manifest.max_tokens):
-        raise InvalidModel(f"{manifest.title} doesn't say its labels and `max_tokens`.", cure="Export it again.")
+        raise InvalidModel(f"{manifest.title} does not give its labels and `max_tokens`.", cure="Export it again.")
 
 
 def choose_files(
@@ -134,7 +134,7 @@ def base_of(manifest: Manifest) -> tuple[str, str]:
         InvalidModel: the manifest doesn't say.
     """
     if manifest.base_model is None or manifest.base_model_fingerprint is None:
-        raise InvalidModel(f"{manifest.title} doesn't say which base its adapter is for.", cure="Export it again.")
+        raise InvalidModel(f"{manifest.title} does not say which base its adapter is for.", cure="Export it again.")
     return manifest.base_model, manifest.base_model_fingerprint
 
 
@@ -144,7 +144,7 @@ def _warm_up(manifest: Manifest, kind: ModelKind, model: Any) -> None:
         return
     for text in WARM_UP_TEXTS:
         if not math.isfinite(model.predict([text])[0].confidence):
-            raise InvalidModel(f"{manifest.title} gives no numbers: its weights are damaged.")
+            raise InvalidModel(f"{manifest.title} gives predictions that are not numbers: its weights are damaged.")
 
 
 def _tokenizer_files(manifest: Manifest) -> dict[str, Artifact]:

@@ -23,15 +23,15 @@ RETRY_MOST_S = 60.0
 
 
 @dataclass(frozen=True)
-class _Trouble:
+class _LoadFailure:
     version: int
     message: str
     next_try_at: float
     wait_s: float
-    is_other_task: bool = False
+    is_unserved_task: bool = False
 
 
-class _OtherTask(InvalidModel):
+class _UnservedTask(InvalidModel):
     """A whole version of a model of a task that serving doesn't know."""
 
 
@@ -50,7 +50,7 @@ class Reconciler:
     drift_window: int = 1000
     on_switch: Callable[[Served], None] = lambda _: None
     served: dict[str, Served] = field(default_factory=dict)
-    _troubles: dict[str, _Trouble] = field(default_factory=dict)
+    _failures: dict[str, _LoadFailure] = field(default_factory=dict)
     _without_champion: set[str] = field(default_factory=set)
     _unreadable: str | None = None
 
@@ -62,7 +62,7 @@ class Reconciler:
                 return
 
     def follow(self) -> None:
-        """Look at the aliases once and load and switch what has changed; what went wrong shows in `troubles`."""
+        """Read the aliases once, then load and switch what has changed; what went wrong shows in `troubles`."""
         try:
             wanted = {name: self.versions.aliases(name) for name in self.versions.names()}
         except Exception as fault:
@@ -84,8 +84,8 @@ class Reconciler:
         """
         held = self.served.get(name)
         if held is None:
-            trouble = self._troubles.get(name)
-            why = f" Version {trouble.version} can't be loaded: {trouble.message}" if trouble else ""
+            failure = self._failures.get(name)
+            why = f" Version {failure.version} can't be loaded: {failure.message}" if failure else ""
             names = ", ".join(sorted(self.served)) or "none yet; promote one with `tuneline run spam`"
             raise NotFound(f"No model '{name}' is served.{why}", cure=f"Served: {names}.")
         return held
@@ -97,37 +97,37 @@ class Reconciler:
     def troubles(self) -> dict[str, str]:
         """Return what is wrong: a model, or `registry`, -> why."""
         found = {
-            name: f"version {trouble.version}: {trouble.message}"
-            for name, trouble in self._troubles.copy().items()
-            # A model of another task is none of serving's business, unless it takes the place of one that is served.
-            if name in self.served or not trouble.is_other_task
+            name: f"version {failure.version}: {failure.message}"
+            for name, failure in self._failures.copy().items()
+            # Serving ignores models of other tasks, unless one takes the place of a model that is served.
+            if name in self.served or not failure.is_unserved_task
         }
         for name in self._without_champion:
             found[name] = f"no champion alias is left; version {self.served[name].version} goes on being served."
         return found | ({"registry": self._unreadable} if self._unreadable else {})
 
     def _follow_alias(self, name: str, aliases: dict[str, int]) -> None:
-        version, held, trouble = aliases.get("champion"), self.served.get(name), self._troubles.get(name)
+        version, held, failure = aliases.get("champion"), self.served.get(name), self._failures.get(name)
         if version is None or (held is not None and held.version == version):
-            self._troubles.pop(name, None)
+            self._failures.pop(name, None)
             return
-        if trouble and trouble.version != version:
-            trouble = None
-        if trouble and time.monotonic() < trouble.next_try_at:
+        if failure and failure.version != version:
+            failure = None
+        if failure and time.monotonic() < failure.next_try_at:
             return
         try:
             fresh = self._loaded(name, version)
         except Exception as fault:
-            # Of a model's files anything can be expected; none of it may end the thread or what is served.
-            wait_s = min(RETRY_MOST_S, trouble.wait_s * 2) if trouble else self.retry_first_s
+            # A model's files can fail in any way; none may end the thread or what is served.
+            wait_s = min(RETRY_MOST_S, failure.wait_s * 2) if failure else self.retry_first_s
             message = str(fault) or type(fault).__name__
-            other = isinstance(fault, _OtherTask)
-            self._troubles[name] = _Trouble(version, message, time.monotonic() + wait_s, wait_s, other)
+            other = isinstance(fault, _UnservedTask)
+            self._failures[name] = _LoadFailure(version, message, time.monotonic() + wait_s, wait_s, other)
             log.log(INFO if other else ERROR, "version_not_loaded", model=name, version=version, message=message)
             return
         # One assignment: a request has either the old version or the new one, and keeps what it has.
         self.served[name] = fresh
-        self._troubles.pop(name, None)
+        self._failures.pop(name, None)
         log.info("version_served", model=name, version=version, format=fresh.format)
         sweep(self.loader.cache_dir, name, keep=set(aliases.values()))
         self.on_switch(fresh)
@@ -136,7 +136,7 @@ class Reconciler:
         manifest = self.versions.manifest(name, version)
         task = TASKS.get(manifest.task)
         if task is None:
-            raise _OtherTask(f"It is of task '{manifest.task}', which is not served.")
+            raise _UnservedTask(f"It is of task '{manifest.task}', which is not served.")
         form, model = self.loader.load_version(manifest)
         reference = read_reference(manifest)
         return Served(

@@ -33,7 +33,7 @@ class Served:
     model: Classifier | Generator
     loaded_at: datetime
     answer_schema: str | None = None
-    """Of a decoder: the JSON schema of its answers; None where they are no JSON objects."""
+    """Of a decoder: the JSON schema of its answers; None where they are not JSON objects."""
     clean: bool = True
     """Whether the prompts it learned were cleaned."""
     drift: DriftWindow | None = None
@@ -48,7 +48,7 @@ class Served:
         """Raises InvalidRequest where it is a decoder."""
         if self.is_decoder:
             raise InvalidRequest(
-                f"'{self.name}' writes text and has no labels.",
+                f"'{self.name}' is a decoder and gives no labels.",
                 cure="Ask it by POST /v1/chat/completions, or by POST /convert where its answers are JSON.",
             )
         return cast(Classifier, self.model)
@@ -58,6 +58,6 @@ class Served:
         """Raises InvalidRequest where it is a classifier."""
         if not self.is_decoder:
             raise InvalidRequest(
-                f"'{self.name}' is a classifier and writes no text.", cure=f"Ask it by POST /predict/{self.name}."
+                f"'{self.name}' is a classifier and does not write text.", cure=f"Ask it by POST /predict/{self.name}."
             )
         return cast(Generator, self.model)

@@ -23,7 +23,7 @@ from agents.models.classifiers.base import Prediction
 
 log = structlog.get_logger()
 SIGNALS = ("labels", "confidence", "length")
-#: With fewer predictions in the window nothing is said.
+#: With fewer predictions in the window no drift is reported.
 WINDOW_LEAST = 100
 LITTLE, MUCH = 0.1, 0.25
 #: 95 % of a normal distribution lie below it.
@@ -42,7 +42,7 @@ class DriftWindow:
         self.counts = tuple([0] * len(expected) for expected in self.expected)
 
     def add(self, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
-        """Take predictions; some microseconds each."""
+        """Take predictions; each takes microseconds."""
         confidence, length = self.reference.confidence.edges, self.reference.length.edges
         for text, found in zip(texts, predictions, strict=True):
             bins = (

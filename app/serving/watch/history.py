@@ -45,7 +45,7 @@ class PredictionRow(Base):
 class History:
     """Takes predictions at once and writes them soon, from a thread of its own; what does not fit is dropped.
 
-    `on_dropped` is told how many were not kept, from whichever thread dropped them.
+    `on_dropped` is called with how many were dropped, from whichever thread dropped them.
 
     Raises:
         Unavailable: the database can't be opened.
@@ -129,7 +129,7 @@ class History:
             with self._engine.begin() as connection:
                 connection.execute(insert(PredictionRow), rows)
         except Exception as fault:
-            # Predictions go on being answered while the database is away; the figures say what is missing.
+            # Predictions go on being answered while the database is away; the metrics count what is missing.
             self._on_dropped(len(rows))
             log.error("history_not_written", rows=len(rows), message=first_line(fault))
 

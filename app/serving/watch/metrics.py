@@ -1,4 +1,4 @@
-"""Figures of serving for Prometheus."""
+"""Metrics of serving for Prometheus."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -66,7 +66,7 @@ class ServingMetrics:
         )
 
     def render(self, versions: Mapping[str, int], drift: Sequence[Mapping[str, Any]] = ()) -> bytes:
-        """Return all figures in Prometheus's text form; `versions`: what is served now; `drift`: as `/drift` has it."""
+        """Return all metrics in Prometheus's text form; `versions`: what is served now; `drift`: as `/drift` has it."""
         self.stability.clear()
         for one in drift:
             for signal, found in one["signals"].items():

@@ -1,1 +1,1 @@
-"""The routes below `/v1`, which speak as OpenAI's API does."""
+"""The routes below `/v1`, which speak OpenAI's API."""

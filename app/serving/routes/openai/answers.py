@@ -91,7 +91,7 @@ class ChatCompletion(AnswerHead, View):
 
 
 class CompletionChoice(View):
-    """What a prompt goes on with."""
+    """The continuation of a prompt."""
 
     index: int = INDEX
     text: str = Field(description="The text.", examples=["Ann at six"])

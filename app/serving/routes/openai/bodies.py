@@ -1,4 +1,4 @@
-"""Request bodies of the OpenAI-compatible routes. What is asked for and can't be done is refused, never left out."""
+"""Request bodies of the OpenAI-compatible routes. What is not supported is refused, never ignored."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ SCHEMA_CHARACTERS_MOST = 20_000
 Content = Annotated[str, Field(max_length=CHARACTERS_MOST)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
-#: What changes an answer and is not to be had here; the value that means "without it" may be sent.
+#: Fields that are not supported -> values that mean "without it", which may be sent.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
     "best_of": (None, 1),
@@ -40,7 +40,7 @@ class Message(BaseModel):
     """A turn."""
 
     role: Role = Field(description="Whose turn it is.", examples=["user"])
-    content: Content | list[TextPart] = Field(description="What is said.", examples=["Remind me to call Ann at six"])
+    content: Content | list[TextPart] = Field(description="The text of the turn.", examples=["Remind me to call Ann"])
 
     def plain(self) -> Turn:
         """Return it as training has it."""
@@ -59,7 +59,7 @@ class JsonSchema(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    """What the answer is held to."""
+    """The format that the answer must have."""
 
     type: Literal["text", "json_object", "json_schema"] = Field(description="What the answer is.")
     json_schema: JsonSchema | None = Field(None, description="The schema, for `json_schema`.")
@@ -91,18 +91,18 @@ class AnswerBody(BaseModel):
     model: Annotated[str, Field(max_length=63)] = Field(description="The decoder that answers.", examples=["task"])
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description="Where the answer is cut off.")
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
-        None, description="How freely tokens are chosen. Unset or 0: always the likeliest."
+        None, description="The sampling temperature. Unset or 0: always the likeliest token."
     )
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="The share of probability that tokens are chosen from."
+        None, description="Nucleus sampling: the share of probability that tokens are chosen from."
     )
-    seed: Annotated[int, Field(ge=0, lt=2**32 - 1)] | None = Field(None, description="Makes an answer come again.")
+    seed: Annotated[int, Field(ge=0, lt=2**32 - 1)] | None = Field(None, description="Makes an answer reproducible.")
     stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = Field(
-        None, description="The answer ends before any of these texts."
+        None, description="Texts before which the answer ends."
     )
     stream: bool | None = Field(False, description="Whether the answer comes in pieces.")
     stream_options: StreamOptions | None = Field(None, description="How the pieces come.")
-    response_format: ResponseFormat | None = Field(None, description="What the answer is held to.")
+    response_format: ResponseFormat | None = Field(None, description="The format that the answer must have.")
 
     @model_validator(mode="after")
     def _nothing_unsupported(self) -> "AnswerBody":

@@ -18,11 +18,11 @@ PREFIX = "/v1"
 #: What every route below /v1 can answer with.
 COMMON: Responses = {
     401: {"model": OpenAIFault, "description": NO_KEY},
-    500: {"model": OpenAIFault | Fault, "description": "Something unforeseen went wrong."},
+    500: {"model": OpenAIFault | Fault, "description": "Something unexpected went wrong."},
 }
 ANSWERING = {
     **faults(NotFound, Overloaded, TimedOut, Unavailable, model=OpenAIFault),
-    400: {"model": OpenAIFault, "description": "A request that can't be taken as it is."},
+    400: {"model": OpenAIFault, "description": "A request that is not valid."},
     422: {"model": Fault, "description": "A body that can't be read at all."},
 }
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

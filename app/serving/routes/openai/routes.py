@@ -59,12 +59,12 @@ def add_openai_routes(app: FastAPI, answers: Answers) -> None:
 
     @router.post(
         "/completions",
-        summary="Go on from a prompt",
+        summary="Continue a prompt",
         response_model=TextCompletion,
         responses={**ANSWERING, 200: _streamed(CompletionChunk)},
     )
     async def create_completion(body: CompletionBody, request: Request) -> Response:
-        """Go on from a prompt as it is, without a template."""
+        """Continue a prompt as it is, without a template."""
         text = body.prompt if isinstance(body.prompt, str) else json.dumps(body.prompt)
         return await _answer(answers, request, body, _as_it_is(body.prompt), CompletionForm, text)
 
@@ -129,7 +129,9 @@ def _as_it_is(prompt: str | list[int]) -> MakePrompt:
                 raise InvalidRequest("The prompt is empty.")
             return ids
         if max(prompt) >= len(tokenizer):
-            raise InvalidRequest(f"The prompt has the token {max(prompt)}; the model knows {len(tokenizer)}.")
+            raise InvalidRequest(
+                f"The prompt has the token id {max(prompt)}; the model's ids end at {len(tokenizer) - 1}."
+            )
         return prompt
 
     return make

@@ -322,7 +322,7 @@ def test_a_body_that_is_no_spec_is_one_sentence(api: Http, body: bytes, error: s
         ("GET", f"/jobs?offset={10**26}", None, 422, "query.offset"),
         ("GET", f"/models?offset={10**26}", None, 422, "query.offset"),
         ("GET", "/jobs/job_x/logs?level=loud", None, 422, "'debug', 'info', 'warning' or 'error'"),
-        ("PUT", "/jobs", None, 405, "/jobs is there, but not for PUT"),
+        ("PUT", "/jobs", None, 405, "/jobs does not take PUT"),
         ("POST", "/models/m/promote", b"{", 422, "body: Not JSON, from character 1 on"),
         ("POST", "/models/m/promote", b'{"a":' + b"[" * 5000, 422, "error parsing the body"),
         (

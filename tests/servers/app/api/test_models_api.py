@@ -185,7 +185,7 @@ def test_a_verdict_beside_another_champion_promotes_nobody(api: Http, parts: Par
     assert parts.registry.aliases("spam") == {"champion": 2, "previous": 1}
     # One that was champion before may come back, and force still forces.
     assert promoted(1).status_code == 200
-    forced = {"version": 3, "reason": "looked at by hand", "force": True}
+    forced = {"version": 3, "reason": "checked by hand", "force": True}
     done = api.post("/models/spam/promote", json=forced, headers={"X-Tuneline-Force-Key": KEY})
     assert done.json()["aliases"] == {"champion": 3, "previous": 1}
 

@@ -100,7 +100,7 @@ def test_a_wrong_redis_password_is_told_from_a_dead_server(
 
 def test_a_url_that_is_not_redis_is_named_as_such(settings: Settings, tmp_path: Path) -> None:
     (finding,) = redis_server(changed(settings, redis_url="http://127.0.0.1:6379"), no_stack(tmp_path))
-    assert (finding.ok, finding.found) == (False, "TUNELINE_REDIS_URL is no Redis URL")
+    assert (finding.ok, finding.found) == (False, "TUNELINE_REDIS_URL is not a Redis URL")
 
 
 @pytest.mark.parametrize(
