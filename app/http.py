@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from agents.base.errors import Conflict, Overloaded, TunelineError, Unavailable
 from app.openapi import install_openapi, operation_id
 from app.settings import Settings
+from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
 log = structlog.get_logger()
 NO_KEY = "Send the key as `Authorization: Bearer <key>`."
@@ -94,6 +95,22 @@ def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Reques
         if request.url.path in OPEN_PATHS or hmac.compare_digest(given, wanted):
             return await go_on(request)
         return refuse(request)
+
+
+def run_service(
+    create: Callable[[Parts], FastAPI], settings: Settings, host: str, port: int, settings_prefix: str
+) -> None:
+    """Serve an application over the parts of these settings until SIGTERM or SIGINT.
+
+    Raises:
+        NotAllowed: it would listen beyond loopback without a key.
+        Unavailable: Redis or the object store doesn't answer.
+        Conflict: its address can't be listened on; the message names the settings with this prefix.
+    """
+    require_key_beyond_loopback(host, settings)
+    parts = build_parts(settings)
+    parts.check()
+    serve_http(create(parts), host, port, settings_prefix)
 
 
 def serve_http(app: FastAPI, host: str, port: int, settings_prefix: str) -> None:

@@ -9,9 +9,9 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import artifacts, datasets, fleet, jobs, logs, models
 from app.api.schemas.logs import LogEnd, LogGap, LogRecord, Ping
-from app.http import create_service, serve_http
+from app.http import create_service, run_service
 from app.settings import Settings
-from app.wiring import Parts, build_parts, require_key_beyond_loopback
+from app.wiring import Parts
 
 #: A sweep that is under way when the API is stopped may take this long.
 SWEEP_ENDS_S = 5.0
@@ -53,14 +53,5 @@ def create_app(parts: Parts) -> FastAPI:
 
 
 def main(settings: Settings) -> None:
-    """Serve the API until SIGTERM or SIGINT.
-
-    Raises:
-        NotAllowed: it would listen beyond loopback without a key.
-        Unavailable: Redis or the object store doesn't answer.
-        Conflict: the port is taken.
-    """
-    require_key_beyond_loopback(settings.api_host, settings)
-    parts = build_parts(settings)
-    parts.check()
-    serve_http(create_app(parts), settings.api_host, settings.api_port, "TUNELINE_API")
+    """Serve the API until SIGTERM or SIGINT. Raises: as `run_service`."""
+    run_service(create_app, settings, settings.api_host, settings.api_port, "TUNELINE_API")

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from agents.base.object_store import ObjectStore
-from app.http import create_service, serve_http
+from app.http import create_service, run_service
 from app.serving.process import Serving
 from app.serving.routes.awaited import ClientGone, client_gone
 from app.serving.routes.batches import add_batch_routes
@@ -21,8 +21,7 @@ from app.serving.versions.loading import Load, load_format
 from app.serving.versions.reconcile import LOOK_EVERY_S
 from app.serving.versions.served import Versions
 from app.settings import Settings
-from app.wiring import Parts, build_parts, require_key_beyond_loopback
-from pipelines.engine.process_log import configure_process_log
+from app.wiring import Parts
 
 DESCRIPTION = "Answers of the champion models. Below `/v1` it speaks OpenAI's API."
 TAGS = [
@@ -88,15 +87,5 @@ def create_serving(parts: Parts) -> FastAPI:
 
 
 def main(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
-
-    Raises:
-        NotAllowed: it would listen beyond loopback without a key.
-        Unavailable: Redis or the object store doesn't answer.
-        Conflict: the port is taken.
-    """
-    configure_process_log()
-    require_key_beyond_loopback(settings.serving_host, settings)
-    parts = build_parts(settings)
-    parts.check()
-    serve_http(create_serving(parts), settings.serving_host, settings.serving_port, "TUNELINE_SERVING")
+    """Serve what is promoted until SIGTERM or SIGINT. Raises: as `run_service`."""
+    run_service(create_serving, settings, settings.serving_host, settings.serving_port, "TUNELINE_SERVING")

@@ -306,7 +306,7 @@ def test_with_a_key_only_those_who_have_it_are_answered(settings: Settings) -> N
         (b"name: a\nname: b", "INVALID_REQUEST", "the key 'name' is there twice"),
         (b"name: .nan", "INVALID_SPEC", "nan is not a number"),
         (b'{"name": "\\ud800"}', "INVALID_SPEC", "half of a character"),
-        (b"x" * ((1 << 20) + 1), "INVALID_REQUEST", "more than the 1,048,576 bytes"),
+        (b"x" * ((1 << 20) + 1), "INVALID_REQUEST", "more than 1,048,576 bytes"),
     ],
 )
 def test_a_body_that_is_no_spec_is_one_sentence(api: Http, body: bytes, error: str, words: str) -> None:

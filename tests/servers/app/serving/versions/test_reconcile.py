@@ -54,11 +54,11 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     write_version(versions, 6, files)
     write_version(versions, 7, files, task="sft")
     reasons = {
-        3: "gives no numbers",
+        3: "predictions that are not numbers",
         4: "outside its folder",
         5: "no 'onnx_int8' or 'onnx' or 'merged' or 'adapter' format",
         6: "manifest that can't be read",
-        7: "doesn't say how it is asked",
+        7: "does not say how to prompt it",
     }
     for version, reason in reasons.items():
         promote(versions, version)

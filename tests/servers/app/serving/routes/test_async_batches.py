@@ -101,7 +101,7 @@ def test_what_can_not_be_queued_is_refused(versions: Parts) -> None:
     assert (many.status_code, "ASYNC_BATCH_TEXTS_MOST" in many.json()["message"]) == (422, True)
     assert (empty.status_code, unknown.status_code, no_job.status_code) == (422, 404, 404)
     assert "There are: spam." in unknown.json()["message"]
-    assert (no_batch.status_code, "no batch of predictions" in no_batch.json()["message"]) == (404, True)
+    assert (no_batch.status_code, "not a batch of predictions" in no_batch.json()["message"]) == (404, True)
 
 
 def test_what_a_waiting_batch_needs_is_no_rubbish(serving: Http, versions: Parts) -> None:

@@ -229,7 +229,7 @@ def test_decoders_share_their_base_and_write_as_their_merged_selves(parts: Parts
         ({"base_model": "absent"}, "can't be had on this machine: There is no 'absent'"),
         ({"base_model": "/etc"}, "can't be had on this machine: '/etc' lies outside"),
         ({"base_model": "package://no_such_module/model"}, "The package 'no_such_module'"),
-        ({"base_model": None}, "doesn't say which base its adapter is for"),
+        ({"base_model": None}, "does not say which base its adapter is for"),
     ],
 )
 def test_a_base_that_is_not_the_one_is_refused_unless_there_is_another_format(
