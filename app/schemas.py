@@ -25,7 +25,7 @@ class PartialView(BaseModel):
 
 
 class FaultDetail(View):
-    """One thing that is wrong; an agent of your own may add fields."""
+    """One thing that is wrong; your own agents may add fields."""
 
     model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
 
@@ -34,13 +34,13 @@ class FaultDetail(View):
 
 
 class Fault(View):
-    """The answer of every error, and what a failed node keeps of its own."""
+    """The answer of every error, and what a failed node keeps as its error."""
 
     error: str = Field(
         description="The error's name for programs; the page on HTTP has them all.", examples=["NOT_FOUND"]
     )
     message: str = Field(
-        description="What is wrong, where, and what to do about it, for people.",
+        description="What is wrong, where, and how to fix it, for people.",
         examples=["There is no job 'job_x'. See `tuneline jobs`."],
     )
     details: list[FaultDetail] = Field(description="Each single fault of a request or a spec; empty for other errors.")
@@ -53,4 +53,4 @@ class Progress(View):
 
     done: float = Field(description="How much is done, in the agent's own units.", examples=[120])
     total: float = Field(description="How much there is to do.", examples=[400])
-    eta_s: float | None = Field(None, description="Seconds until the end, as far as can be told.", examples=[35.5])
+    eta_s: float | None = Field(None, description="Seconds until the end, estimated.", examples=[35.5])

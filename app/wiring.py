@@ -49,7 +49,7 @@ class Parts:
 
     settings: Settings
     patient: bool = False
-    """In workers: wait for an object store that is away, instead of telling a user at once."""
+    """In workers: wait for an object store that is away instead of failing at once."""
     probe: Probe = probe_devices
     """Looks at this host's devices."""
 

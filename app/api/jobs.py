@@ -20,7 +20,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 SPEC_MOST_BYTES = 1 << 20
 IdempotencyKey = Annotated[
     str | None,
-    Header(max_length=200, description="The same key with the same body gives the first job again, for a week."),
+    Header(max_length=200, description="The same key with the same body returns the first job again, for a week."),
 ]
 SPEC_BODY = {
     "required": True,
@@ -63,7 +63,7 @@ async def submit_job(
 def list_jobs(
     index: JobIndexDep,
     offset: Offset = 0,
-    limit: Annotated[int, Query(ge=1, le=500, description="How many jobs a page has at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=500, description="The largest number of jobs on a page.")] = 50,
     status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
     name: Annotated[str | None, Query(description="Only jobs of the spec with this name.")] = None,
 ) -> JobPage:

@@ -15,10 +15,10 @@ from app.wiring import Parts
 
 #: A sweep that is under way when the API is stopped may take this long.
 SWEEP_ENDS_S = 5.0
-DESCRIPTION = "Jobs, datasets, models and workers of Tuneline. Every route is also there below `/api/v1`."
+DESCRIPTION = "Jobs, datasets, models and workers of Tuneline. Every route also exists below `/api/v1`."
 TAGS = [
     {"name": "jobs", "description": "Pipelines that run."},
-    {"name": "logs", "description": "What the nodes of a job say."},
+    {"name": "logs", "description": "The logs of jobs."},
     {"name": "datasets", "description": "Files of rows."},
     {"name": "models", "description": "Versions, and which of them is the champion."},
     {"name": "fleet", "description": "Queues, workers and health."},

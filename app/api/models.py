@@ -30,12 +30,12 @@ from pipelines.engine.state.cache import digest
 
 router = APIRouter(prefix="/models", tags=["models"])
 URL_EXPIRES_S = 3600
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many a page has at most.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="The largest number on a page.")]
 Version = Annotated[str, Path(description="A version's number, or an alias such as `champion`.", examples=["champion"])]
 FormatName = Annotated[str, Query(alias="format", description="A format of the version.", examples=["adapter"])]
 TAR = "application/x-tar"
 LENGTH = {"Content-Length": {"description": "How many bytes follow.", "schema": {"type": "integer"}}}
-ETAG = {"ETag": {"description": "Names these very bytes, for `If-Range`.", "schema": {"type": "string"}}}
+ETAG = {"ETag": {"description": "Identifies these bytes, for `If-Range`.", "schema": {"type": "string"}}}
 RANGE = {"Content-Range": {"description": "Which bytes follow, of how many.", "schema": {"type": "string"}}}
 
 
@@ -143,7 +143,7 @@ def download_version(
 ) -> StreamingResponse:
     """Return a format's files as one tar archive; `Range` continues a download that broke off.
 
-    `If-Range` has the ETag of what was begun: an archive with another one is sent whole.
+    `If-Range` has the ETag of the archive that was begun: another archive is sent whole.
     """
     manifest = registry.manifest(name, registry.resolve(name, version))
     named = _format(manifest, format_)

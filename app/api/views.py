@@ -35,7 +35,7 @@ def job_summary(job_id: str, plan: Plan, head: JobHead) -> JobSummary:
 
 
 def job_view(job: Job, progress: dict[str, Any], now: float) -> JobView:
-    """Return a job whole."""
+    """Return a job with all its nodes."""
     summary = job_summary(job.id, job.plan, job.head)
     return JobView(
         **vars(summary),

@@ -54,7 +54,7 @@ def print_table(table: Table) -> None:
 
 
 def ago(seconds: float) -> str:
-    """Return a time span as a person says it."""
+    """Return a time span in its largest unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"

@@ -50,7 +50,9 @@ def preview(
     template: Annotated[
         str | None, typer.Option(help="Template of conversations; the tokenizer's own by default.")
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens of a row at most; default: the task's.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="The largest number of tokens of a row; default: the task's.")
+    ] = None,
     shape: Annotated[str | None, typer.Option(help="The shape of a row, where it is not detected.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text or prompt.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the label or answer.")] = None,

@@ -80,7 +80,7 @@ class _Tour(threading.Thread):
 
 
 def _settings(folder: Path) -> Settings:
-    """Return settings of a stack of its own, with nothing of any other on this machine or of this environment."""
+    """Return settings of a separate stack, independent of others on this machine and of this environment."""
     api_port, serving_port = free_port(), free_port()
     values = {
         "TUNELINE_STATE_DIR": str(folder),

@@ -22,9 +22,7 @@ JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 def run(
     spec: Annotated[str, typer.Argument(help=f"A spec's file, or a shipped one: {', '.join(shipped_specs())}.")],
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="name=value, in place of the spec's.")
-    ] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="name=value, instead of the spec's.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not watch; print the job's id.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key starts the same job only once.")] = None,
     as_json: AsJson = False,
@@ -45,7 +43,7 @@ def run(
 
 
 def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: bool = True) -> dict[str, Any]:
-    """Show a job until it has ended; return it as it is then. `lasting`: its stack stays, and can be asked for more."""
+    """Show a job until it has ended, then return it. `lasting`: its stack goes on running after it."""
     if as_json:
         for record in api.follow(job["id"]):
             print_json(record)
@@ -62,7 +60,7 @@ def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: b
 
 
 def print_result(job: dict[str, Any]) -> None:
-    """Print how a job ended, and what it came to."""
+    """Print how a job ended, and its results."""
     console.print(f"Job {job['status']}.", style=STYLES.get(job["status"], ""))
     _print_outcome(job)
 
@@ -92,7 +90,7 @@ def _print_outcome(job: dict[str, Any]) -> None:
 
 
 def _print_next(job: dict[str, Any]) -> None:
-    """Print the commands that go on from here."""
+    """Print the commands to run next."""
     for node in job["nodes"].values():
         if node["agent"] == "export" and node["output"]:
             model, version = node["output"]["model_name"], node["output"]["version"]
@@ -102,7 +100,7 @@ def _print_next(job: dict[str, Any]) -> None:
 
 
 def _print_choice(output: dict[str, Any]) -> None:
-    """Print the trainings that were to choose from, the best first; nothing where there was one."""
+    """Print the candidate trainings, the best first; nothing where there was only one."""
     figure, candidates = output.get("chosen_by"), output.get("candidates") or {}
     if not figure:
         return

@@ -29,7 +29,7 @@ MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def memory(needed_bytes: int = NEEDED_MEMORY_BYTES) -> Finding:
-    """Hold the memory that is to be had, within a container's limit, against `needed_bytes`."""
+    """Compare the memory that is available, within a container's limit, with `needed_bytes`."""
     available, total = psutil.virtual_memory().available, psutil.virtual_memory().total
     limit = MEMORY_LIMIT.read_text().strip() if MEMORY_LIMIT.exists() else "max"
     if limit != "max":

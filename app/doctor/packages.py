@@ -14,7 +14,7 @@ INSTALL = "Install the pinned versions: make install."
 
 
 def python_version(version: str = platform.python_version(), required: str | None = None) -> Finding:
-    """Hold Python's version against `Requires-Python` of the distribution."""
+    """Compare Python's version with `Requires-Python` of the distribution."""
     if required is None:
         try:
             required = metadata.metadata(DISTRIBUTION)["Requires-Python"] or ""
@@ -25,7 +25,7 @@ def python_version(version: str = platform.python_version(), required: str | Non
 
 
 def pinned_packages() -> list[Finding]:
-    """Hold the distribution's pins against what is installed: what it always needs, then each extra."""
+    """Compare the distribution's pins with what is installed: what it always needs, then each extra."""
     try:
         pins = [Requirement(pin) for pin in metadata.requires(DISTRIBUTION) or []]
         extras = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []

@@ -1,4 +1,4 @@
-"""Server processes of ours: started with a log file, ended by SIGTERM then SIGKILL, and never left behind."""
+"""Server processes: started with a log file, ended by SIGTERM then SIGKILL, and never left behind."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass
 class Server:
-    """A server process of ours on loopback."""
+    """A server process on loopback."""
 
     name: str
     process: subprocess.Popen[bytes]

@@ -16,7 +16,7 @@ class PromoteBody(Body):
 
     version: int | str = Field(description="A number or an alias.", examples=[3])
     reason: str = Field(min_length=1, description="The reason, kept in the history.", examples=["checked by hand"])
-    force: bool = Field(False, description="Promote it against its verdict; that needs a key of its own.")
+    force: bool = Field(False, description="Promote it against its verdict; that needs the force key.")
 
 
 class RollbackBody(Body):
@@ -91,7 +91,7 @@ class FileView(View):
     path: str = Field(description="Its place in the format's folder.", examples=["adapter_model.safetensors"])
     sha256: str = Field(description="The digest of its bytes.")
     size_bytes: int = Field(description="How many bytes it has.", examples=[3549776])
-    url: str = Field(description="Where the object store gives it, for as long as `expires_s` says.")
+    url: str = Field(description="Its URL in the object store, valid for `expires_s` seconds.")
 
 
 class FilesView(View):

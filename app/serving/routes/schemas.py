@@ -67,14 +67,14 @@ class BatchAnswer(View):
 
 
 class BatchPrediction(Predicted):
-    """One answer of an asynchronous batch; when it was made is not the caller's time, so it has no latency."""
+    """One answer of an asynchronous batch; it has no latency, since nobody waited for it."""
 
 
 class BatchAccepted(View):
-    """What is known of a batch at once. The version stays what it is, whatever is promoted later."""
+    """A batch as it was accepted. Its version stays the same, whatever is promoted later."""
 
     id: str = Field(description="The batch's id, which is that of its job.", examples=["job_01JY3Z9S2M"])
-    status: JobStatus = Field(description="Where the batch is in its life.")
+    status: JobStatus = Field(description="The batch's status.")
     model: str = Field(description="The model that answers.", examples=["spam"])
     version: int = Field(description="Its version.", examples=[3])
     format: str = Field(description="The format of it that answers.", examples=["onnx_int8"])
@@ -82,7 +82,7 @@ class BatchAccepted(View):
 
 
 class BatchView(BatchAccepted):
-    """A batch; the predictions are there once the status is `completed`."""
+    """A batch; it has predictions once its status is `completed`."""
 
     progress: Progress | None = Field(None, description="How far it is; null until it reports.")
     error: Fault | None = Field(None, description="Why it failed.")
@@ -111,8 +111,8 @@ class ConvertFailure(View):
     model: str = Field(description="The model that answered.", examples=["task"])
     version: int = Field(description="Its version.", examples=[3])
     latency_ms: float = Field(description="How long it took, in milliseconds.", examples=[840.5])
-    error: str = Field(description="Why, as a name for programs.", examples=["ANSWER_CUT_OFF"])
-    message: str = Field(description="Why, and what to do about it, for people.")
+    error: str = Field(description="The reason, as a name for programs.", examples=["ANSWER_CUT_OFF"])
+    message: str = Field(description="The reason and how to fix it, for people.")
 
 
 class ServedModel(View):
@@ -123,7 +123,7 @@ class ServedModel(View):
     format: str = Field(description="The format that is loaded.", examples=["onnx_int8"])
     labels: list[str] = Field(description="A classifier's labels; none of a decoder.", examples=[["ham", "spam"]])
     max_tokens: int = Field(description="The longest text it takes, in tokens.", examples=[256])
-    loaded_at: datetime = Field(description="Since when it answers.")
+    loaded_at: datetime = Field(description="When it was loaded.")
 
 
 class ServedModels(View):
@@ -152,22 +152,22 @@ class HistoryPage(View):
 
 
 class DriftSignal(View):
-    """How far one signal lies from the reference."""
+    """How far one signal is from the reference."""
 
     psi: float = Field(description="The population stability index.", examples=[0.03])
     chance: float = Field(description="What chance alone stays below in 95 of 100 windows.", examples=[0.02])
-    drift: Literal["none", "some", "much"] = Field(description="What that says.")
+    drift: Literal["none", "some", "much"] = Field(description="How much drift that is.")
 
 
 class ModelDrift(View):
-    """How far the newest predictions of a version lie from those on the test split."""
+    """How far the newest predictions of a version are from those on the test split."""
 
     model: str = Field(description="The model.", examples=["spam"])
     version: int = Field(description="Its version.", examples=[3])
     window: int = Field(description="How many predictions it is computed from.", examples=[1000])
     reference_rows: int = Field(description="How many rows of the test split they are compared with.", examples=[557])
     signals: dict[Literal["labels", "confidence", "length"], DriftSignal] = Field(
-        description="Signal -> how far it lies off; empty while there are too few predictions."
+        description="Signal -> its drift; empty while there are too few predictions."
     )
 
 

@@ -25,7 +25,7 @@ def add_watching_routes(app: FastAPI, serving: Serving) -> None:
     )
     def list_predictions(
         offset: Offset = 0,
-        limit: Annotated[int, Query(ge=1, le=1000, description="How many a page has at most.")] = 50,
+        limit: Annotated[int, Query(ge=1, le=1000, description="The largest number on a page.")] = 50,
         model: Annotated[str | None, Query(description="Only predictions of this model.")] = None,
         label: Annotated[str | None, Query(description="Only predictions with this label.")] = None,
     ) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def add_watching_routes(app: FastAPI, serving: Serving) -> None:
 
     @app.get("/drift", tags=["watching"], summary="Show drift", response_model=DriftView)
     def get_drift() -> dict[str, list[dict[str, Any]]]:
-        """Show how far the newest predictions lie from those on the test split, by signal."""
+        """Show how far the newest predictions are from those on the test split, by signal."""
         return {"models": serving.drift()}
 
     @app.get("/health", tags=["watching"], summary="Check the health of serving", response_model=ServingHealth)

@@ -31,8 +31,8 @@ def in_order(formats: list[Format], *, has_gpu: bool) -> tuple[Format, ...]:
 
 
 def batch_formats(wanted: str) -> tuple[Format, ...]:
-    """Return the formats of asynchronous batches: each has a process of its own, where an adapter shares nothing, so
-    that what needs a base comes last, and whole models stand in for it."""
+    """Return the formats of asynchronous batches. Each batch has a process of its own, where an adapter shares nothing:
+    formats that need a base come last, after whole models."""
     preferred = preferred_formats(wanted, "classifier")
     if not any(form.needs_base for form in preferred):
         return preferred

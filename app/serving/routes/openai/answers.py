@@ -19,7 +19,7 @@ FINISHED = Field(description="`stop`: the answer ended; `length`: it was cut off
 class OpenAIError(View):
     """What went wrong."""
 
-    message: str = Field(description="What is wrong and what to do about it, for people.")
+    message: str = Field(description="What is wrong and how to fix it, for people.")
     type: str = Field(description="The kind of error.", examples=["invalid_request_error"])
     param: str | None = Field(description="The field that is wrong.", examples=["temperature"])
     code: str = Field(description="The error's name for programs.", examples=["model_not_found"])

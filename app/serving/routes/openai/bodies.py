@@ -61,7 +61,7 @@ class JsonSchema(BaseModel):
 class ResponseFormat(BaseModel):
     """The format that the answer must have."""
 
-    type: Literal["text", "json_object", "json_schema"] = Field(description="What the answer is.")
+    type: Literal["text", "json_object", "json_schema"] = Field(description="The kind of answer.")
     json_schema: JsonSchema | None = Field(None, description="The schema, for `json_schema`.")
 
     @model_validator(mode="after")
@@ -79,9 +79,9 @@ class ResponseFormat(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """How a stream is made."""
+    """Options of a stream."""
 
-    include_usage: bool = Field(False, description="Whether a last event says how many tokens it took.")
+    include_usage: bool = Field(False, description="Whether a last event has the number of tokens.")
 
 
 class AnswerBody(BaseModel):
@@ -100,8 +100,8 @@ class AnswerBody(BaseModel):
     stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = Field(
         None, description="Texts before which the answer ends."
     )
-    stream: bool | None = Field(False, description="Whether the answer comes in pieces.")
-    stream_options: StreamOptions | None = Field(None, description="How the pieces come.")
+    stream: bool | None = Field(False, description="Whether the answer is streamed.")
+    stream_options: StreamOptions | None = Field(None, description="How the answer is streamed.")
     response_format: ResponseFormat | None = Field(None, description="The format that the answer must have.")
 
     @model_validator(mode="after")
@@ -128,7 +128,7 @@ class ChatBody(AnswerBody):
 
     messages: list[Message] = Field(min_length=1, max_length=1000, description="The conversation so far.")
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Where the answer is cut off; before `max_tokens`."
+        None, description="Where the answer is cut off; takes precedence over `max_tokens`."
     )
 
     @model_validator(mode="after")

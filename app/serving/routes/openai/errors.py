@@ -23,7 +23,7 @@ COMMON: Responses = {
 ANSWERING = {
     **faults(NotFound, Overloaded, TimedOut, Unavailable, model=OpenAIFault),
     400: {"model": OpenAIFault, "description": "A request that is not valid."},
-    422: {"model": Fault, "description": "A body that can't be read at all."},
+    422: {"model": Fault, "description": "A body that can't be read."},
 }
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -13,7 +13,7 @@ USAGE = Field(None, description="How many tokens the answer took: in the last ev
 
 
 class ChatDelta(PartialView):
-    """What the model's turn gained."""
+    """What is new in the model's turn."""
 
     role: Literal["assistant"] | None = Field(None, description="Whose turn it is; in the first piece.")
     content: str | None = Field(None, description="The piece.", examples=["Call"])
