@@ -120,7 +120,7 @@ class Client:
             yield from source.iter_sse()
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
-        """Return what a job's nodes left: node, name, digest, size, media type."""
+        """Return a job's artifacts: node, name, digest, size, media type."""
         found: list[dict[str, Any]] = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}/artifacts")["artifacts"]
         return found
 
@@ -200,9 +200,9 @@ class Client:
     def download(
         self, name: str, version: str, format_: str, folder: Path, on_bytes: OnBytes | None = None
     ) -> list[Path]:
-        """Fetch a format's files into `folder`; return them. A download that broke off is gone on with.
+        """Fetch a format's files into `folder`; return them. A download that broke off is continued.
 
-        `on_bytes` is told (received, total) as it goes.
+        `on_bytes` is called with (received, total) meanwhile.
         """
         label = f"{name}-{version}-{format_}"
         headers, url = resume_headers(folder, label), f"/models/{_segment(name)}/{_segment(version)}/download"
@@ -215,7 +215,7 @@ class Client:
         except httpx.ConnectError as fault:
             raise self._nobody(self._api) from fault
         except httpx.TransportError as fault:
-            raise Unavailable(f"The download broke off: {fault}.", cure="Run it again: it goes on.") from fault
+            raise Unavailable(f"The download broke off: {fault}.", cure="Run it again to continue.") from fault
         return unpack(part, folder, format_)
 
     # -- serving -------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class Client:
         try:
             response = http.request(method, url, **fields)
         except httpx.TimeoutException as fault:
-            cure = "It may be at work still: look before you send it again."
+            cure = "It may still be working: check before you send the request again."
             raise Unavailable(f"No answer came from {http.base_url} in time.", cure=cure) from fault
         except httpx.TransportError as fault:
             raise self._nobody(http) from fault
@@ -281,7 +281,7 @@ def _address(url: str, setting: str) -> str:
     except httpx.InvalidURL:
         found = httpx.URL()
     if found.scheme not in {"http", "https"} or not found.host:
-        raise InvalidRequest(f"'{url}' is no address.", cure=f"Write {setting} as http://127.0.0.1:8000 is written.")
+        raise InvalidRequest(f"'{url}' is not an address.", cure=f"Write {setting} like http://127.0.0.1:8000.")
     return url
 
 
@@ -292,7 +292,7 @@ def _segment(part: str | int) -> str:
         InvalidRequest: it is empty or dots, which would make it another path.
     """
     if part in {"", ".", ".."}:
-        raise InvalidRequest(f"'{part}' is no name or id.")
+        raise InvalidRequest(f"'{part}' is not a name or an id.")
     return quote(str(part), safe="")
 
 

@@ -1,4 +1,4 @@
-"""Archives on their way to a folder: gone on with where they broke off, and unpacked only once they are whole.
+"""Downloads of archives: continued where they broke off, and unpacked only once they are whole.
 
 A part file is named by the archive's ETag. The server is asked for the rest of that very archive (`If-Range`, RFC 9110
 section 13.1.5); where it has another one by now, such as a new champion's, that comes whole.
@@ -17,7 +17,7 @@ import httpx
 from agents.base.errors import CorruptArtifact
 
 CHUNK_BYTES = 1 << 20
-#: Told (received, total) bytes.
+#: Called with (received, total) bytes.
 OnBytes = Callable[[int, int], None]
 
 

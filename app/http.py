@@ -3,8 +3,9 @@
 import hmac
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
 import structlog
@@ -12,28 +13,65 @@ import uvicorn
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from redis import RedisError
 from starlette.exceptions import HTTPException
 
 from agents.base.errors import Conflict, Overloaded, TunelineError, Unavailable
+from app.openapi import install_openapi, operation_id
 from app.settings import Settings
+from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
 log = structlog.get_logger()
 NO_KEY = "Send the key as `Authorization: Bearer <key>`."
 #: Answered without a key, so that probes need none.
 OPEN_PATHS = {"/health", "/api/v1/health"}
-#: Where a page begins. Stores count in 64 bits, and fail beyond.
-Offset = Annotated[int, Query(ge=0, le=1 << 53, description="How many to leave out before the page begins.")]
+#: Where a page begins. Stores count in 64 bits and fail beyond.
+Offset = Annotated[int, Query(ge=0, le=1 << 53, description="How many to skip before the page begins.")]
 #: A model in a path.
 ModelName = Annotated[str, Path(description="The model's name.", examples=["spam"])]
-#: A body that is no form or JSON at all is the caller's doing, as a wrong field in it is.
+#: A body that is neither a form nor JSON is the caller's fault, as a wrong field in it is.
 HTTP_FAULTS = {400: (422, "INVALID_REQUEST"), 404: (404, "NOT_FOUND"), 405: (405, "METHOD_NOT_ALLOWED")}
 
 
-class Figures(Response):
+class PrometheusText(Response):
     """An answer for Prometheus."""
 
     media_type = "text/plain"
+
+
+def no_key(_: Request) -> Response:
+    """Return the answer to a request without the key."""
+    return fault_response(401, "NOT_AUTHENTICATED", NO_KEY)
+
+
+def create_service(
+    settings: Settings,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    *,
+    title: str,
+    description: str,
+    tags: list[dict[str, Any]],
+    common: Sequence[type[TunelineError]] = (Unavailable,),
+    more: Sequence[type[BaseModel]] = (),
+    refuse: Callable[[Request], Response] = no_key,
+) -> FastAPI:
+    """Return a service without routes: its errors, its document and its key check are there.
+
+    `common`, `more`: as `install_openapi` has them; `refuse` answers requests without the key.
+    """
+    app = FastAPI(
+        title=title,
+        description=description,
+        version=installed_version("tuneline"),
+        lifespan=lifespan,
+        openapi_tags=tags,
+        generate_unique_id_function=operation_id,
+    )
+    install_error_handlers(app)
+    install_openapi(app, common=common, more=more)
+    install_key_check(app, settings, refuse)
+    return app
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -42,12 +80,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RedisError, _redis_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unforeseen)
-
-
-def no_key(_: Request) -> Response:
-    """Return the answer to a request without the key."""
-    return fault_response(401, "NOT_AUTHENTICATED", NO_KEY)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Request], Response] = no_key) -> None:
@@ -62,6 +95,22 @@ def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Reques
         if request.url.path in OPEN_PATHS or hmac.compare_digest(given, wanted):
             return await go_on(request)
         return refuse(request)
+
+
+def run_service(
+    create: Callable[[Parts], FastAPI], settings: Settings, host: str, port: int, settings_prefix: str
+) -> None:
+    """Serve an application over the parts of these settings until SIGTERM or SIGINT.
+
+    Raises:
+        NotAllowed: it would listen beyond loopback without a key.
+        Unavailable: Redis or the object store doesn't answer.
+        Conflict: its address can't be listened on; the message names the settings with this prefix.
+    """
+    require_key_beyond_loopback(host, settings)
+    parts = build_parts(settings)
+    parts.check()
+    serve_http(create(parts), host, port, settings_prefix)
 
 
 def serve_http(app: FastAPI, host: str, port: int, settings_prefix: str) -> None:
@@ -82,7 +131,7 @@ def serve_http(app: FastAPI, host: str, port: int, settings_prefix: str) -> None
             cure=f"Stop what uses it, or set {settings_prefix}_PORT and {settings_prefix}_HOST.",
         ) from fault
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
-    # After a good end it raises the signal anew.
+    # After a normal end it raises the signal again.
     with listener, suppress(KeyboardInterrupt):
         server.run([listener])
     if not server.started:
@@ -117,7 +166,7 @@ async def _invalid_request(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, RequestValidationError)
     details = faults_of(fault)
     listed = "; ".join(f"{detail['path']}: {detail['message']}" for detail in details)
-    return fault_response(422, "INVALID_REQUEST", f"The request can't be taken: {listed}.", details)
+    return fault_response(422, "INVALID_REQUEST", f"The request is not valid: {listed}.", details)
 
 
 def faults_of(fault: RequestValidationError) -> list[dict[str, Any]]:
@@ -144,13 +193,13 @@ async def _http_error(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     messages = {
         404: f"There is nothing at {request.method} {request.url.path}.",
-        405: f"{request.url.path} is there, but not for {request.method}. See /docs.",
+        405: f"{request.url.path} does not take {request.method}. See /docs.",
     }
     message = messages.get(fault.status_code, fault.detail)
     status, code = HTTP_FAULTS.get(fault.status_code, (fault.status_code, "INTERNAL"))
     return fault_response(status, code, message, headers=dict(fault.headers or {}))
 
 
-async def _unforeseen(request: Request, fault: Exception) -> Response:
+async def _unexpected(request: Request, fault: Exception) -> Response:
     log.error("request_failed", path=request.url.path, exc_info=fault)
-    return fault_response(500, "INTERNAL", "Something unforeseen went wrong; the server's own log has the trace.")
+    return fault_response(500, "INTERNAL", "Something unexpected went wrong; the server's log has the traceback.")

@@ -15,10 +15,10 @@ from app.schemas import Fault
 
 Responses = dict[int | str, dict[str, Any]]
 REFERENCE = "#/components/schemas/{model}"
-RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait before another try.", "schema": {"type": "integer"}}}
+RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}}}
 BEARER = {"type": "http", "scheme": "bearer", "description": "The key of TUNELINE_API_KEY, where one is set."}
 NO_KEY = "The key is missing or wrong."
-UNFORESEEN = "Something unforeseen went wrong, or stored bytes are damaged."
+UNFORESEEN = "Something unexpected went wrong, or stored bytes are damaged."
 #: FastAPI's own shape of errors, which none of ours has.
 NOT_OURS = ("HTTPValidationError", "ValidationError")
 #: How words are written in titles.

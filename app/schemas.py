@@ -25,7 +25,7 @@ class PartialView(BaseModel):
 
 
 class FaultDetail(View):
-    """One thing that is wrong; an agent of your own may add fields."""
+    """One thing that is wrong; your own agents may add fields."""
 
     model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
 
@@ -34,23 +34,23 @@ class FaultDetail(View):
 
 
 class Fault(View):
-    """The answer of every error, and what a failed node keeps of its own."""
+    """The answer of every error, and what a failed node keeps as its error."""
 
     error: str = Field(
         description="The error's name for programs; the page on HTTP has them all.", examples=["NOT_FOUND"]
     )
     message: str = Field(
-        description="What is wrong, where, and what to do about it, for people.",
-        examples=["There is no job 'job_x'. See `tuneline jobs` for those there are."],
+        description="What is wrong, where, and how to fix it, for people.",
+        examples=["There is no job 'job_x'. See `tuneline jobs`."],
     )
     details: list[FaultDetail] = Field(description="Each single fault of a request or a spec; empty for other errors.")
 
 
 class Progress(View):
-    """How far a node is; the agent adds figures of its own, such as `loss` or `tokens_per_s`."""
+    """How far a node is; the agent adds values of its own, such as `loss` or `tokens_per_s`."""
 
     model_config = ConfigDict(extra="allow")
 
     done: float = Field(description="How much is done, in the agent's own units.", examples=[120])
     total: float = Field(description="How much there is to do.", examples=[400])
-    eta_s: float | None = Field(None, description="Seconds until the end, as far as can be told.", examples=[35.5])
+    eta_s: float | None = Field(None, description="Seconds until the end, estimated.", examples=[35.5])

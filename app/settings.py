@@ -1,5 +1,6 @@
 """Settings: the only reader of the environment. Every name starts with `TUNELINE_`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,13 @@ def _format_of(kind: ModelKind) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def _pairs(value: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each `name=value` of a list with commas: the part as written, its name and its value."""
+    for part in value.split(","):
+        name, _, given = (word.strip() for word in part.partition("="))
+        yield part.strip(), name, given
 
 
 ServingFormat = Annotated[str, _format_of("classifier")]
@@ -69,12 +77,12 @@ class Settings(BaseSettings):
     convert_model: str = Field("task", description="Model that answers `/convert` where the request names none.")
     answer_timeout_s: float = Field(120.0, gt=0, description="How long a decoder's answer may take, its wait included.")
     answers_waiting_most: int = Field(
-        32, ge=0, description="Requests that may wait for a decoder; more are told to come back."
+        32, ge=0, description="Requests that may wait for a decoder; further ones are refused with 429."
     )
     answer_cache: bool = Field(False, description="Keep serving's answers in Redis, for texts that come again.")
     answer_cache_ttl_s: float = Field(3600.0, gt=0, description="How long an answer is kept there.")
     drift_window: int = Field(
-        1000, ge=100, description="Newest predictions of a version that drift is told by; see `docs/serving.md`."
+        1000, ge=100, description="Newest predictions of a version that drift is computed from; see `docs/serving.md`."
     )
     async_batch_texts_most: int = Field(10_000, description="Texts that one asynchronous batch may have.")
     api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
@@ -124,30 +132,28 @@ class Settings(BaseSettings):
     @field_validator("workers", mode="before")
     @classmethod
     def _parse_workers(cls, value: object) -> object:
-        if isinstance(value, str):
-            pairs = {}
-            for part in value.split(","):
-                name, _, count = (word.strip() for word in part.partition("="))
-                if not name or not count.isdecimal():
-                    raise ValueError(f"'{part.strip()}' is not queue=workers: default=2,training=1")
-                pairs[name] = int(count)
-            # A queue that is left out keeps its worker: without one, its nodes would wait for ever.
-            return {**DEFAULT_WORKERS, **pairs}
-        return value
+        if not isinstance(value, str):
+            return value
+        counts = {}
+        for part, name, count in _pairs(value):
+            if not name or not count.isdecimal():
+                raise ValueError(f"'{part}' is not queue=workers: default=2,training=1")
+            counts[name] = int(count)
+        # A queue that is not named keeps its worker: without one, its nodes would wait for ever.
+        return {**DEFAULT_WORKERS, **counts}
 
     @field_validator("agents", mode="before")
     @classmethod
     def _parse_agents(cls, value: object) -> object:
-        if isinstance(value, str):
-            entries = {}
-            for part in value.split(","):
-                name, _, place = (word.strip() for word in part.partition("="))
-                if part.strip() and (not name or ":" not in place.partition("@")[0]):
-                    raise ValueError(f"'{part.strip()}' is not name=module:Class@queue")
-                if name:
-                    entries[name] = place
-            return entries
-        return value
+        if not isinstance(value, str):
+            return value
+        places = {}
+        for part, name, place in _pairs(value):
+            if part and (not name or ":" not in place.partition("@")[0]):
+                raise ValueError(f"'{part}' is not name=module:Class@queue")
+            if name:
+                places[name] = place
+        return places
 
     @field_validator("data_roots", mode="before")
     @classmethod
@@ -157,7 +163,7 @@ class Settings(BaseSettings):
     @field_validator("state_dir")
     @classmethod
     def _expand_home(cls, value: Path) -> Path:
-        # A shell does so, but not with what stands in `.env`.
+        # A shell expands it, but not in `.env`.
         return value.expanduser()
 
     @field_validator("redis_url", "s3_endpoint_url")
@@ -165,7 +171,7 @@ class Settings(BaseSettings):
     def _has_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
         schemes = URL_SCHEMES[str(info.field_name)]
         if value is not None and not value.startswith(schemes):
-            raise ValueError(f"write it with {' or '.join(schemes)} at its start")
+            raise ValueError(f"it has to start with {' or '.join(schemes)}")
         return value
 
     @model_validator(mode="after")

@@ -33,13 +33,13 @@ from pipelines.engine.worker.devices import Device, DevicePool, Probe
 from pipelines.engine.worker.runner import AttemptRunner
 from pipelines.engine.worker.workplace import Limits
 
-#: An answer that takes longer than this to look up is no cheaper than the model's.
+#: Looking an answer up for longer than this costs more than asking the model.
 ANSWER_TIMEOUT_S = 0.1
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def probe_devices() -> list[Device] | None:
-    """Return the devices that this process may use; None where there is no tool to look at any."""
+    """Return the devices that this process may use; None where no tool can list them."""
     return nvidia.probe(os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
@@ -49,7 +49,7 @@ class Parts:
 
     settings: Settings
     patient: bool = False
-    """In workers: wait for an object store that is away, instead of telling a user at once."""
+    """In workers: wait for an object store that is away instead of failing at once."""
     probe: Probe = probe_devices
     """Looks at this host's devices."""
 
@@ -59,7 +59,7 @@ class Parts:
 
     @cached_property
     def connection(self) -> "redis.Redis":
-        """The Redis connection; a lost one is made anew, with a few tries before an error is raised."""
+        """The Redis connection; a lost one is made again, with a few tries before an error is raised."""
         timeout_s = self.settings.redis_timeout_s
         return redis.Redis.from_url(
             self.redis_url,
@@ -162,7 +162,7 @@ class Parts:
         )
 
     def server_faults(self) -> dict[str, str | None]:
-        """Return what is wrong with each server that Tuneline leans on; None: it answers."""
+        """Return what is wrong with each server that Tuneline needs; None: it answers."""
         found: dict[str, str | None] = {"redis": None, "object_store": None}
         try:
             self.connection.ping()
@@ -178,7 +178,7 @@ class Parts:
         """See that both servers answer and the bucket is there.
 
         Raises:
-            Unavailable: one doesn't; the message names it and the setting to look at.
+            Unavailable: one doesn't; the message names it and its setting.
         """
         try:
             self.connection.ping()
@@ -221,7 +221,7 @@ def stack(settings: Settings) -> Mapping[str, Any]:
         found: Mapping[str, Any] = json.loads(stack_file(settings).read_text())
     except FileNotFoundError:
         raise Unavailable(
-            f"No embedded stack runs here: there is no {stack_file(settings)}.",
+            f"No embedded stack runs here: {stack_file(settings)} does not exist.",
             cure="Start one with `tuneline up`, or set TUNELINE_REDIS_URL and TUNELINE_S3_ENDPOINT_URL.",
         ) from None
     return found
@@ -246,11 +246,12 @@ def require_key_beyond_loopback(host: str, settings: Settings) -> None:
     """Refuse to listen on the network without a key.
 
     Raises:
-        NotAllowed: `host` is no loopback address and no key is set.
+        NotAllowed: `host` is not a loopback address and no key is set.
     """
     if host not in LOOPBACK and settings.api_key is None:
         raise NotAllowed(
-            f"Listening on {host} lets others in, and no key is set.", cure="Set TUNELINE_API_KEY, or use 127.0.0.1."
+            f"Listening on {host} opens Tuneline to the network, and no key is set.",
+            cure="Set TUNELINE_API_KEY, or use 127.0.0.1.",
         )
 
 

@@ -12,7 +12,7 @@ from agents import AGENTS, load_agent
 from agents.base.object_store import ObjectStore
 from agents.base.records import Input, Output
 from agents.base.sources import Sources
-from app.embedded import start_s3
+from app.processes.embedded import start_s3
 from pipelines.engine.worker.context import AttemptContext
 
 

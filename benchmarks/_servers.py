@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.embedded import start_s3, start_valkey
+from app.processes.embedded import start_s3, start_valkey
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 

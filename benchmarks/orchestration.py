@@ -71,7 +71,7 @@ def both_sides(folder: Path, *, append_only: bool) -> Iterator[Parts]:
     os.environ["BENCH_TRACE"] = str(folder / "trace")
     with servers(folder, {"noop": "benchmarks.agents:NoopAgent"}, append_only=append_only) as parts:
         commands = [
-            [sys.executable, "-c", "from app.worker import work; work(['default'])"],
+            [sys.executable, "-c", "from app.processes.worker import work; work(['default'])"],
             [sys.executable, "-m", "benchmarks._raw_rq", os.environ["TUNELINE_REDIS_URL"]],
         ]
         workers = [subprocess.Popen(command, cwd=ROOT) for command in commands for _ in range(WORKERS)]

@@ -28,7 +28,7 @@ import httpx
 from agents.base.errors import TunelineError
 from app.cli.jobs import read_spec
 from app.client import ApiError, Client
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from benchmarks._report import finish, machine, print_table
 
 TEXTS = (

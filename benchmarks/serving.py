@@ -31,8 +31,8 @@ from agents.models.classifiers.torch import load_merged
 from agents.models.files import ModelFiles
 from agents.models.loading import load_classifier_base
 from agents.models.tokenizers import load_tokenizer
-from app.embedded import http_answers
-from app.processes import Server, launch
+from app.processes.embedded import http_answers
+from app.processes.server import Server, launch
 from app.wiring import Parts
 from benchmarks._load import Load, load
 from benchmarks._report import finish, print_table

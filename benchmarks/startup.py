@@ -18,8 +18,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from app.embedded import free_port, http_answers
-from app.processes import launch
+from app.processes.embedded import free_port, http_answers
+from app.processes.server import launch
 from benchmarks._report import finish, machine, print_table
 from benchmarks._servers import servers
 from tuneline_start import start_command

@@ -12,7 +12,7 @@ import redis
 from agents.base.object_store import ObjectStore
 from agents.base.records import Input, Output
 from agents.base.sources import Sources
-from app.embedded import Server, start_s3, start_valkey
+from app.processes.embedded import Server, start_s3, start_valkey
 from pipelines.engine.worker.context import AttemptContext
 from tests.support.contract import contract  # noqa: F401
 from tests.support.decoders import write_short_smollm2, write_tiny_decoder

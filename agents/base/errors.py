@@ -2,7 +2,7 @@
 
     TunelineError
     ├── InvalidSpec            422  the spec has faults; `details` lists all of them
-    ├── InvalidRequest         422  a request that can't be taken as it is
+    ├── InvalidRequest         422  a request that is not valid
     ├── NotAllowed             403  needs a permission the caller lacks
     ├── NotFound               404  no such job, model, version or dataset
     ├── Conflict               409  not possible in the present state
@@ -61,7 +61,7 @@ class InvalidSpec(TunelineError):
 
 
 class InvalidRequest(TunelineError):
-    """A request that can't be taken as it is."""
+    """A request that is not valid."""
 
     status = 422
 
@@ -89,7 +89,7 @@ class Fenced(Conflict):
 
 
 class Unavailable(TunelineError):
-    """A server that Tuneline leans on doesn't answer."""
+    """A server that Tuneline needs doesn't answer."""
 
     status = 503
     retryable = True
@@ -149,6 +149,11 @@ class WorkerLost(TunelineError):
 
 class AgentFailed(TunelineError):
     """An agent raised something it had not foreseen."""
+
+
+def first_line(fault: BaseException) -> str:
+    """Return the first line of what an error of a library says; its kind where it says nothing."""
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__
 
 
 class StopRequested(Exception):

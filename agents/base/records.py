@@ -1,5 +1,6 @@
 """Records of work: what agents are configured by, take in and give out; frozen, and strict about keys."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +24,21 @@ class Artifact(Record):
     sha256: str
     size_bytes: int
     media_type: str = "application/octet-stream"
+
+
+def named_artifacts(value: Any, name: str = "") -> Iterator[tuple[str, Artifact]]:
+    """Yield every artifact in an output, a config or a manifest, named by the way to it: `pictures/roc.svg`."""
+    if isinstance(value, Mapping) and value.keys() == Artifact.model_fields.keys():
+        yield name, Artifact.model_validate(value)
+        return
+    below = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, found in below:
+        yield from named_artifacts(found, f"{name}/{key}" if name else str(key))
+
+
+def artifacts_in(value: Any) -> Iterator[Artifact]:
+    """Yield every artifact in an output, a config or a manifest."""
+    return (artifact for _, artifact in named_artifacts(value))
 
 
 class Output(Record):

@@ -115,16 +115,25 @@ class Manifest(Record):
         return self.model_dump(mode="json")
 
 
-def read_manifest(written: Mapping[str, Any]) -> Manifest:
-    """Return a stored manifest of any release as a record of this one.
+def read_manifest(written: Any, title: str | None = None) -> Manifest:
+    """Return a stored manifest of any release as a record of this one. `title`: what messages call the version.
 
     Raises:
         CorruptArtifact: it is of a newer release, or not a manifest.
     """
-    number = written.get("schema", 1)
-    if not isinstance(number, int) or number > SCHEMA:
+    if not isinstance(written, Mapping):
         raise CorruptArtifact(
-            f"The manifest of '{written.get('name')}' has schema {number}; this release reads up to {SCHEMA}.",
+            f"{title or 'A version'} has a manifest that is not a JSON object.", cure="Export it again."
+        )
+    title = title or f"Version {written.get('version')} of '{written.get('name')}'"
+    number = written.get("schema", 1)
+    if not isinstance(number, int):
+        raise CorruptArtifact(
+            f"{title} has a manifest whose schema is not a number: {number!r}.", cure="Export it again."
+        )
+    if number > SCHEMA:
+        raise CorruptArtifact(
+            f"{title} has a manifest of schema {number}; this release reads up to {SCHEMA}.",
             cure="Update Tuneline on this machine.",
         )
     found = upgraded(written)
@@ -137,9 +146,7 @@ def read_manifest(written: Mapping[str, Any]) -> Manifest:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise CorruptArtifact(
-            f"Version {written.get('version')} of '{written.get('name')}' has a manifest that can't be read: "
-            f"{place}: {first['msg']}.",
-            cure="Export it again.",
+            f"{title} has a manifest that can't be read: {place}: {first['msg']}.", cure="Export it again."
         ) from fault
 
 
@@ -149,10 +156,11 @@ def upgraded(written: Mapping[str, Any]) -> dict[str, Any]:
     found = {**written, "schema": SCHEMA}
     if written.get("schema", 1) == 1:
         found.setdefault("task", "classification")
-        found.setdefault(
-            "answer_schema", '{"type": "object"}' if "json_validity" in written.get("metrics", {}) else None
-        )
+        metrics, data = found.get("metrics") or {}, found.get("data") or {}
+        makes_json = isinstance(metrics, Mapping) and "json_validity" in metrics
+        found.setdefault("answer_schema", '{"type": "object"}' if makes_json else None)
         found["comparison"] = found.get("comparison") or {}
         found["pictures"] = found.get("pictures") or {}
-        found["data"] = {key: value for key, value in (found.get("data") or {}).items() if value is not None}
+        if isinstance(data, Mapping):
+            found["data"] = {key: value for key, value in data.items() if value is not None}
     return found

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
-from agents.base.errors import InvalidModel
+from agents.base.errors import InvalidModel, first_line
 from agents.base.folders import make_folder
 from agents.models.files import is_gguf
 from agents.models.quiet import quiet_libraries
@@ -121,8 +121,7 @@ def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
             adapted: PreTrainedModel = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError) as fault:
-        first_line = str(fault).strip().partition("\n")[0]
-        raise InvalidModel(f"The adapter doesn't fit its base model: {first_line}") from fault
+        raise InvalidModel(f"The adapter doesn't fit its base model: {first_line(fault)}") from fault
     return adapted
 
 
@@ -196,8 +195,7 @@ def loading(path: Path, seed: int | None = None) -> Iterator[None]:
                 torch.manual_seed(seed)
             yield
     except (*LOAD_FAULTS, SafetensorError) as fault:
-        first_line = str(fault).strip().partition("\n")[0]
         raise InvalidModel(
-            f"The base model at '{path}' can't be loaded: {first_line}",
+            f"The base model at '{path}' can't be loaded: {first_line(fault)}",
             cure="It must be an architecture that transformers knows, with its weights as safetensors or GGUF.",
         ) from fault

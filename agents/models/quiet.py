@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from transformers import modeling_gguf_pytorch_utils
 from transformers.utils import logging as switches
 
+from agents.base.errors import first_line
 from agents.base.system import quiet_bitsandbytes
 
 
@@ -47,4 +48,4 @@ def root_cause(fault: BaseException) -> str:
     """Return the first line of what a library met first, for a message to the user."""
     while fault.__cause__ is not None:
         fault = fault.__cause__
-    return str(fault).strip().partition("\n")[0] or type(fault).__name__
+    return first_line(fault)

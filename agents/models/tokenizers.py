@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from agents.base.errors import InvalidModel
+from agents.base.errors import InvalidModel, first_line
 from agents.models.files import is_gguf
 
 #: Model types whose position indices start behind the padding index, so that two positions are never used.
@@ -32,9 +32,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except Exception as fault:
-        first_line = str(fault).partition("\n")[0] or type(fault).__name__
         raise InvalidModel(
-            f"The tokenizer at '{path}' can't be read: {first_line}",
+            f"The tokenizer at '{path}' can't be read: {first_line(fault)}",
             cure="Use a model with a tokenizer.json, or a GGUF file with its vocabulary inside.",
         ) from fault
     if not getattr(tokenizer, "is_fast", False):

@@ -15,6 +15,7 @@ from typing import Any
 from accelerate.tracking import GeneralTracker, MLflowTracker, TensorBoardTracker, WandBTracker
 
 from agents.base.agent import Context
+from agents.base.errors import first_line
 from agents.base.folders import upload
 from agents.base.records import Artifact
 from agents.training.types import Tracker
@@ -91,7 +92,7 @@ class Trackers:
         try:
             action(*arguments)
         except Exception as fault:
-            self._tell(name, f"{type(fault).__name__}: {fault}".partition("\n")[0])
+            self._tell(name, f"{type(fault).__name__}: {first_line(fault)}")
             return False
         return True
 

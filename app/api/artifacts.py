@@ -1,4 +1,4 @@
-"""Artifacts of a job: what its nodes left in the object store, listed by name and sent as they are."""
+"""Artifacts of a job: what its nodes wrote to the object store, listed by name and sent as they are."""
 
 from typing import Annotated
 
@@ -7,10 +7,10 @@ from fastapi.responses import StreamingResponse
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from agents.base.errors import NotFound
+from agents.base.records import named_artifacts
 from app.api.dependencies import JobId, ObjectsDep, StateDep
 from app.api.schemas.artifacts import ArtifactsView, ArtifactView
 from app.api.sending import send_artifact
-from app.api.views import named_artifacts
 from app.openapi import faults, sent
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -45,7 +45,7 @@ register_url_convertor("any_path", _AnyPath())
 )
 def get_artifact(
     job_id: JobId,
-    node: Annotated[str, Path(description="The node that left it.", examples=["evaluation"])],
+    node: Annotated[str, Path(description="The node that wrote it.", examples=["evaluation"])],
     name: Annotated[str, Path(description="Its name as it is listed.", examples=["pictures/roc.svg"])],
     state: StateDep,
     objects: ObjectsDep,
@@ -57,6 +57,8 @@ def get_artifact(
     found = paths.get(f"{node}/{name}")
     if found is None:
         own = [path for path, _ in named_artifacts(outputs.get(node, {}))]
-        known = f"It has: {', '.join(own)}." if own else f"There are some of: {', '.join(outputs) or 'none yet'}."
+        known = (
+            f"It has: {', '.join(own)}." if own else f"These nodes have artifacts: {', '.join(outputs) or 'none yet'}."
+        )
         raise NotFound(f"'{node}' of {job_id} has no artifact '{name}'.", cure=known)
     return send_artifact(objects, found)

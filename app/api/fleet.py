@@ -21,7 +21,7 @@ from app.api.schemas.fleet import (
     WorkersBody,
     WorkerView,
 )
-from app.http import Figures
+from app.http import PrometheusText
 from app.openapi import faults
 
 router = APIRouter(tags=["fleet"])
@@ -39,12 +39,12 @@ def scale_queue(
     body: WorkersBody,
     fleet: FleetDep,
 ) -> QueueWanted:
-    """Say how many workers a queue shall have; every fleet (`tuneline up`, `tuneline worker`) follows in seconds."""
+    """Set how many workers a queue is to have; every fleet (`tuneline up`, `tuneline worker`) follows in seconds."""
     known = [queue.name for queue in fleet.queues(QUEUES)]
     if name not in known:
         raise NotFound(
             f"There is no queue '{name}'.",
-            cure=f"There are: {', '.join(known)}. Another begins with `tuneline worker --queue NAME`.",
+            cure=f"There are: {', '.join(known)}. `tuneline worker --queue NAME` starts another.",
         )
     fleet.want(name, body.workers)
     return QueueWanted(name=name, workers=body.workers)
@@ -67,9 +67,9 @@ def list_workers(fleet: FleetDep) -> FleetView:
     responses={503: {"model": HealthView, "description": "Redis or the object store doesn't answer."}},
 )
 def get_health(server_faults: ServerFaultsDep, fleet: FleetDep, response: Response) -> HealthView:
-    """Say whether Redis and the object store answer; 503 where one doesn't.
+    """Check that Redis and the object store answer; 503 where one doesn't.
 
-    `degraded`: they do, but the sweeper had to set entries aside that it could not handle; `set_aside` lists them.
+    `degraded`: they do, but the sweeper has set aside entries that it could not handle; `set_aside` lists them.
     """
     found = server_faults()
     ok = not any(found.values())
@@ -83,9 +83,9 @@ def get_health(server_faults: ServerFaultsDep, fleet: FleetDep, response: Respon
     )
 
 
-@router.get("/metrics", summary="Read the figures of the engine", response_class=Figures)
+@router.get("/metrics", summary="Read the metrics of the engine", response_class=PrometheusText)
 def get_metrics(fleet: FleetDep) -> Response:
-    """Return figures of queues, workers and jobs for Prometheus."""
+    """Return metrics of queues, workers and jobs for Prometheus."""
     registry = CollectorRegistry()
     waiting = Gauge("tuneline_queue_messages", "Messages that wait", ["queue"], registry=registry)
     listening = Gauge("tuneline_queue_workers", "Workers that listen", ["queue"], registry=registry)
@@ -97,4 +97,4 @@ def get_metrics(fleet: FleetDep) -> Response:
     leases.set(counts.attempts_running)
     jobs = Gauge("tuneline_jobs", "Jobs that were submitted and are kept", registry=registry)
     jobs.set(counts.jobs)
-    return Figures(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return PrometheusText(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 SPEC_MOST_BYTES = 1 << 20
 IdempotencyKey = Annotated[
     str | None,
-    Header(max_length=200, description="The same key with the same body gives the first job again, for a week."),
+    Header(max_length=200, description="The same key with the same body returns the first job again, for a week."),
 ]
 SPEC_BODY = {
     "required": True,
@@ -63,7 +63,7 @@ async def submit_job(
 def list_jobs(
     index: JobIndexDep,
     offset: Offset = 0,
-    limit: Annotated[int, Query(ge=1, le=500, description="How many jobs a page has at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=500, description="The largest number of jobs on a page.")] = 50,
     status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
     name: Annotated[str | None, Query(description="Only jobs of the spec with this name.")] = None,
 ) -> JobPage:
@@ -94,7 +94,7 @@ def pause_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> 
 
 @router.post("/{job_id}/resume", status_code=202, summary="Resume a job", responses=faults(NotFound, Conflict))
 def resume_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
-    """Let a paused job go on."""
+    """Resume a paused job."""
     orchestrator.resume(job_id)
     return _view(state, job_id)
 
@@ -111,7 +111,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > SPEC_MOST_BYTES:
-            raise InvalidRequest(f"The spec has more than the {SPEC_MOST_BYTES:,} bytes that are allowed.")
+            raise InvalidRequest(f"The spec has more than {SPEC_MOST_BYTES:,} bytes, which is the limit.")
     return body
 
 

@@ -31,7 +31,7 @@ def read_log(
     after: Cursor = FIRST,
     level: Least = None,
     node: OfNode = None,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="How many records a page is made of at most.")] = PAGE,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="The largest number of records read for a page.")] = PAGE,
 ) -> LogPage:
     """Return records after a cursor, oldest first."""
     _check_cursor(after)
@@ -67,7 +67,7 @@ async def follow_log(
     node: OfNode = None,
     after: Cursor = FIRST,
     last_event_id: Annotated[
-        str | None, Header(description="The cursor of one who comes back; before `after`.")
+        str | None, Header(description="The cursor of a client that reconnects; it takes precedence over `after`.")
     ] = None,
 ) -> EventSourceResponse:
     """Follow the log. `id` is the record's id; a client that comes back with `Last-Event-ID` misses nothing.

@@ -3,24 +3,22 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.api import artifacts, datasets, fleet, jobs, logs, models
 from app.api.schemas.logs import LogEnd, LogGap, LogRecord, Ping
-from app.http import install_error_handlers, install_key_check, serve_http
-from app.openapi import install_openapi, operation_id
+from app.http import create_service, run_service
 from app.settings import Settings
-from app.wiring import Parts, build_parts, require_key_beyond_loopback
+from app.wiring import Parts
 
-#: A sweep that is under way when the API is told to stop may take so long.
+#: A sweep that is under way when the API is stopped may take this long.
 SWEEP_ENDS_S = 5.0
-DESCRIPTION = "Jobs, datasets, models and workers of Tuneline. Every route is also there below `/api/v1`."
+DESCRIPTION = "Jobs, datasets, models and workers of Tuneline. Every route also exists below `/api/v1`."
 TAGS = [
     {"name": "jobs", "description": "Pipelines that run."},
-    {"name": "logs", "description": "What the nodes of a job say."},
+    {"name": "logs", "description": "The logs of jobs."},
     {"name": "datasets", "description": "Files of rows."},
     {"name": "models", "description": "Versions, and which of them is the champion."},
     {"name": "fleet", "description": "Queues, workers and health."},
@@ -39,33 +37,21 @@ def create_app(parts: Parts) -> FastAPI:
         stop.set()
         await run_in_threadpool(thread.join, SWEEP_ENDS_S)
 
-    app = FastAPI(
+    app = create_service(
+        parts.settings,
+        lifespan,
         title="Tuneline",
         description=DESCRIPTION,
-        version=version("tuneline"),
-        lifespan=lifespan,
-        openapi_tags=TAGS,
-        generate_unique_id_function=operation_id,
+        tags=TAGS,
+        more=(LogRecord, LogGap, Ping, LogEnd),
     )
     app.state.parts = parts
     for module in (jobs, artifacts, logs, datasets, models, fleet):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1", include_in_schema=False)
-    install_error_handlers(app)
-    install_openapi(app, more=(LogRecord, LogGap, Ping, LogEnd))
-    install_key_check(app, parts.settings)
     return app
 
 
 def main(settings: Settings) -> None:
-    """Serve the API until SIGTERM or SIGINT.
-
-    Raises:
-        NotAllowed: it would listen beyond loopback without a key.
-        Unavailable: Redis or the object store doesn't answer.
-        Conflict: the port is taken.
-    """
-    require_key_beyond_loopback(settings.api_host, settings)
-    parts = build_parts(settings)
-    parts.check()
-    serve_http(create_app(parts), settings.api_host, settings.api_port, "TUNELINE_API")
+    """Serve the API until SIGTERM or SIGINT. Raises: as `run_service`."""
+    run_service(create_app, settings, settings.api_host, settings.api_port, "TUNELINE_API")

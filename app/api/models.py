@@ -30,12 +30,12 @@ from pipelines.engine.state.cache import digest
 
 router = APIRouter(prefix="/models", tags=["models"])
 URL_EXPIRES_S = 3600
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many a page has at most.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="The largest number on a page.")]
 Version = Annotated[str, Path(description="A version's number, or an alias such as `champion`.", examples=["champion"])]
 FormatName = Annotated[str, Query(alias="format", description="A format of the version.", examples=["adapter"])]
 TAR = "application/x-tar"
 LENGTH = {"Content-Length": {"description": "How many bytes follow.", "schema": {"type": "integer"}}}
-ETAG = {"ETag": {"description": "Names these very bytes, for `If-Range`.", "schema": {"type": "string"}}}
+ETAG = {"ETag": {"description": "Identifies these bytes, for `If-Range`.", "schema": {"type": "string"}}}
 RANGE = {"Content-Range": {"description": "Which bytes follow, of how many.", "schema": {"type": "string"}}}
 
 
@@ -104,7 +104,7 @@ def get_picture(
 def list_files(
     name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
 ) -> FilesView:
-    """List a format's files with their digests, and a URL of the object store's for each that works for an hour."""
+    """List a format's files with their digests, each with a URL of the object store that works for an hour."""
     manifest = registry.manifest(name, registry.resolve(name, version))
     return FilesView(
         files=[
@@ -141,9 +141,9 @@ def download_version(
     ] = None,
     if_range: Annotated[str | None, Header(description="The ETag of the archive that was begun.")] = None,
 ) -> StreamingResponse:
-    """Return a format's files as one tar archive; `Range` goes on with a download that broke off.
+    """Return a format's files as one tar archive; `Range` continues a download that broke off.
 
-    `If-Range` has the ETag of what was begun: an archive with another one is sent whole.
+    `If-Range` has the ETag of the archive that was begun: another archive is sent whole.
     """
     manifest = registry.manifest(name, registry.resolve(name, version))
     named = _format(manifest, format_)
@@ -223,7 +223,7 @@ def _check_force_key(given: str, key: SecretStr | None) -> None:
     if key is None:
         raise NotAllowed(
             "Promotions against the verdict are switched off.",
-            cure="Set TUNELINE_FORCE_KEY for the API, and give it to those who may.",
+            cure="Set TUNELINE_FORCE_KEY for the API, and give it to those who may force a promotion.",
         )
     if not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
-        raise NotAllowed("A promotion against the verdict needs its own key.", cure="Set TUNELINE_FORCE_KEY to it.")
+        raise NotAllowed("A promotion against the verdict needs the force key.", cure="Set TUNELINE_FORCE_KEY to it.")

@@ -1,16 +1,21 @@
 """Jobs and models as the API shows them: engine records in, answer bodies out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from agents.base.records import Artifact
-from agents.formats.manifest import Manifest
+import structlog
+from pydantic import ValidationError
+
+from agents.base.errors import CorruptArtifact, NotFound, TunelineError
 from app.api.schemas.jobs import CacheLook, JobSummary, JobView, NodeView
 from app.api.schemas.models import ModelView, Move, VersionSummary
 from app.schemas import Fault, Progress
 from pipelines.engine.state.job import NODE_ENDED, Job, JobHead, NodeState
 from pipelines.engine.state.registry import Registry
 from pipelines.plan import Plan, PlannedNode
+
+log = structlog.get_logger()
 
 
 def job_summary(job_id: str, plan: Plan, head: JobHead) -> JobSummary:
@@ -30,7 +35,7 @@ def job_summary(job_id: str, plan: Plan, head: JobHead) -> JobSummary:
 
 
 def job_view(job: Job, progress: dict[str, Any], now: float) -> JobView:
-    """Return a job whole."""
+    """Return a job with all its nodes."""
     summary = job_summary(job.id, job.plan, job.head)
     return JobView(
         **vars(summary),
@@ -78,36 +83,57 @@ def _waits_for(job: Job, node: PlannedNode, state: NodeState, now: float) -> str
     return state.reason
 
 
-def named_artifacts(value: Any, name: str = "") -> Iterator[tuple[str, Artifact]]:
-    """Yield every artifact that an output refers to, named by the way to it: `pictures/roc.svg`."""
-    if isinstance(value, Mapping) and value.keys() == Artifact.model_fields.keys():
-        yield name, Artifact.model_validate(value)
-        return
-    below = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for key, found in below:
-        yield from named_artifacts(found, f"{name}/{key}" if name else str(key))
-
-
 def model_view(registry: Registry, name: str, offset: int = 0, limit: int = 50) -> ModelView:
-    """Return a model with some of its versions, newest first.
+    """Return a model with some of its versions, newest first. A version with a damaged manifest says so itself.
 
     Raises:
         NotFound: no such model.
     """
     aliases = registry.aliases(name)
     numbers = registry.versions(name)
-    page = [version_summary(registry.manifest(name, number), aliases) for number in numbers[offset : offset + limit]]
+    page = [version_summary(registry, name, number, aliases) for number in numbers[offset : offset + limit]]
     history = [Move.model_validate(move) for move in registry.history(name)]
     return ModelView(name=name, aliases=aliases, versions=page, versions_total=len(numbers), history=history)
 
 
-def version_summary(manifest: Manifest, aliases: dict[str, int]) -> VersionSummary:
-    """Return a version as a list shows it."""
+def version_summary(registry: Registry, name: str, version: int, aliases: Mapping[str, int]) -> VersionSummary:
+    """Return a version as a list shows it; of a damaged manifest what can be read of it, and what is wrong."""
+    own = sorted(alias for alias, number in aliases.items() if number == version)
+    try:
+        manifest = registry.manifest(name, version)
+    except (CorruptArtifact, NotFound) as fault:
+        log.warning("manifest_unreadable", model=name, version=version, message=str(fault))
+        return _damaged_summary(registry, name, version, own, fault)
     return VersionSummary(
-        version=manifest.version,
+        version=version,
         created_at=manifest.created_at,
         verdict=manifest.verdict,
         metrics=manifest.metrics,
         formats=sorted(manifest.formats),
-        aliases=sorted(alias for alias, version in aliases.items() if version == manifest.version),
+        aliases=own,
     )
+
+
+def _damaged_summary(
+    registry: Registry, name: str, version: int, aliases: list[str], fault: TunelineError
+) -> VersionSummary:
+    try:
+        written = registry.written_manifest(name, version)
+    except (CorruptArtifact, NotFound):
+        written = None
+    found = written if isinstance(written, Mapping) else {}
+    formats = found.get("formats")
+    known = {**found, "formats": sorted(formats) if isinstance(formats, Mapping) else []}
+    summary = VersionSummary(
+        version=version,
+        created_at=None,
+        verdict=None,
+        metrics={},
+        formats=[],
+        aliases=aliases,
+        fault=Fault.model_validate(fault.as_record()),
+    )
+    for field in ("created_at", "verdict", "metrics", "formats"):
+        with suppress(ValidationError, KeyError):
+            summary = VersionSummary.model_validate({**vars(summary), field: known[field]})
+    return summary

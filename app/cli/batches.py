@@ -25,7 +25,7 @@ Lines = Annotated[bool, typer.Option("--json", help="Print the answers instead, 
 @app.callback()
 def list_batches(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(help="How many to list, the newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List the newest batches."""
@@ -46,7 +46,7 @@ def list_batches(
 def send(
     model: Annotated[str, typer.Argument(help="The model's name.")],
     file: Annotated[
-        Path, typer.Argument(help="A text a line, or JSON lines, CSV, TSV or Parquet with a column of texts.")
+        Path, typer.Argument(help="One text per line, or JSON lines, CSV, TSV or Parquet with a column of texts.")
     ],
     column: Annotated[str | None, typer.Option(help="The column of the texts.")] = None,
     to: To = None,

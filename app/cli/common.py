@@ -33,7 +33,7 @@ def existing_file(path: Path) -> Path:
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there"
-        raise InvalidRequest(f"The file '{path}' {what}.", cure=f"Looked for in {Path.cwd()}.")
+        raise InvalidRequest(f"The file '{path}' {what}.", cure=f"It was looked for in {Path.cwd()}.")
     return path
 
 
@@ -54,7 +54,7 @@ def print_table(table: Table) -> None:
 
 
 def ago(seconds: float) -> str:
-    """Return a time span as a person says it."""
+    """Return a time span in its largest unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"

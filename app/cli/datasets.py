@@ -43,15 +43,17 @@ def upload(file: Annotated[Path, typer.Argument(help="A file of rows.")], as_jso
 def preview(
     dataset: Annotated[str, typer.Argument(help="A file (it is uploaded), or an uploaded dataset's id.")],
     rows: Rows = 5,
-    model: Annotated[str | None, typer.Option(help="Show the rows as tokens of this model, too.")] = None,
+    model: Annotated[str | None, typer.Option(help="Also show the rows as tokens of this model.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="classification or sft; by the shape of the rows if left out.")
+        str | None, typer.Option(help="classification or sft; by the shape of the rows if not given.")
     ] = None,
     template: Annotated[
         str | None, typer.Option(help="Template of conversations; the tokenizer's own by default.")
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens of a row at most; default: the task's.")] = None,
-    shape: Annotated[str | None, typer.Option(help="What a row is, where it is not found out.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="The largest number of tokens of a row; default: the task's.")
+    ] = None,
+    shape: Annotated[str | None, typer.Option(help="The shape of a row, where it is not detected.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text or prompt.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the label or answer.")] = None,
     as_json: AsJson = False,
@@ -81,7 +83,7 @@ def _print(found: dict[str, Any]) -> None:
     for row in rendered["rows"]:
         console.print(_tokens(row), soft_wrap=True)
     for problem in (*found["problems"], *rendered["problems"]):
-        console.print(f"stops the job: {problem}", style="red", soft_wrap=True, markup=False)
+        console.print(f"would stop the job: {problem}", style="red", soft_wrap=True, markup=False)
     if found["rendered_note"]:
         console.print(found["rendered_note"], style="dim", soft_wrap=True, markup=False)
 

@@ -1,4 +1,4 @@
-"""`tuneline demo`: the whole way once, on this machine, from a spec to answers of a served model."""
+"""`tuneline demo`: one run on this machine, from a spec to answers of a served model."""
 
 import os
 import tempfile
@@ -14,7 +14,8 @@ from app.cli.common import console
 from app.cli.jobs import read_spec, watch
 from app.cli.servers import stop_on_signals
 from app.client import Client
-from app.embedded import free_port
+from app.processes.embedded import free_port
+from app.processes.stack import Stack
 from app.settings import Settings
 
 MESSAGES = (
@@ -29,8 +30,6 @@ SERVED_TIMEOUT_S = 60.0
 
 def demo() -> None:
     """Train, promote and serve the spam filter on the shipped sample, then ask it five messages."""
-    from app.stack import Stack
-
     started_at = time.monotonic()
     # In a folder without a `.env`, which all the processes of the demo would read.
     with tempfile.TemporaryDirectory(prefix="tuneline-demo-") as folder, chdir(folder):
@@ -81,7 +80,7 @@ class _Tour(threading.Thread):
 
 
 def _settings(folder: Path) -> Settings:
-    """Return settings of a stack of its own, with nothing of any other on this machine or of this environment."""
+    """Return settings of a separate stack, independent of others on this machine and of this environment."""
     api_port, serving_port = free_port(), free_port()
     values = {
         "TUNELINE_STATE_DIR": str(folder),

@@ -1,15 +1,13 @@
 """Faults of commands, as a user reads them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from redis import RedisError
 
 from agents.base.errors import TunelineError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 
 def lines_of(fault: Exception) -> list[str] | None:
@@ -25,7 +23,7 @@ def lines_of(fault: Exception) -> list[str] | None:
     return None
 
 
-def _setting_fault(found: "ErrorDetails") -> str:
+def _setting_fault(found: ErrorDetails) -> str:
     message = found["msg"].removeprefix("Value error, ")
     return f"TUNELINE_{str(found['loc'][0]).upper()}: {message}" if found["loc"] else message
 

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agents.base.errors import InvalidRequest
-from agents.metrics.catalogue import BRIEF
+from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, ago, client, console, print_json, print_table
 from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
@@ -22,9 +22,7 @@ JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 def run(
     spec: Annotated[str, typer.Argument(help=f"A spec's file, or a shipped one: {', '.join(shipped_specs())}.")],
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="name=value, in place of the spec's.")
-    ] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="name=value, instead of the spec's.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not watch; print the job's id.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key starts the same job only once.")] = None,
     as_json: AsJson = False,
@@ -45,7 +43,7 @@ def run(
 
 
 def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: bool = True) -> dict[str, Any]:
-    """Show a job until it has ended; return it as it is then. `lasting`: its stack stays, and can be asked for more."""
+    """Show a job until it has ended, then return it. `lasting`: its stack goes on running after it."""
     if as_json:
         for record in api.follow(job["id"]):
             print_json(record)
@@ -62,7 +60,7 @@ def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: b
 
 
 def print_result(job: dict[str, Any]) -> None:
-    """Print how a job ended, and what it came to."""
+    """Print how a job ended, and its results."""
     console.print(f"Job {job['status']}.", style=STYLES.get(job["status"], ""))
     _print_outcome(job)
 
@@ -75,8 +73,10 @@ def _print_outcome(job: dict[str, Any]) -> None:
         output = node["output"] or {}
         if node["agent"] == "evaluation" and output:
             _print_choice(output)
-            figures = "  ".join(f"{key} {value:.4f}" for key, value in output["metrics"].items() if key in BRIEF)
-            console.print(f"  metrics   {figures}", soft_wrap=True)
+            metrics = headline(output["metrics"], output.get("metric"))
+            console.print(
+                "  metrics   " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()), soft_wrap=True
+            )
             reasons = " ".join(output["reasons"])
             console.print(f"  verdict   {output['verdict']}: {reasons}", markup=False, soft_wrap=True)
         if node["agent"] == "comparison" and output:
@@ -90,7 +90,7 @@ def _print_outcome(job: dict[str, Any]) -> None:
 
 
 def _print_next(job: dict[str, Any]) -> None:
-    """Print the commands that go on from here."""
+    """Print the commands to run next."""
     for node in job["nodes"].values():
         if node["agent"] == "export" and node["output"]:
             model, version = node["output"]["model_name"], node["output"]["version"]
@@ -100,7 +100,7 @@ def _print_next(job: dict[str, Any]) -> None:
 
 
 def _print_choice(output: dict[str, Any]) -> None:
-    """Print the trainings that were to choose from, the best first; nothing where there was one."""
+    """Print the candidate trainings, the best first; nothing where there was only one."""
     figure, candidates = output.get("chosen_by"), output.get("candidates") or {}
     if not figure:
         return
@@ -112,7 +112,7 @@ def _print_choice(output: dict[str, Any]) -> None:
 
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="Show this job, whole.")] = None,
-    limit: Annotated[int, typer.Option(help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(help="How many to list, the newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, or show one."""
@@ -142,7 +142,7 @@ def _print_job(job: dict[str, Any]) -> None:
         cache = node["cache"] or {}
         seconds = f"{node['seconds']:.1f}" if node["seconds"] is not None else ""
         reason = f"{'hit' if cache.get('hit') else 'miss'}: {cache['reason']}" if cache else ""
-        # Names of sweeps hold brackets, which are no markup.
+        # Names of sweeps hold brackets, which are not markup.
         table.add_row(Text(name), node["status"], str(node["attempt"]), seconds, Text(reason), Text(why or ""))
     # On a terminal the reasons are wrapped; elsewhere a node is a line.
     console.print(table) if console.is_terminal else print_table(table)
@@ -152,7 +152,7 @@ def _print_job(job: dict[str, Any]) -> None:
 
 def logs(
     job_id: JobId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job has ended.")] = False,
     node: Annotated[str | None, typer.Option(help="Only this node's records.")] = None,
     level: Annotated[str | None, typer.Option(help="At least this level: debug, info, warning, error.")] = None,
     after: Annotated[str, typer.Option(help="Only records after this id.")] = "0-0",
@@ -183,7 +183,7 @@ def artifacts(
     to: Annotated[Path | None, typer.Option(help="File to write; default: the last part of the name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what a job's nodes left (reports, pictures, rows, weights), or fetch one of it."""
+    """List the artifacts of a job (reports, pictures, rows, weights), or fetch one."""
     with client() as api:
         if name:
             node, _, rest = name.partition("/")
@@ -213,14 +213,14 @@ def pause(job_id: JobId) -> None:
     """Pause a job; a training saves a checkpoint first."""
     with client() as api:
         api.pause(job_id)
-    console.print(f"{job_id} is being paused. Go on with: tuneline resume {job_id}", soft_wrap=True)
+    console.print(f"{job_id} is being paused. Resume it: tuneline resume {job_id}", soft_wrap=True)
 
 
 def resume(job_id: JobId) -> None:
-    """Let a paused job go on."""
+    """Resume a paused job."""
     with client() as api:
         api.resume(job_id)
-    console.print(f"{job_id} goes on. Watch it: tuneline logs -f {job_id}", soft_wrap=True)
+    console.print(f"{job_id} is resumed. Watch it: tuneline logs -f {job_id}", soft_wrap=True)
 
 
 def retry(job_id: JobId, as_json: AsJson = False) -> None:

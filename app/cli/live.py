@@ -1,4 +1,4 @@
-"""A job as it runs: a line for each node with its progress, loss and ETA, from the log's records."""
+"""A running job: a line for each node with its progress, loss and ETA, from the log's records."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -37,7 +37,7 @@ JOB_EVENTS = {"job_completed": "completed", "job_failed": "failed", "job_cancell
 
 
 class JobDisplay:
-    """Keeps what the records said of each node, and draws it."""
+    """Keeps the state of each node from the records, and draws it."""
 
     def __init__(self, nodes: Iterable[str]) -> None:
         self.rows: dict[str, dict[str, Any]] = {name: {"status": "waiting"} for name in nodes}
@@ -45,7 +45,7 @@ class JobDisplay:
         self.notes: list[str] = []
 
     def take(self, record: dict[str, Any]) -> str | None:
-        """Take a record in; return a line for those who can't see the picture, or None."""
+        """Take a record; return a line for output that is not a terminal, or None."""
         event, node, fields = record["event"], record["node"], record["fields"]
         self.status = JOB_EVENTS.get(event, self.status)
         if node not in self.rows:
@@ -77,7 +77,7 @@ class JobDisplay:
 
 
 def show(console: Console, display: JobDisplay, records: Iterable[dict[str, Any]]) -> None:
-    """Draw a job until its records end: in place on a terminal, else a line for each thing that happened."""
+    """Draw a job until its records end: in place on a terminal, else a line for each event."""
     if console.is_terminal:
         with Live(display, console=console, refresh_per_second=8):
             for record in records:
@@ -93,7 +93,7 @@ def show(console: Console, display: JobDisplay, records: Iterable[dict[str, Any]
 
 
 def _milestone(record: dict[str, Any], said: dict[str, int]) -> str | None:
-    """Return a line of progress for every tenth of a node's way."""
+    """Return a line of progress for every tenth of a node's work."""
     fields, node = record["fields"], record["node"]
     tenth = int(10 * fields["done"] / fields["total"]) if fields["total"] else 10
     if said.get(node) == tenth:

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
@@ -11,12 +11,16 @@ from rich.table import Table
 
 from agents.base.errors import InvalidRequest
 from agents.formats import FORMATS
+from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, client, console, print_json, print_table
 
 app = typer.Typer(
     help="Models: list, show, card, download, push, promote, rollback, delete.", invoke_without_command=True
 )
+#: Metrics that a version is known by, before all other headline metrics.
+KNOWN_BY = ("f1", "exact_match")
 Name = Annotated[str, typer.Argument(help="The model's name.")]
+Reason = Annotated[str, typer.Option(help="The reason, kept in the model's history.")]
 Version = Annotated[str, typer.Option(help="A version's number, or champion or previous.")]
 
 
@@ -33,13 +37,13 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     table = Table("model", "champion", "previous", "versions", "score", box=None, header_style="dim")
     for model in found:
         champion = model["aliases"].get("champion")
-        metrics: dict[str, float] = next((v["metrics"] for v in model["versions"] if v["version"] == champion), {})
+        version = next((one for one in model["versions"] if one["version"] == champion), None)
         table.add_row(
             model["name"],
             f"v{champion}" if champion else "-",
             f"v{model['aliases']['previous']}" if "previous" in model["aliases"] else "-",
             str(len(model["versions"])),
-            _score(metrics),
+            _score(version) if version else "",
         )
     print_table(table) if found else console.print("No models yet. Make one: tuneline run spam")
 
@@ -56,12 +60,15 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for version in model["versions"]:
         table.add_row(
             f"v{version['version']}",
-            version["verdict"],
-            _score(version["metrics"]),
+            version["verdict"] or "-",
+            _score(version),
             ", ".join(version["formats"]),
             ", ".join(version["aliases"]),
         )
     print_table(table)
+    for version in model["versions"]:
+        if fault := version.get("fault"):
+            console.print(f"v{version['version']}: {fault['message']}", style="red", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -81,7 +88,7 @@ def download(
     ] = "adapter",
     to: Annotated[Path | None, typer.Option(help="Folder for the files; default: NAME-VERSION-FORMAT.")] = None,
 ) -> None:
-    """Download a version's files. Run again, a download that broke off goes on."""
+    """Download a version's files. Run the command again to continue a download that broke off."""
     folder = to or Path(f"{name}-{version}-{format_}")
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
     shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -94,7 +101,7 @@ def download(
         try:
             files = api.download(name, version, format_, folder, advance)
         except KeyboardInterrupt:
-            typer.echo("\nThe same command goes on from here.", err=True)
+            typer.echo("\nRun the same command again to continue.", err=True)
             raise
     for file in files:
         console.print(str(file), soft_wrap=True)
@@ -106,14 +113,14 @@ def push(
     to: Annotated[str, typer.Argument(help="hf://org/name, or hf://org/name@branch.")],
     version: Version = "champion",
     format_: Annotated[str, typer.Option("--format", help="The format whose files are pushed.")] = "merged",
-    public: Annotated[bool, typer.Option(help="Let everybody see a repository that is made by this.")] = False,
+    public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
 ) -> None:
     """Push a version's files and its card to the Hugging Face hub, as one commit; needs HF_TOKEN."""
     from agents.base.hub import REPOSITORY, publish
 
     found = REPOSITORY.fullmatch(to.removeprefix("hf://"))
     if not to.startswith("hf://") or found is None:
-        raise InvalidRequest(f"'{to}' is no place on the hub.", cure="Write hf://org/name.")
+        raise InvalidRequest(f"'{to}' is not a place on the hub.", cure="Write hf://org/name.")
     with client() as api, tempfile.TemporaryDirectory() as folder, console.status(f"Pushing {name} to {to} ..."):
         api.download(name, version, format_, Path(folder))
         Path(folder, "README.md").write_text(api.card(name, version), encoding="utf-8")
@@ -127,8 +134,8 @@ def push(
 def promote(
     name: Name,
     version: Annotated[str, typer.Argument(help="The version to make champion.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the model's history.")],
-    force: Annotated[bool, typer.Option(help="Also against its verdict; needs TUNELINE_FORCE_KEY.")] = False,
+    reason: Reason,
+    force: Annotated[bool, typer.Option(help="Promote it against its verdict; needs TUNELINE_FORCE_KEY.")] = False,
 ) -> None:
     """Make a version the champion."""
     with client() as api:
@@ -137,7 +144,7 @@ def promote(
 
 
 @app.command()
-def rollback(name: Name, reason: Annotated[str, typer.Option(help="Why.")] = "rollback") -> None:
+def rollback(name: Name, reason: Reason = "rollback") -> None:
     """Make the previous champion the champion again."""
     with client() as api:
         aliases = api.rollback(name, reason)["aliases"]
@@ -148,7 +155,7 @@ def rollback(name: Name, reason: Annotated[str, typer.Option(help="Why.")] = "ro
 def delete(
     name: Name,
     version: Annotated[int, typer.Argument(help="The version's number.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the model's history.")],
+    reason: Reason,
 ) -> None:
     """Delete a version that no alias points at; `tuneline gc` then removes its files."""
     with client() as api:
@@ -172,6 +179,10 @@ def predict(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _score(metrics: dict[str, float]) -> str:
-    """Return the figure that a model is known by: F1 of a classifier, exact match of one that answers."""
-    return next((f"{name} {metrics[name]:.4f}" for name in ("f1", "exact_match") if name in metrics), "")
+def _score(version: dict[str, Any]) -> str:
+    """Return the metric that a version is known by, or that its manifest is damaged."""
+    if version.get("fault"):
+        return "damaged"
+    metrics: dict[str, float] = version["metrics"]
+    named = {name: metrics[name] for name in KNOWN_BY if name in metrics} | headline(metrics)
+    return next((f"{name} {value:.4f}" for name, value in named.items()), "")

@@ -4,8 +4,9 @@ import typer
 
 from app.cli.common import console
 from app.settings import Settings
+from app.wiring import build_parts
 
-app = typer.Typer(help="The registry: its index, made anew.", no_args_is_help=True)
+app = typer.Typer(help="The registry: rebuild its index.", no_args_is_help=True)
 
 
 @app.callback()
@@ -15,9 +16,7 @@ def registry() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Make the index in Redis anew from the manifests in the object store."""
-    from app.wiring import build_parts
-
+    """Rebuild the index in Redis from the manifests in the object store."""
     parts = build_parts(Settings())
     parts.check()
     found = parts.registry.rebuild()

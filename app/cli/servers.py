@@ -12,11 +12,12 @@ from rich.table import Table
 from agents import QUEUES
 from app.cli.common import AsJson, console, print_json
 from app.settings import Settings
+from app.wiring import build_parts
 
 
 def up() -> None:
-    """Start everything on this machine: servers, API, workers, serving. Ctrl-C stops it all in good order."""
-    from app.stack import Stack
+    """Start everything on this machine: servers, API, workers, serving. Ctrl-C stops it all in order."""
+    from app.processes.stack import Stack
 
     settings = Settings()
     stop, ready = stop_on_signals(), threading.Event()
@@ -56,8 +57,7 @@ def worker(
     count: Annotated[int, typer.Option(min=1, help="Worker processes for each queue.")] = 1,
 ) -> None:
     """Start workers on this machine. SIGTERM lets light nodes end and hands heavy ones back."""
-    from app.fleet import run_fleet
-    from app.wiring import build_parts
+    from app.processes.fleet import run_fleet
 
     settings = Settings()
     run_fleet(settings, build_parts(settings), dict.fromkeys(queue or QUEUES, count), stop_on_signals())
@@ -71,7 +71,7 @@ def serve() -> None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at this machine and the servers, and say what to do about each fault."""
+    """Check this machine and the servers, and say how to fix each fault."""
     from app.doctor import diagnose
 
     findings = diagnose(Settings())
@@ -92,9 +92,7 @@ def gc(
     apply: Annotated[bool, typer.Option("--apply", help="Remove it; otherwise it is only shown.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what no job, version or cache entry refers to any more, and remove it with --apply."""
-    from app.wiring import build_parts
-
+    """Show what no job, version or cache entry refers to any more; remove it with --apply."""
     parts = build_parts(Settings())
     parts.check()
     with console.status("Looking through Redis and the object store ...") if not as_json else nullcontext():

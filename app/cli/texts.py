@@ -9,7 +9,7 @@ from agents.data.files import Broken, RawRecord, open_rows
 from agents.data.files.detection import SUFFIXES
 from agents.data.files.names import TEXT_NAMES
 from agents.data.files.records import as_text
-from app.serving.schemas import TEXT_MOST_CHARACTERS
+from app.serving.routes.schemas import TEXT_MOST_CHARACTERS
 
 
 def read_texts(path: Path, column: str | None = None) -> list[str]:
@@ -23,7 +23,7 @@ def read_texts(path: Path, column: str | None = None) -> list[str]:
     """
     plain = not any(suffix.lower() in SUFFIXES for suffix in path.suffixes)
     if plain and column:
-        raise InvalidRequest(f"'{path.name}' is plain text, a text a line: it has no columns.")
+        raise InvalidRequest(f"'{path.name}' is plain text with one text per line: it has no columns.")
     reading = open_rows(path, "text" if plain else None, None, {column} if column else set())
     return list(_texts(path.name, reading.records, column))
 
@@ -31,18 +31,18 @@ def read_texts(path: Path, column: str | None = None) -> list[str]:
 def _texts(name: str, records: Iterator[RawRecord | Broken], column: str | None) -> Iterator[str]:
     for record in records:
         if isinstance(record, Broken):
-            raise InvalidData(f"'{name}', row {record.row}: {record.message}.", cure="Mend the row or take it out.")
+            raise InvalidData(f"'{name}', row {record.row}: {record.message}.", cure="Fix the row, or remove it.")
         column = column or _column(name, record.values)
         text = as_text(record.values.get(column))
         if text is None or not text.strip():
             raise InvalidData(
                 f"'{name}', row {record.row} has no text in the column '{column}'; it has {_listed(record.values)}.",
-                cure="Name the texts' column with --column, or take the row out.",
+                cure="Name the texts' column with --column, or remove the row.",
             )
         if len(text) > TEXT_MOST_CHARACTERS:
             raise InvalidData(
-                f"'{name}', row {record.row} is a text of {len(text):,} characters.",
-                cure=f"A text may have {TEXT_MOST_CHARACTERS:,}: shorten it.",
+                f"'{name}', row {record.row} has a text of {len(text):,} characters.",
+                cure=f"A text may have at most {TEXT_MOST_CHARACTERS:,}: shorten it.",
             )
         yield text
 
@@ -55,7 +55,7 @@ def _column(name: str, values: dict[str, Any]) -> str:
         if known in by_name:
             return by_name[known]
     raise InvalidData(
-        f"'{name}' has no column that is known to be the text; it has {_listed(values)}.",
+        f"'{name}' has no column with a known name for texts; it has {_listed(values)}.",
         cure="Name it with --column.",
     )
 

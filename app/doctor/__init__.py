@@ -1,4 +1,4 @@
-"""The doctor: looks at this machine and at the servers, and says what to do about each fault.
+"""The doctor: checks this machine and the servers, and says how to fix each fault.
 
 It changes nothing but one object that it writes, reads and deletes again; it prints nothing.
 """

@@ -1,4 +1,4 @@
-"""The doctor's look at the machine: memory, disk, file descriptors, GPU, embedded servers, ports."""
+"""The doctor's checks of the machine: memory, disk, file descriptors, GPU, embedded servers, ports."""
 
 import errno
 import importlib.util
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import urllib3
@@ -28,7 +29,7 @@ MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def memory(needed_bytes: int = NEEDED_MEMORY_BYTES) -> Finding:
-    """Hold the memory that is to be had, within a container's limit, against `needed_bytes`."""
+    """Compare the memory that is available, within a container's limit, with `needed_bytes`."""
     available, total = psutil.virtual_memory().available, psutil.virtual_memory().total
     limit = MEMORY_LIMIT.read_text().strip() if MEMORY_LIMIT.exists() else "max"
     if limit != "max":
@@ -42,7 +43,7 @@ def free_disk(folder: Path, needed_bytes: int = NEEDED_DISK_BYTES) -> Finding:
     """Say whether `folder`, or the nearest folder above it that exists, can be written to and has room."""
     existing = next(above for above in (folder.resolve(), *folder.resolve().parents) if above.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        cure = "Give its user the right to write there, or set TUNELINE_STATE_DIR."
+        cure = "Give your user permission to write there, or set TUNELINE_STATE_DIR."
         return Finding(name="state folder", ok=False, found=f"{existing} can't be written to", cure=cure)
     free = shutil.disk_usage(existing).free
     fits = free >= needed_bytes
@@ -72,7 +73,9 @@ def gpu() -> Finding:
         return Finding(name="GPU", ok=False, found=f"torch can't be imported: {fault}", cure=cure)
 
     if torch.cuda.is_available():
-        return Finding(name="GPU", ok=True, found="; ".join(_gpu_words(i) for i in range(torch.cuda.device_count())))
+        return Finding(
+            name="GPU", ok=True, found="; ".join(_gpu_words(torch, i) for i in range(torch.cuda.device_count()))
+        )
     if Path("/dev/nvidia0").exists():
         cure = "Install a torch built for CUDA, and a driver that is new enough for it (nvidia-smi names both)."
         return Finding(
@@ -82,9 +85,7 @@ def gpu() -> Finding:
     return Finding(name="GPU", ok=None, found=found, cure="Models beyond some 100M parameters want one.")
 
 
-def _gpu_words(index: int) -> str:
-    import torch
-
+def _gpu_words(torch: Any, index: int) -> str:
     properties = torch.cuda.get_device_properties(index)
     precision = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no bfloat16"
     return f"{properties.name}, {_gib(properties.total_memory)}, {precision}"

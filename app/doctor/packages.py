@@ -1,4 +1,4 @@
-"""The doctor's look at the installation: Python, and each pinned package against what is installed."""
+"""The doctor's checks of the installation: Python, and each pinned package against what is installed."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ INSTALL = "Install the pinned versions: make install."
 
 
 def python_version(version: str = platform.python_version(), required: str | None = None) -> Finding:
-    """Hold Python's version against `Requires-Python` of the distribution."""
+    """Compare Python's version with `Requires-Python` of the distribution."""
     if required is None:
         try:
             required = metadata.metadata(DISTRIBUTION)["Requires-Python"] or ""
@@ -25,7 +25,7 @@ def python_version(version: str = platform.python_version(), required: str | Non
 
 
 def pinned_packages() -> list[Finding]:
-    """Hold the distribution's pins against what is installed: what it always needs, then each extra."""
+    """Compare the distribution's pins with what is installed: what it always needs, then each extra."""
     try:
         pins = [Requirement(pin) for pin in metadata.requires(DISTRIBUTION) or []]
         extras = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
@@ -39,7 +39,7 @@ def judge_packages(
 ) -> list[Finding]:
     """Return one finding for what is always needed and one per extra.
 
-    `installed`: package name -> its version, or None. Packages missing from an extra are no fault: the
+    `installed`: package name -> its version, or None. Packages missing from an extra are not a fault: the
     API's machine needs no torch. A package that is there in another version than the pinned one always is.
     """
     always = [pin for pin in pins if _is_for(pin, "")]

@@ -1,4 +1,4 @@
-"""The doctor's look at Redis and the object store: those that settings name, or the embedded ones."""
+"""The doctor's checks of Redis and the object store: those that settings name, or the embedded ones."""
 
 import json
 import time
@@ -38,7 +38,11 @@ class StackFile(Record):
             return cls(path=path)
         except (OSError, ValueError) as fault:
             return cls(path=path, fault=str(fault))
-        return cls(path=path, urls=urls) if isinstance(urls, dict) else cls(path=path, fault="it holds no object")
+        return (
+            cls(path=path, urls=urls)
+            if isinstance(urls, dict)
+            else cls(path=path, fault="it does not hold a JSON object")
+        )
 
     def url(self, key: str) -> str | None:
         """Return the URL under `key`, where the stack has been started."""
@@ -46,13 +50,13 @@ class StackFile(Record):
 
     def not_started(self, name: str) -> Finding:
         if self.fault:
-            cure = f"Delete it, then start anew: {START_STACK}"
+            cure = f"Delete it, then start the stack again: {START_STACK}"
             return Finding(name=name, ok=False, found=f"{self.path} can't be read: {self.fault}", cure=cure)
         return Finding(name=name, ok=None, found="not started", cure=START_STACK)
 
 
 def redis_server(settings: Settings, stack: StackFile) -> list[Finding]:
-    """Say whether Redis answers, is new enough, and keeps what it is given."""
+    """Check that Redis answers, is new enough, and keeps what it is given."""
     url = settings.redis_url or stack.url("redis_url")
     if url is None:
         return [stack.not_started("Redis")]
@@ -117,7 +121,7 @@ def _redis_fault(url: str, fault: Exception, *, embedded: bool) -> Finding:
         )
     if isinstance(fault, ValueError):
         cure = "Set TUNELINE_REDIS_URL to redis://host:port/0, or rediss:// with TLS."
-        return Finding(name="Redis", ok=False, found="TUNELINE_REDIS_URL is no Redis URL", cure=cure)
+        return Finding(name="Redis", ok=False, found="TUNELINE_REDIS_URL is not a Redis URL", cure=cure)
     cure = START_STACK if embedded else "Start it, or check TUNELINE_REDIS_URL."
     return Finding(name="Redis", ok=False, found=f"{_place(url)} doesn't answer", cure=cure)
 

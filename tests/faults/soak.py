@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from agents.base.errors import TunelineError, Unavailable
 from app.client import ApiError, Client
-from app.embedded import free_port
-from app.processes import Server
+from app.processes.embedded import free_port
+from app.processes.server import Server
 from pipelines.engine.state.queue import ListeningWorker
 from tests.faults.conftest import pipeline, write_inputs
 from tests.faults.farm import Farm, farm, log_of

@@ -5,8 +5,8 @@ from collections import Counter
 from typing import Any
 
 from agents.base.bucket import version_manifest
+from agents.base.records import artifacts_in
 from pipelines.engine.state import keys
-from pipelines.engine.state.cache import artifacts_in
 from tests.faults.farm import Farm, dump, log_of, until
 
 #: How an attempt can end in the log.

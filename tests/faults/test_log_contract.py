@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from tests.faults.farm import Farm, log_of, until, wait_completed
 from tests.support.agents import spec
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.client import Client
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from tests.faults import breakpoints
 from tests.faults.conftest import pipeline, submit
 from tests.faults.farm import Farm, log_of, wait_completed

@@ -15,7 +15,7 @@ import pytest
 
 from app.cli.jobs import read_spec
 from app.client import ApiError, Client
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.embedded import start_s3
+from app.processes.embedded import start_s3
 from tests.conftest import AgentBench, new_bucket
 from tests.golden.figures import Figures
 from tests.golden.pipelines import classification, file_of, one_cpu_thread, sft

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.embedded import start_s3, start_valkey
+from app.processes.embedded import start_s3, start_valkey
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from tests.conftest import new_bucket

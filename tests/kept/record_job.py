@@ -18,7 +18,7 @@ from pipelines.engine.worker.devices import Device, DevicePool
 from tests.kept.dumps import dump, objects_in, write_json, write_tar
 from tests.support.processes import wait_for
 
-WORK = "from app.worker import work; work(['default'])"
+WORK = "from app.processes.worker import work; work(['default'])"
 HOST = "worker-host"
 #: The recording machine's name: alone, before a process's number, or at the end of a key.
 MACHINE = re.compile(rf"(?<![\w/+]){re.escape(socket.gethostname())}(?=-\d|$)")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.records import Artifact
-from app import worker
+from app.processes import worker
 from app.wiring import Parts
 from pipelines.engine.state.queue import run_worker
 from tests.conftest import REPOSITORY

@@ -11,7 +11,7 @@ import redis
 from agents.base.object_store import ObjectStore
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training.types import TrainingOutput
-from app.embedded import Server
+from app.processes.embedded import Server
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine.state.job import Job
@@ -107,7 +107,7 @@ RunJob = Callable[..., Job]
 @pytest.fixture
 def drain(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Return a function that works off the queue `default` in this process."""
-    from app import worker
+    from app.processes import worker
 
     worker._parts.cache_clear()
     worker._runner.cache_clear()

@@ -16,7 +16,7 @@ from app.wiring import Parts
 from pipelines.engine.state import keys
 
 PATIENCE_S = 60.0
-WORK = "from app.worker import work; work(['default'])"
+WORK = "from app.processes.worker import work; work(['default'])"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded import start_s3, start_valkey
+from app.processes.embedded import start_s3, start_valkey
 from tests.unit.conftest import CURE, Guard
 
 #: Of the range that is set aside for documentation: nobody has it.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.base.errors import InvalidData
+from agents.base.errors import InvalidData, first_line
 from agents.data.files.detection import find_delimiter
 from agents.data.files.names import LABEL_NAMES, TEXT_NAMES
 from agents.data.files.records import Broken, Format, RawRecord
@@ -93,9 +93,8 @@ def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
                     number += 1
                     yield RawRecord(number, {key: _named(value, names.get(key)) for key, value in values.items()})
     except (pyarrow.ArrowException, OSError) as fault:
-        first_line = str(fault).partition("\n")[0]
         raise InvalidData(
-            f"The Parquet file '{source.name}' is damaged: {first_line}", cure="Write it again."
+            f"The Parquet file '{source.name}' is damaged: {first_line(fault)}", cure="Write it again."
         ) from fault
 
 

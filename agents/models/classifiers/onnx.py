@@ -13,7 +13,7 @@ import onnxruntime
 from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 
-from agents.base.errors import InvalidModel
+from agents.base.errors import InvalidModel, first_line
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
 from agents.models.files import ModelFiles
@@ -81,8 +81,7 @@ def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifie
         outputs = session.get_outputs()[0].shape[-1]
     except Exception as fault:
         # ONNX Runtime and tokenizers raise many types of their own for files they can't read.
-        first_line = str(fault).strip().partition("\n")[0] or type(fault).__name__
-        raise InvalidModel(f"The ONNX model can't be loaded: {first_line}", cure="Export it again.") from fault
+        raise InvalidModel(f"The ONNX model can't be loaded: {first_line(fault)}", cure="Export it again.") from fault
     if outputs != len(labels):
         raise InvalidModel(f"The ONNX model gives {outputs} scores for {len(labels)} labels.", cure="Export it again.")
     pad_token_id, padding_side = config.get("pad_token_id") or 0, written.get("padding_side", "right")

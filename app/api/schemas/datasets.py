@@ -20,7 +20,7 @@ class DatasetView(View):
 class UploadedView(DatasetView):
     """A file of rows that was just uploaded."""
 
-    uri: str = Field(description="What a spec calls it.", examples=["dataset://0123456789abcdef"])
+    uri: str = Field(description="Its name in a spec.", examples=["dataset://0123456789abcdef"])
 
 
 class DatasetsView(View):
@@ -35,7 +35,7 @@ class FileRead(PartialView):
     file: str = Field(description="The file's name.", examples=["spam.csv"])
     format: str = Field(description="Its format.", examples=["csv"])
     encoding: str | None = Field(None, description="Its encoding.", examples=["utf-8"])
-    delimiter: str | None = Field(None, description="What stands between the cells of a row.", examples=[";"])
+    delimiter: str | None = Field(None, description="The text between the cells of a row.", examples=[";"])
 
 
 class ColumnsUsed(PartialView):
@@ -87,7 +87,7 @@ class LeftOutRow(View):
 
     row: int = Field(description="Its number in the file, from 1.")
     left_out: str = Field(description="The kind of reason.", examples=["no_answer"])
-    why: str = Field(description="The reason, and what to do about it.")
+    why: str = Field(description="The reason and how to fix it.")
 
 
 class Rendered(PartialView):
@@ -103,14 +103,14 @@ class Rendered(PartialView):
 
 
 class PreviewView(PartialView):
-    """The first rows of a dataset, and what was found out about all that were looked at."""
+    """The first rows of a dataset, and what is known of all that were read."""
 
-    source: str = Field(description="What a spec calls the dataset.", examples=["dataset://0123456789abcdef"])
+    source: str = Field(description="The dataset's name in a spec.", examples=["dataset://0123456789abcdef"])
     files: list[FileRead] = Field(description="How its files are read.")
     columns: list[str] = Field(description="Its columns.", examples=[["text", "label"]])
     used: ColumnsUsed = Field(description="Which are used; empty where there are no rows.")
-    rows_scanned: int = Field(description="Rows that were looked at, a thousand at most.", examples=[1000])
-    whole_file: bool = Field(description="Whether these were all.")
+    rows_scanned: int = Field(description="Rows that were read, a thousand at most.", examples=[1000])
+    whole_file: bool = Field(description="Whether these are all rows.")
     dropped: dict[str, int] = Field(description="Why rows are left out -> how many.")
     first_dropped: dict[str, str] = Field(description="Why rows are left out -> where the first of them is.")
     label_counts: dict[str, int] = Field(description="Label -> rows, the twenty most frequent.")

@@ -10,7 +10,7 @@ Check = Literal["redis", "object_store"]
 
 
 class WorkersBody(Body):
-    """How many workers a queue shall have."""
+    """How many workers a queue is to have."""
 
     workers: int = Field(ge=0, le=256, description="Worker processes.", examples=[2])
 
@@ -21,7 +21,7 @@ class QueueView(View):
     name: str = Field(description="The queue's name.", examples=["training"])
     messages: int = Field(description="Messages that wait.", examples=[0])
     workers: int = Field(description="Workers that listen.", examples=[1])
-    workers_wanted: int | None = Field(description="Workers that there shall be; null: nobody has said.", examples=[2])
+    workers_wanted: int | None = Field(description="Workers wanted; null where nobody has set a number.", examples=[2])
 
 
 class QueuesView(View):
@@ -31,10 +31,10 @@ class QueuesView(View):
 
 
 class QueueWanted(View):
-    """What was just said of a queue."""
+    """A queue's number of workers as it was just set."""
 
     name: str = Field(description="The queue's name.", examples=["training"])
-    workers: int = Field(description="Workers that there shall be.", examples=[2])
+    workers: int = Field(description="Workers wanted.", examples=[2])
 
 
 class WorkerView(View):
@@ -61,9 +61,9 @@ class DeviceView(View):
 
     index: int = Field(description="Its number on the host.", examples=[0])
     uuid: str = Field(description="Its id, the same in every container.")
-    name: str = Field(description="What it calls itself.", examples=["NVIDIA L4"])
+    name: str = Field(description="Its model.", examples=["NVIDIA L4"])
     total_mib: int = Field(description="All its memory, in MiB.", examples=[23034])
-    free_mib: int = Field(description="Memory that was free when the host looked, in MiB.", examples=[22000])
+    free_mib: int = Field(description="Memory that was free at the host's last look, in MiB.", examples=[22000])
     reserved_mib: int = Field(description="Memory that attempts have reserved, in MiB.", examples=[8192])
     reservations: list[ReservationView] = Field(description="Who has reserved it.")
 
@@ -92,7 +92,7 @@ class SetAsideView(View):
 
 
 class HealthView(View):
-    """Whether the servers that Tuneline leans on answer, and what sweeps could not handle."""
+    """Whether the servers that Tuneline needs answer, and what sweeps could not handle."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(
         description="`unavailable`: one of the checks failed. `degraded`: there are entries in `set_aside`."

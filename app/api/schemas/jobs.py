@@ -30,7 +30,7 @@ class SubmitBody(Body):
 
 
 class CacheLook(View):
-    """What the step cache said to a node."""
+    """The step cache's answer for a node."""
 
     hit: bool = Field(description="Whether an earlier output was taken.")
     reason: str = Field(description="Why, or why not.", examples=["first run of this node"])
@@ -39,22 +39,22 @@ class CacheLook(View):
 class NodeView(View):
     """One node of a job."""
 
-    status: NodeStatus = Field(description="Where the node is in its life.")
+    status: NodeStatus = Field(description="The node's status.")
     agent: str = Field(description="The kind of work it does.", examples=["training"])
     queue: str = Field(description="The queue whose workers run it.", examples=["training"])
     needs: list[str] = Field(description="Nodes that must have ended before.", examples=[["preprocessing"]])
     attempt: int = Field(description="The newest attempt, from 1; 0: none was queued yet.", examples=[1])
-    progress: Progress | None = Field(None, description="How far it is, once it has said so.")
+    progress: Progress | None = Field(None, description="How far it is; null until it reports.")
     created_at: Moment | None = Field(None, description="Unused; always null.")
     ready_at: Moment | None = Field(None, description="When it was queued, in seconds since 1970.")
     started_at: Moment | None = Field(None, description="When its attempt began, in seconds since 1970.")
     ended_at: Moment | None = Field(None, description="When it ended, in seconds since 1970.")
     seconds: float | None = Field(None, description="How long it ran, or has run so far.", examples=[12.5])
     worker: str | None = Field(None, description="The worker that runs it or ran it.", examples=["gpu-1-4711"])
-    cache: CacheLook | None = Field(None, description="What the step cache said.")
+    cache: CacheLook | None = Field(None, description="The step cache's answer.")
     error: Fault | None = Field(None, description="What its newest failed attempt ended with.")
     waits_for: str | None = Field(
-        None, description="Why it does not run, for people.", examples=["a free worker on queue 'training'"]
+        None, description="What it waits for, for people.", examples=["a free worker on queue 'training'"]
     )
     config: dict[str, Any] = Field(
         description="Its agent's settings with every default; which there are depends on the agent.",
@@ -75,12 +75,12 @@ class JobSummary(View):
 
     id: str = Field(description="The job's id.", examples=["job_01JY3Z9S2M"])
     name: str = Field(description="The spec's name.", examples=["spam"])
-    status: JobStatus = Field(description="Where the job is in its life.")
+    status: JobStatus = Field(description="The job's status.")
     created_at: Moment = Field(description="When it was submitted, in seconds since 1970.")
     started_at: Moment | None = Field(None, description="When its first node began, in seconds since 1970.")
     ended_at: Moment | None = Field(None, description="When it ended, in seconds since 1970.")
     retry_of: str | None = Field(None, description="The job whose finished nodes it took over.", examples=[None])
-    stop: Literal["cancel", "pause"] | None = Field(None, description="What it has been asked to do and has not done.")
+    stop: Literal["cancel", "pause"] | None = Field(None, description="A cancel or a pause that is under way.")
     nodes_done: int = Field(description="Nodes that have ended.", examples=[3])
     nodes_total: int = Field(description="All nodes.", examples=[7])
 

@@ -14,7 +14,7 @@ class LogRecord(View):
     id: str = Field(description="The record's cursor: the same also in the archive.", examples=["1767225600250-0"])
     at: Moment = Field(description="When it was written, in seconds since 1970.")
     level: str = Field(description="`debug`, `info`, `warning` or `error`.", examples=["info"])
-    event: str = Field(description="What happened, as a name for programs.", examples=["node_completed"])
+    event: str = Field(description="The event, as a name for programs.", examples=["node_completed"])
     node: str | None = Field(description="The node that it is about; null: the whole job.", examples=["training"])
     fields: dict[str, Any] = Field(
         description="More about the event; which fields there are depends on it.", examples=[{"attempt": 1}]
@@ -30,7 +30,7 @@ class LogPage(View):
 
 
 class LogGap(View):
-    """Records after the cursor were trimmed before they were read."""
+    """Records after the cursor were deleted before they were read."""
 
     after: str = Field(description="The cursor that the reader came with.", examples=["1767225600250-0"])
 

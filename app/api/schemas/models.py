@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from app.schemas import Body, Moment, PartialView, View
+from app.schemas import Body, Fault, Moment, PartialView, View
 
 #: Which aliases there are.
 Aliases = dict[str, int]
@@ -15,33 +15,36 @@ class PromoteBody(Body):
     """Which version becomes the champion, and why."""
 
     version: int | str = Field(description="A number or an alias.", examples=[3])
-    reason: str = Field(min_length=1, description="Why; it is kept in the history.", examples=["looked at by hand"])
-    force: bool = Field(False, description="Promote it against its verdict; that needs a key of its own.")
+    reason: str = Field(min_length=1, description="The reason, kept in the history.", examples=["checked by hand"])
+    force: bool = Field(False, description="Promote it against its verdict; that needs the force key.")
 
 
 class RollbackBody(Body):
     """Why the previous champion comes back."""
 
-    reason: str = Field("rollback", description="Why; it is kept in the history.")
+    reason: str = Field("rollback", description="The reason, kept in the history.")
 
 
 class DeleteBody(Body):
     """Why a version is deleted."""
 
-    reason: str = Field("deleted", description="Why; it is kept in the history.")
+    reason: str = Field("deleted", description="The reason, kept in the history.")
 
 
-class VersionSummary(View):
+class VersionSummary(PartialView):
     """A version as a list shows it."""
 
     version: int = Field(description="The version's number.", examples=[3])
     created_at: str | float | None = Field(
         description="When its export wrote it (ISO 8601).", examples=["2026-01-01T00:00:00+00:00"]
     )
-    verdict: Literal["PROMOTE", "HOLD", "REJECT"] = Field(description="What the gate said.")
-    metrics: dict[str, float] = Field(description="Figure -> value on the test split.", examples=[{"f1": 0.93}])
+    verdict: Literal["PROMOTE", "HOLD", "REJECT"] | None = Field(
+        description="The gate's verdict; null where the manifest is damaged and does not say."
+    )
+    metrics: dict[str, float] = Field(description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
     formats: list[str] = Field(description="Formats that it was exported in.", examples=[["adapter", "onnx_int8"]])
     aliases: list[str] = Field(description="Aliases that point at it.", examples=[["champion"]])
+    fault: Fault | None = Field(None, description="What is wrong with its manifest; absent where nothing is.")
 
 
 class Move(PartialView):
@@ -88,7 +91,7 @@ class FileView(View):
     path: str = Field(description="Its place in the format's folder.", examples=["adapter_model.safetensors"])
     sha256: str = Field(description="The digest of its bytes.")
     size_bytes: int = Field(description="How many bytes it has.", examples=[3549776])
-    url: str = Field(description="Where the object store gives it, for as long as `expires_s` says.")
+    url: str = Field(description="Its URL in the object store, valid for `expires_s` seconds.")
 
 
 class FilesView(View):

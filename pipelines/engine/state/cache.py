@@ -14,7 +14,7 @@ from redis import Redis
 from agents import AgentEntry, load_agent
 from agents.base.errors import InvalidData, InvalidModel, InvalidSpec
 from agents.base.object_store import ObjectStore
-from agents.base.records import Artifact, Input
+from agents.base.records import Input, artifacts_in
 from agents.base.sources import Sources
 from pipelines.engine.state import keys
 from pipelines.params import leaves
@@ -105,19 +105,6 @@ def code_version(agent_path: str) -> str:
     seen: dict[str, str] = {}
     _read_sources(agent_path.partition(":")[0], seen)
     return digest(seen)
-
-
-def artifacts_in(value: Any) -> Iterator[Artifact]:
-    """Yield every artifact that an output refers to."""
-    if isinstance(value, Mapping):
-        if value.keys() == Artifact.model_fields.keys():
-            yield Artifact.model_validate(value)
-        else:
-            for below in value.values():
-                yield from artifacts_in(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from artifacts_in(below)
 
 
 def digest(value: Any) -> str:

@@ -76,10 +76,20 @@ class Registry:
 
         Raises:
             NotFound: no such model or version.
+            CorruptArtifact: the manifest is damaged, or of a newer release.
+        """
+        return read_manifest(self.written_manifest(model, version), f"Version {version} of '{model}'")
+
+    def written_manifest(self, model: str, version: int) -> Any:
+        """Return a version's manifest as it is stored: whatever JSON it is.
+
+        Raises:
+            NotFound: no such model or version.
+            CorruptArtifact: it is not JSON.
         """
         if version not in self.versions(model):
             raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
-        return read_manifest(self._objects.get_manifest(bucket.version_manifest(model, version)))
+        return self._objects.get_manifest(bucket.version_manifest(model, version))
 
     def is_complete(self, model: str, version: int) -> bool:
         """Say whether a version's manifest is there."""

@@ -12,9 +12,8 @@ from redis import Redis
 
 from agents.base import bucket
 from agents.base.object_store import REUSE_S, Entry, ObjectStore
-from agents.base.records import Artifact
+from agents.base.records import Artifact, artifacts_in
 from pipelines.engine.state import keys
-from pipelines.engine.state.cache import artifacts_in
 from pipelines.engine.state.job import JOB_ENDED, Job, JobHead
 from pipelines.engine.state.job_index import remove_from_index
 from pipelines.engine.state.logs import Logs

@@ -21,7 +21,13 @@ def sdk(parts: Parts) -> Iterator[Client]:
     for version, weights in WEIGHTS.items():
         files = {"model.safetensors": weights, "config.json": b'{"version": %d}' % version}
         listed = [{"path": path, "artifact": parts.objects.put_artifact(b).model_dump()} for path, b in files.items()]
-        manifest = {"version": version, "verdict": "PROMOTE", "metrics": {}, "formats": {"merged": listed}}
+        manifest = {
+            "name": "spam",
+            "version": version,
+            "verdict": "PROMOTE",
+            "metrics": {},
+            "formats": {"merged": listed},
+        }
         parts.objects.put_manifest(f"models/spam/versions/{version:06d}/manifest.json", manifest)
     parts.registry.rebuild()
     parts.registry.promote("spam", 1, at=1.0, reason="test")

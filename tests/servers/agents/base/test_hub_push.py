@@ -18,7 +18,7 @@ from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavai
 from agents.base.hub import publish
 from app.api.main import create_app
 from app.cli.models import app as command_line
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from app.wiring import Parts
 from tests.support.served import promote, write_version
 from tests.support.written import listening as served_by_http

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request, Response
 from agents.base.errors import InvalidSpec, NotAllowed
 from agents.dataset.types import DatasetOutput
 from agents.generate import GenerateAgent, GenerateConfig
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from tests.conftest import REPOSITORY, AgentBench
 from tests.servers.conftest import RunJob
 

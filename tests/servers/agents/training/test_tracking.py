@@ -12,7 +12,7 @@ import pytest
 from agents.training import TrainingAgent
 from agents.training.tracking import Trackers
 from agents.training.types import TrainingConfig, TrainingOutput
-from app.embedded import free_port
+from app.processes.embedded import free_port
 from tests.conftest import AgentBench
 from tests.support.prepared import prepare, spam_rows
 

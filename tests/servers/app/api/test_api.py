@@ -248,7 +248,7 @@ def test_a_download_in_ranges_equals_the_whole(api: Http, parts: Parts) -> None:
         {"path": "model.safetensors", "artifact": weights.model_dump()},
         {"path": "config.json", "artifact": config.model_dump()},
     ]
-    manifest = {"version": 1, "verdict": "PROMOTE", "metrics": {}, "formats": {"adapter": files}}
+    manifest = {"name": "m", "version": 1, "verdict": "PROMOTE", "metrics": {}, "formats": {"adapter": files}}
     parts.objects.put_manifest("models/m/versions/000001/manifest.json", manifest)
     parts.registry.rebuild()
     whole = api.get("/models/m/1/download?format=adapter").content
@@ -306,7 +306,7 @@ def test_with_a_key_only_those_who_have_it_are_answered(settings: Settings) -> N
         (b"name: a\nname: b", "INVALID_REQUEST", "the key 'name' is there twice"),
         (b"name: .nan", "INVALID_SPEC", "nan is not a number"),
         (b'{"name": "\\ud800"}', "INVALID_SPEC", "half of a character"),
-        (b"x" * ((1 << 20) + 1), "INVALID_REQUEST", "more than the 1,048,576 bytes"),
+        (b"x" * ((1 << 20) + 1), "INVALID_REQUEST", "more than 1,048,576 bytes"),
     ],
 )
 def test_a_body_that_is_no_spec_is_one_sentence(api: Http, body: bytes, error: str, words: str) -> None:
@@ -322,7 +322,7 @@ def test_a_body_that_is_no_spec_is_one_sentence(api: Http, body: bytes, error: s
         ("GET", f"/jobs?offset={10**26}", None, 422, "query.offset"),
         ("GET", f"/models?offset={10**26}", None, 422, "query.offset"),
         ("GET", "/jobs/job_x/logs?level=loud", None, 422, "'debug', 'info', 'warning' or 'error'"),
-        ("PUT", "/jobs", None, 405, "/jobs is there, but not for PUT"),
+        ("PUT", "/jobs", None, 405, "/jobs does not take PUT"),
         ("POST", "/models/m/promote", b"{", 422, "body: Not JSON, from character 1 on"),
         ("POST", "/models/m/promote", b'{"a":' + b"[" * 5000, 422, "error parsing the body"),
         (

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+from agents.base import bucket
 from app.api.main import create_app
+from app.cli.commands import app
 from app.client import ApiError, Client
 from app.settings import Settings
 from app.wiring import Parts, build_parts
@@ -23,14 +27,6 @@ KEY = "only-for-those-who-may"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"force_key": SecretStr(KEY)})
-
-
-@pytest.fixture
-def parts(settings: Settings) -> Iterator[Parts]:
-    built = build_parts(settings)
-    built.check()
-    yield built
-    built.connection.close()
 
 
 @pytest.fixture
@@ -66,6 +62,75 @@ def test_models_and_versions_come_in_pages(api: Http, parts: Parts) -> None:
     assert ([model["name"] for model in page["models"]], page["total"]) == (["spam"], 2)
     model = api.get("/models/spam", params={"offset": 1, "limit": 1}).json()
     assert ([version["version"] for version in model["versions"]], model["versions_total"]) == ([2], 3)
+
+
+def put_text(parts: Parts, model: str, version: int, text: str) -> None:
+    """Have a version's manifest be this text."""
+    parts.objects.put(bucket.version_manifest(model, version), text.encode(), "application/json")
+
+
+DAMAGE: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "not_json": ('{"name": "spam", "ver', "is not JSON", {}),
+    "not_an_object": ("[1, 2]", "not a JSON object", {}),
+    "a_newer_schema": (
+        '{"schema": 99, "version": 2, "verdict": "PROMOTE", "metrics": {"f1": 0.9}, "formats": {"x": 1}}',
+        "reads up to",
+        {"verdict": "PROMOTE", "metrics": {"f1": 0.9}, "formats": ["x"]},
+    ),
+    "no_number": (
+        '{"schema": "two", "verdict": "HOLD"}',
+        "schema is not a number",
+        {"verdict": "HOLD"},
+    ),
+    "a_missing_field": ('{"schema": 1, "name": "spam", "version": 2}', "verdict: Field required", {}),
+    "wrong_types": (
+        '{"schema": 1, "name": "spam", "version": 2, "verdict": 5, "metrics": 7, "formats": [], "data": "rows"}',
+        "can't be read",
+        {},
+    ),
+    "no_verdict": (
+        '{"name": "spam", "version": 2, "verdict": "MAYBE"}',
+        "verdict: Input should be",
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_manifest_is_told_and_fails_nothing_else(
+    api: Http, parts: Parts, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, reason, known = DAMAGE[kind]
+    for model, version in (("ham", 1), ("spam", 1), ("spam", 2)):
+        write_version(parts, model, version)
+    put_text(parts, "spam", 2, text)
+    listed = api.get("/models").json()
+    shown = api.get("/models/spam").json()["versions"]
+
+    assert [model["name"] for model in listed["models"]] == ["ham", "spam"]
+    assert listed["models"][1]["versions"] == shown
+    assert ["fault" in version for version in shown] == [True, False]
+    assert (shown[0]["version"], shown[0]["fault"]["error"]) == (2, "CORRUPT_ARTIFACT")
+    assert reason in shown[0]["fault"]["message"]
+    empty: dict[str, Any] = {"created_at": None, "verdict": None, "metrics": {}, "formats": [], "aliases": []}
+    assert {name: shown[0][name] for name in empty} == {**empty, **known}
+    assert shown[1]["verdict"] == "PROMOTE"
+    sdk = Client()
+    sdk._api = api
+    monkeypatch.setattr("app.cli.models.client", lambda: nullcontext(sdk))
+    screen = CliRunner().invoke(app, ["models", "show", "spam"]).stdout
+    assert "damaged" in screen
+    assert reason in screen
+    assert CliRunner().invoke(app, ["models"]).exit_code == 0
+
+
+def test_a_manifest_that_is_gone_fails_no_list(api: Http, parts: Parts) -> None:
+    write_version(parts, "spam", 1)
+    write_version(parts, "spam", 2)
+    parts.objects.delete([bucket.version_manifest("spam", 2)])
+    shown = api.get("/models/spam").json()["versions"]
+
+    assert [version.get("fault", {}).get("error") for version in shown] == ["NOT_FOUND", None]
 
 
 def test_the_sdk_goes_through_all_pages(api: Http, parts: Parts) -> None:
@@ -120,7 +185,7 @@ def test_a_verdict_beside_another_champion_promotes_nobody(api: Http, parts: Par
     assert parts.registry.aliases("spam") == {"champion": 2, "previous": 1}
     # One that was champion before may come back, and force still forces.
     assert promoted(1).status_code == 200
-    forced = {"version": 3, "reason": "looked at by hand", "force": True}
+    forced = {"version": 3, "reason": "checked by hand", "force": True}
     done = api.post("/models/spam/promote", json=forced, headers={"X-Tuneline-Force-Key": KEY})
     assert done.json()["aliases"] == {"champion": 3, "previous": 1}
 
@@ -153,7 +218,10 @@ def test_artifacts_of_a_job_are_listed_and_fetched(api: Http, parts: Parts, run_
     assert sdk.artifact(job.id, "first", "artifact", tmp_path / "out").read_bytes() == b"hello there"
     answer = api.get(f"/jobs/{job.id}/artifacts/first/artifact")
     assert answer.headers["x-content-type-options"] == "nosniff"
-    for node, name, words in (("first", "other", "It has: artifact."), ("second", "artifact", "some of: first.")):
+    for node, name, words in (
+        ("first", "other", "It has: artifact."),
+        ("second", "artifact", "artifacts: first."),
+    ):
         with pytest.raises(ApiError, match=words):
             sdk.artifact(job.id, node, name, tmp_path / "none")
     parts.objects.delete([parts.objects.artifact_key(listed["sha256"])])

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from agents.base import bucket
 from app.api.main import create_app
 from app.openapi import operations
 from app.serving.main import create_serving
@@ -53,8 +54,9 @@ def test_every_operation_of_the_api_answers_as_its_document_says(
     dataset = api.post("/datasets", files={"file": ("rows.csv", b"text,label\nhi,ham\nwin,spam\n,x\n")}).json()["id"]
     card = versions.objects.put_artifact(b"# spam", "text/markdown").model_dump()
     picture = versions.objects.put_artifact(b"<svg/>", "image/svg+xml").model_dump()
-    manifest = {**versions.registry.manifest("spam", 2), "card": card, "pictures": {"roc.svg": picture}}
-    versions.objects.put_manifest("models/spam/versions/000002/manifest.json", manifest)
+    key = bucket.version_manifest("spam", 2)
+    manifest = {**versions.objects.get_manifest(key), "card": card, "pictures": {"roc.svg": picture}}
+    versions.objects.put_manifest(key, manifest)
     api.post("/models/spam/promote", json={"version": 2, "reason": "better"})
     api.post("/models/spam/rollback")
     for path in (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tuneline_start
-from app.processes import launch
+from app.processes.server import launch
 from tests.conftest import REPOSITORY
 
 COMMANDS = (["--help"], ["jobs"], ["run", "spam"], ["up"], ["worker", "--count", "1"], ["models", "list"])
@@ -128,8 +128,8 @@ from pathlib import Path
 import tuneline_start
 assert tuneline_start.prepare() is None
 import multiprocessing
-from pipelines.engine import child
-child.WARM_MODULES[:] = ["pipelines.engine.libraries", "app.settings"]
+from pipelines.engine.worker import child
+child.WARM_MODULES[:] = ["pipelines.engine.worker.libraries", "app.settings"]
 child.warm_forkserver()
 answers = {}
 for kind in ("forkserver", "spawn"):

@@ -18,7 +18,7 @@ from app.doctor import Finding, diagnose
 from app.doctor.machine import embedded_servers, file_descriptors, free_disk, memory, port
 from app.doctor.packages import judge_packages, pinned_packages, python_version
 from app.doctor.servers import StackFile, judge_redis, object_store, redis_server
-from app.embedded import Server, free_port
+from app.processes.embedded import Server, free_port
 from app.settings import Settings
 
 PINS = [Requirement("redis==8.1.0"), Requirement('torch==2.13.0; extra == "train"')]
@@ -100,7 +100,7 @@ def test_a_wrong_redis_password_is_told_from_a_dead_server(
 
 def test_a_url_that_is_not_redis_is_named_as_such(settings: Settings, tmp_path: Path) -> None:
     (finding,) = redis_server(changed(settings, redis_url="http://127.0.0.1:6379"), no_stack(tmp_path))
-    assert (finding.ok, finding.found) == (False, "TUNELINE_REDIS_URL is no Redis URL")
+    assert (finding.ok, finding.found) == (False, "TUNELINE_REDIS_URL is not a Redis URL")
 
 
 @pytest.mark.parametrize(

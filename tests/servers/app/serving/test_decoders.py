@@ -18,7 +18,6 @@ from agents.chat.renderer import make_renderer
 from agents.models.generators.base import Completion, SamplingParams
 from agents.models.generators.llama_cpp import LlamaGenerator
 from app.serving.main import create_app
-from app.serving.reconcile import Served
 from app.wiring import Parts
 from tests.support.loaded import load_exported_llama
 from tests.support.written import gguf_folder, listening, merged_folder, prompt_format, put_decoder, smollm2_tokenizer
@@ -225,14 +224,12 @@ class Gate:
         served = serving.served["task"]
         self.inner, self.open, self.began = served.model, threading.Event(), threading.Semaphore(0)
         self.pieces = 0
-        serving.served["task"] = Served(
-            served.name, served.version, served.format, self, served.loaded_at, served.answer_schema
-        )
+        serving.served["task"] = replace(served, model=self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def generate(self, prompt_ids: list[int], wish: SamplingParams, on_text: Any) -> Completion:
+    def generate(self, prompt_ids: list[int], sampling: SamplingParams, on_text: Any) -> Completion:
         def counted(piece: str) -> bool:
             self.pieces += 1
             going_on: bool = on_text(piece)
@@ -241,7 +238,7 @@ class Gate:
                 assert self.open.wait(30)
             return going_on
 
-        return self.inner.generate(prompt_ids, wish, counted)  # type: ignore[no-any-return]
+        return self.inner.generate(prompt_ids, sampling, counted)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(("clean", "asked"), [(True, "two lamps"), (False, "two\u200b lamps")])
@@ -256,9 +253,9 @@ def test_convert_cleans_what_it_is_asked_just_where_training_did(parts: Parts, c
         def __getattr__(self, name: str) -> Any:
             return getattr(served.model, name)
 
-        def generate(self, prompt_ids: list[int], wish: SamplingParams, on_text: Any) -> Completion:
+        def generate(self, prompt_ids: list[int], sampling: SamplingParams, on_text: Any) -> Completion:
             seen.append(prompt_ids)
-            return served.model.generate(prompt_ids, wish, lambda _: False)  # type: ignore[no-any-return]
+            return served.model.generate(prompt_ids, sampling, lambda _: False)  # type: ignore[no-any-return]
 
     app.state.serving.reconciler.served["task"] = replace(served, model=Listening())
     with listening(app) as url:
@@ -284,7 +281,7 @@ def test_a_full_queue_is_429_and_a_switch_loses_no_request(parts: Parts, torch_a
         running = pool.submit(ask)
         assert gate.began.acquire(timeout=30)
         waiting = pool.submit(ask)
-        while torch_app.state.serving.writer.held("task") < 2:
+        while torch_app.state.serving.writer.in_flight("task") < 2:
             threading.Event().wait(0.01)
         with pytest.raises(openai.RateLimitError) as full:
             ask()
@@ -314,7 +311,7 @@ def test_a_client_that_goes_away_ends_the_writing_and_slow_answers_are_504(parts
         with pytest.raises(openai.APIStatusError) as slow:
             client_of(url).chat.completions.create(**body)
         gate.open.set()
-        while writer.held("task"):
+        while writer.in_flight("task"):
             threading.Event().wait(0.01)
         metrics = httpx.get(f"{url}/metrics").text
 

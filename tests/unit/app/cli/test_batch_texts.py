@@ -36,7 +36,7 @@ def test_a_column_of_a_table_is_found_or_named(tmp_path: Path, name: str, conten
     ("name", "content", "column", "words"),
     [
         ("a.txt", "", None, "'a.txt' is empty"),
-        ("a.txt", "x" * 20_001, None, "row 1 is a text of 20,001 characters. A text may have 20,000"),
+        ("a.txt", "x" * 20_001, None, "row 1 has a text of 20,001 characters. A text may have at most 20,000"),
         ("a.txt", "one\n", "text", "it has no columns"),
         ("a.csv", "id,note\n1,x\n2,y\n", None, "it has 'id', 'note'. Name it with --column"),
         ("a.jsonl", '{"text": "one"}\n{"text": " "}\n', None, "row 2 has no text in the column 'text'"),

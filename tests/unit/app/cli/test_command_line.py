@@ -16,10 +16,10 @@ from app.cli.commands import app, run
 from app.cli.common import print_table
 from app.cli.jobs import watch
 from app.client import ApiError, Client
-from app.embedded import free_port
 from app.http import serve_http
+from app.processes.embedded import free_port
+from app.processes.stack import Stack
 from app.settings import Settings
-from app.stack import Stack
 
 FILE = "texts.txt"
 
@@ -44,8 +44,8 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("artifacts job_x a/b", "check TUNELINE_API_URL"),
         ("predict spam hello", "check TUNELINE_SERVING_URL"),
         (f"batches send spam {FILE}", "check TUNELINE_SERVING_URL"),
-        ("batches send spam none.txt", "The file 'none.txt' is not there. Looked for in "),
-        ("datasets upload none.csv", "The file 'none.csv' is not there. Looked for in "),
+        ("batches send spam none.txt", "The file 'none.txt' is not there. It was looked for in "),
+        ("datasets upload none.csv", "The file 'none.csv' is not there. It was looked for in "),
         ("datasets preview .", "The file '.' is a folder."),
     ],
 )
@@ -88,8 +88,8 @@ def test_the_demo_takes_nothing_from_the_environment_or_the_folder(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["cancel", ""], "'' is no name or id"),
-        (["models", "show", ".."], "'..' is no name or id"),
+        (["cancel", ""], "'' is not a name or an id"),
+        (["models", "show", ".."], "'..' is not a name or an id"),
         (["run", "spam", "-p", "epochs=[1"], "The value of 'epochs' is neither JSON nor YAML"),
         (["run", "spam", "-p", "epochs=.inf"], "The value of 'epochs': inf is not a number"),
         (["run", "."], "There is no spec '.' (Is a directory)"),
@@ -181,12 +181,12 @@ def test_ids_are_whole_in_a_narrow_pipe(monkeypatch: pytest.MonkeyPatch, capsys:
     ("name", "value", "words"),
     [
         ("LEASE_TTL_S", "1.5", "TUNELINE_LEASE_RENEW_S must be at most half of TUNELINE_LEASE_TTL_S."),
-        ("S3_ENDPOINT_URL", "localhost:9000", "write it with http:// or https:// at its start."),
+        ("S3_ENDPOINT_URL", "localhost:9000", "it has to start with http:// or https://."),
         ("WORKERS", "training=x", "'training=x' is not queue=workers"),
         ("WORKERS", "training=-3", "'training=-3' is not queue=workers"),
         ("WORKERS", "training", "'training' is not queue=workers"),
         ("AGENTS", "count", "'count' is not name=module:Class@queue"),
-        ("REDIS_URL", "127.0.0.1:6379", "write it with redis://"),
+        ("REDIS_URL", "127.0.0.1:6379", "it has to start with redis://"),
         ("API_PORT", "x", "valid integer"),
     ],
 )

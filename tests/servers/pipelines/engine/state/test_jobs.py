@@ -221,7 +221,7 @@ def test_node_states_are_stored_without_their_defaults_and_come_back_whole(parts
 
 
 def test_a_worker_that_does_not_know_an_agent_says_so_at_once(parts: Parts, drain: Callable[[], None]) -> None:
-    from app import worker
+    from app.processes import worker
 
     known = worker._runner().orchestrator.agents
     job_id = parts.orchestrator.submit(spec({"a": echo(), "b": echo("a")}), {})

@@ -18,7 +18,7 @@ from tests.support.processes import wait_for
 
 #: Of what runs these change with the clock.
 MOVING = {"seconds", "waits_for"}
-WORK = "from app.worker import work; work(['default', 'training'])"
+WORK = "from app.processes.worker import work; work(['default', 'training'])"
 
 
 @dataclass(frozen=True)

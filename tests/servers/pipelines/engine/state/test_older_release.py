@@ -1,6 +1,7 @@
 """A job begun under a release that named attempts by the node's name goes on under this one."""
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+import app.processes.worker
 from app.api.main import create_app
 from app.wiring import Parts, build_parts
 from pipelines.engine.attempt_id import AttemptId
@@ -154,6 +156,13 @@ def test_its_queued_messages_are_run(parts: Parts, drain: Callable[[], None], ha
 
     finish(parts, drain, job_id)
     assert not parts.connection.keys("rq:job:*")
+
+
+def test_its_fleet_finds_the_worker_that_it_starts() -> None:
+    """A fleet names what its processes run by this path, and pickles it."""
+    found = pickle.loads(b"capp.worker\nwork_in_fleet\n.")
+
+    assert found is app.processes.worker.work_in_fleet
 
 
 def test_what_it_runs_and_has_reserved_is_shown(parts: Parts) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from agents.base.records import Artifact
+from agents.base.records import Artifact, artifacts_in
 from app.wiring import Parts
 from pipelines.engine.state import keys
-from pipelines.engine.state.cache import artifacts_in
 from pipelines.engine.upkeep.housekeeping import Housekeeper, Retention
 from tests.servers.conftest import RunJob
 from tests.support.agents import echo, spec

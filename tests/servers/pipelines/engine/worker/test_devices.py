@@ -10,7 +10,7 @@ import redis
 
 from agents.base.errors import Fenced
 from agents.base.records import DeviceNeed
-from app.embedded import Server
+from app.processes.embedded import Server
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state import keys
 from pipelines.engine.state.fleet import FleetState, Reservation

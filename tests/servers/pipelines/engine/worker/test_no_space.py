@@ -9,7 +9,7 @@ import pytest
 
 from agents.base.errors import TunelineError
 from agents.base.object_store import ObjectStore
-from app.embedded import start_s3
+from app.processes.embedded import start_s3
 from tests.servers.conftest import RunJob
 
 KEYS = ("full-key", "full-secret")

@@ -1,0 +1,1 @@
+"""The routes below `/v1`, which speak OpenAI's API."""

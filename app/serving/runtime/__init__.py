@@ -1,0 +1,1 @@
+"""Answering: texts that share a run, decoders with a queue each, answers that are cached."""

@@ -1,0 +1,1 @@
+"""Versions in memory: chosen by format, fetched, loaded beside what is served, switched."""

@@ -1,0 +1,1 @@
+"""What is recorded of answers: drift, history, metrics."""
