@@ -115,17 +115,19 @@ class Manifest(Record):
         return self.model_dump(mode="json")
 
 
-def read_manifest(written: Any, title: str | None = None) -> Manifest:
-    """Return a stored manifest of any release as a record of this one. `title`: what messages call the version.
+def read_manifest(written: Any, name: str | None = None, version: int | None = None) -> Manifest:
+    """Return a stored manifest of any release as a record of this one. `name`, `version`: of the place it lies in,
+    where they are known; an agent of one's own may have left them out.
 
     Raises:
         CorruptArtifact: it is of a newer release, or not a manifest.
     """
+    place = {key: value for key, value in (("name", name), ("version", version)) if value is not None}
     if not isinstance(written, Mapping):
-        raise CorruptArtifact(
-            f"{title or 'A version'} has a manifest that is not a JSON object.", cure="Export it again."
-        )
-    title = title or f"Version {written.get('version')} of '{written.get('name')}'"
+        title = f"Version {version} of '{name}'" if place else "A version"
+        raise CorruptArtifact(f"{title} has a manifest that is not a JSON object.", cure="Export it again.")
+    written = {**place, **written}
+    title = f"Version {version or written.get('version')} of '{name or written.get('name')}'"
     number = written.get("schema", 1)
     if not isinstance(number, int):
         raise CorruptArtifact(
@@ -144,9 +146,9 @@ def read_manifest(written: Any, title: str | None = None) -> Manifest:
             # Answers matter more than how far they drift.
             return Manifest.model_validate({**found, "reference": None, "unreadable": ("reference",)})
         first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"])
         raise CorruptArtifact(
-            f"{title} has a manifest that can't be read: {place}: {first['msg']}.", cure="Export it again."
+            f"{title} has a manifest that can't be read: {field}: {first['msg']}.", cure="Export it again."
         ) from fault
 
 

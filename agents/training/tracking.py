@@ -7,8 +7,10 @@ environment (`MLFLOW_TRACKING_URI`, `WANDB_API_KEY` ...), as these libraries rea
 
 import os
 import queue
+import re
 import threading
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from agents.training.types import Tracker
 CLOSE_TIMEOUT_S = 10.0
 #: Metrics that wait to be sent at most; past this the newest are left out.
 QUEUE_SIZE = 10_000
+
+#: File systems allow 255.
+LONGEST_FOLDER_NAME = 200
 
 #: Where the environment doesn't say otherwise: MLflow's own tries would outlast a training; nobody else is told of it.
 DEFAULTS = {
@@ -105,8 +110,7 @@ class Trackers:
         context = self._context
         run = f"{context.job_id}-{context.node}-{context.attempt}"
         if name == "tensorboard":
-            # Its name of a run is a folder: a node's name may hold anything, that of the work folder is safe.
-            return TensorBoardTracker(context.work_dir.name, logging_dir=self._folder)
+            return TensorBoardTracker(_folder_name(run), logging_dir=self._folder)
         if name == "wandb":
             return WandBTracker(context.pipeline, name=run, dir=str(context.work_dir))
         if not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -132,3 +136,11 @@ def flat(hyperparameters: Mapping[str, Any], prefix: str = "") -> dict[str, bool
         else:
             found[prefix + name] = value if isinstance(value, bool | int | float) else str(value)
     return found
+
+
+def _folder_name(run: str) -> str:
+    """Return the name of a run as one folder's: the values of a matrix, which stand in it, may be any text."""
+    safe = re.sub(r"[^\w.=,\[\]-]", "_", run, flags=re.ASCII)
+    if len(safe) <= LONGEST_FOLDER_NAME:
+        return safe
+    return f"{safe[:LONGEST_FOLDER_NAME]}-{sha256(run.encode(errors='surrogatepass')).hexdigest()[:8]}"

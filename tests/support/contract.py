@@ -67,7 +67,7 @@ def check(document: dict[str, Any], answer: Answer, book: Book) -> None:
 def find_operation(document: dict[str, Any], method: str, path: str) -> dict[str, Any] | None:
     """Return the operation that a request goes to, the one with the fewest variables first."""
     path = path.removeprefix(PREFIX)
-    fitting = [known for known in document["paths"] if re.fullmatch(_pattern(known), path)]
+    fitting = [known for known in document["paths"] if re.fullmatch(_pattern(known), path, re.DOTALL)]
     found = [
         document["paths"][known].get(method.lower()) for known in sorted(fitting, key=lambda path: path.count("{"))
     ]

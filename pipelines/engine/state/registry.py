@@ -78,7 +78,7 @@ class Registry:
             NotFound: no such model or version.
             CorruptArtifact: the manifest is damaged, or of a newer release.
         """
-        return read_manifest(self.written_manifest(model, version), f"Version {version} of '{model}'")
+        return read_manifest(self.written_manifest(model, version), model, version)
 
     def written_manifest(self, model: str, version: int) -> Any:
         """Return a version's manifest as it is stored: whatever JSON it is.

@@ -110,7 +110,7 @@ def test_a_trained_decoder_answers_the_same_in_llama_cpp_and_a_file_of_another_t
         load_gguf(edited, prompt, 256)
 
     classifier = judged.training.model_copy(update={"task": "classification"})
-    with pytest.raises(InvalidSpec, match="this one classifies"):
+    with pytest.raises(InvalidSpec, match="this model is of task: classification"):
         export(bench, data, judged.model_copy(update={"training": classifier}), "gguf_f16")
 
 

@@ -22,6 +22,7 @@ from app.serving.main import create_app
 from app.wiring import Parts
 from tests.conftest import AgentBench
 from tests.support.models import preprocessing_output, training_output, write_adapter
+from tests.support.planned import PLANNED_EXPORT
 
 # -- the module ------------------------------------------------------------------------------------
 
@@ -84,7 +85,7 @@ def test_a_format_of_ones_own_is_exported_proven_and_served(
     registered: None, bench: AgentBench, parts: Parts, judged: dict[str, PreprocessingOutput | EvaluationOutput]
 ) -> None:
     assert "half" in [form.name for form in formats_of("classifier")]
-    version = parts.registry.reserve("spam", "job_test", "export")
+    version = parts.registry.reserve("spam", "job_test", PLANNED_EXPORT)
     context = bench.context("export", dict(judged), version=version)
     exported = ExportAgent().run(ExportConfig(model_name="spam", formats=["half"]), context)
 

@@ -37,6 +37,7 @@ from agents.training.types import TrainingConfig
 from app.serving.main import create_app
 from app.wiring import Parts
 from tests.conftest import AgentBench
+from tests.support.planned import PLANNED_EXPORT
 
 # -- the module ------------------------------------------------------------------------------------
 
@@ -127,7 +128,7 @@ def test_a_task_of_ones_own_goes_from_rows_to_a_served_answer(
     found["training"] = TrainingAgent().run(training, bench.context("training", found))
     judged = EvaluationConfig(minimum=0.3)
     found["evaluation"] = EvaluationAgent().run(judged, bench.context("evaluation", found))
-    version = parts.registry.reserve("stars", "job_test", "export")
+    version = parts.registry.reserve("stars", "job_test", PLANNED_EXPORT)
     context = bench.context("export", found, pipeline="stars", version=version)
     exported = ExportAgent().run(ExportConfig(model_name="stars", formats=["adapter", "merged", "onnx"]), context)
 

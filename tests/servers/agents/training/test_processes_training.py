@@ -103,7 +103,7 @@ def test_a_killed_process_fails_the_attempt_and_the_next_goes_on_from_the_checkp
 def test_a_process_that_can_not_start_fails_the_attempt(
     bench: AgentBench, train: Callable[..., TrainingOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.training.ranks.follower_task", lambda *_: {})
+    monkeypatch.setattr("agents.training.work.follower_task", lambda *_: {})
     with pytest.raises(WorkerLost, match="KeyError"):
         train("never")
     assert followers() == []

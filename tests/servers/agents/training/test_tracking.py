@@ -85,10 +85,11 @@ def test_tensorboard_files_are_kept_in_the_store_and_hold_the_curve(
     assert not set(output.events) & set(output.files)
 
 
+@pytest.mark.parametrize("value", ["/../../../../outside, \x00", "x" * 300, "café\n\ud800"])
 def test_tensorboard_files_stay_in_the_work_folder_whatever_the_node_is_called(
-    bench: AgentBench, tmp_path: Path
+    bench: AgentBench, tmp_path: Path, value: str
 ) -> None:
-    context = bench.context("training", node="training[source=/../../../../outside, \x00]")
+    context = bench.context("training", node=f"training[source={value}]")
     trackers = Trackers(["tensorboard"], context, {"epochs": 1})
     trackers.send(1, {"loss": 0.5})
     trackers.close()

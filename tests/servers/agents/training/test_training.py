@@ -262,7 +262,7 @@ def test_a_module_that_the_model_lacks_is_named(train: Callable[..., TrainingOut
 
 
 def test_a_positive_label_that_no_row_has_is_refused(train: Callable[..., TrainingOutput]) -> None:
-    with pytest.raises(InvalidSpec, match="'junk' is none of the labels: ham, spam"):
+    with pytest.raises(InvalidData, match="'junk', but the rows have ham, spam"):
         train(positive_label="junk")
 
 

@@ -8,16 +8,13 @@ from app.cli.commands import app
 from app.wiring import Parts
 from pipelines.engine.state import keys
 from pipelines.engine.state.job import Claimed, Completed
-from pipelines.judge import judge
 from tests.servers.conftest import RunJob
-from tests.support.agents import TEST_AGENTS, spec
+from tests.support.agents import spec
+from tests.support.planned import PLANNED_EXPORT
 
 
 def version(say: str) -> dict[str, object]:
     return {"export": {"agent": "version", "config": {"say": say}}}
-
-
-EXPORT = judge(spec(version("any")), {}, TEST_AGENTS).nodes["export"]
 
 
 def test_a_promoted_version_becomes_champion_and_the_old_one_previous(run_job: RunJob, parts: Parts) -> None:
@@ -38,10 +35,10 @@ def test_an_equal_job_promotes_nothing_anew(run_job: RunJob, parts: Parts) -> No
 
 
 def test_a_version_number_belongs_to_its_node_however_often_it_is_asked_for(parts: Parts) -> None:
-    first = parts.registry.reserve("m", "job_1", EXPORT)
+    first = parts.registry.reserve("m", "job_1", PLANNED_EXPORT)
 
-    assert parts.registry.reserve("m", "job_1", EXPORT) == first
-    assert parts.registry.reserve("m", "job_2", EXPORT) == first + 1
+    assert parts.registry.reserve("m", "job_1", PLANNED_EXPORT) == first
+    assert parts.registry.reserve("m", "job_2", PLANNED_EXPORT) == first + 1
 
 
 def test_a_promotion_judged_against_an_older_champion_is_left_out(parts: Parts, run_job: RunJob) -> None:
@@ -76,7 +73,7 @@ def test_the_index_can_be_rebuilt_from_the_object_store_alone(run_job: RunJob, p
     assert parts.registry.rebuild() == {"echo": 2}
     assert parts.registry.versions("echo") == [2, 1]
     assert (parts.registry.aliases("echo"), parts.registry.history("echo")) == (aliases, history)
-    assert parts.registry.reserve("echo", "job_new", EXPORT) == 3
+    assert parts.registry.reserve("echo", "job_new", PLANNED_EXPORT) == 3
 
 
 def test_the_command_line_rebuilds_the_index(
