@@ -217,7 +217,7 @@ def test_a_second_stack_in_the_same_folder_is_refused(terminal: Terminal) -> Non
     found = terminal.run("up")
 
     assert found.returncode == 1
-    assert "runs already" in found.stderr
+    assert "already keeps its state" in found.stderr
 
 
 def wait_until_served(terminal: Terminal, version: int) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from agents.base.errors import Overloaded, Unavailable
 from agents.models.classifiers.base import Runs
@@ -83,11 +83,16 @@ class Batcher(Generic[SourceT, AnswerT]):
         self._threads.shutdown(wait=False)
 
     def _start(self) -> None:
-        task = asyncio.create_task(self._run())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running.add(asyncio.create_task(self._run()))
 
     async def _run(self) -> None:
+        try:
+            await self._run_all()
+        finally:
+            # In the step that found nothing waiting: a callback would come after a request that counts on this run.
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _run_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             pieces = self._take()

@@ -55,6 +55,16 @@ async def ask_while_busy(
     return answers
 
 
+def test_a_request_that_comes_the_moment_a_run_ends_is_answered() -> None:
+    async def ask() -> list[str]:
+        batcher: Batcher[str, str] = Batcher(lambda source, texts: [source + text for text in texts])
+        answers = [await batcher.ask("a", [text]) for text in ("x", "y", "z")]
+        await batcher.close()
+        return [answer for (answer,) in answers]
+
+    assert asyncio.run(asyncio.wait_for(ask(), PATIENCE_S)) == ["ax", "ay", "az"]
+
+
 def test_requests_that_come_while_the_model_is_busy_share_a_run_of_at_most_a_batch() -> None:
     model = Upper()
     answers = asyncio.run(
