@@ -1,4 +1,4 @@
-"""What there is of queues, workers, hosts and work: read for people, and the one wish they have, how many workers."""
+"""What there is of queues, workers, hosts and work: read for people, and the one thing they set, how many workers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -83,7 +83,7 @@ class FleetState:
         self._connection = store.connection
 
     def queues(self, own: Sequence[str]) -> list[QueueOverview]:
-        """Return the queues `own`, then the others that have messages, workers or a wish."""
+        """Return the queues `own`, then the others that have messages, workers or a number of workers set."""
         lengths, wanted = self._store.queues.lengths(), self.wanted()
         listened = [queue for worker in self._store.queues.workers() for queue in worker.queues]
         names = dict.fromkeys((*own, *sorted(lengths), *sorted(wanted), *sorted(listened)))
