@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import AgentBench
-from tests.golden.figures import PrometheusText, differences
+from tests.golden.figures import Figures, differences
 from tests.golden.pipelines import classification, file_of, one_cpu_thread, sft
 
 CURE = "If that was wanted, see tests/golden/README.md for how to record the figures anew"
 
 
-def changes(task: str, run: Callable[[AgentBench, str], PrometheusText], bench: AgentBench, model: Path) -> list[str]:
+def changes(task: str, run: Callable[[AgentBench, str], Figures], bench: AgentBench, model: Path) -> list[str]:
     """Run a task's pipeline with a model below one of the bench's roots; return what differs from the record."""
     with one_cpu_thread():
         found = run(bench, model.name)

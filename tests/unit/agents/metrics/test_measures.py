@@ -1,4 +1,4 @@
-"""PrometheusText of answers beside other definitions of them, and worked out by hand."""
+"""Figures of answers beside other definitions of them, and worked out by hand."""
 
 import numpy as np
 import pytest
