@@ -12,10 +12,14 @@ from agents.base.records import Config, Output
 
 
 class AgentEntry(NamedTuple):
-    """Where an agent is (`module:Class`, imported only when needed) and its default queue."""
+    """Where an agent is (`module:Class`, imported only when needed) and its default queue.
+
+    `started_by`: the route that alone starts it, where no spec may name it.
+    """
 
     path: str
     queue: str
+    started_by: str | None = None
 
 
 AGENTS: dict[str, AgentEntry] = {
@@ -27,7 +31,9 @@ AGENTS: dict[str, AgentEntry] = {
     "evaluation": AgentEntry("agents.evaluation:EvaluationAgent", "evaluation"),
     "comparison": AgentEntry("agents.comparison:ComparisonAgent", "evaluation"),
     "export": AgentEntry("agents.export:ExportAgent", "default"),
-    "prediction": AgentEntry("agents.prediction:PredictionAgent", "serving"),
+    "prediction": AgentEntry(
+        "agents.prediction:PredictionAgent", "serving", started_by="POST /predict/{model}/batch/async"
+    ),
 }
 QUEUES = ("default", "training", "evaluation", "serving")
 

@@ -11,7 +11,7 @@ import httpx
 import httpx_sse
 
 from agents.base.errors import InvalidRequest, TunelineError, Unavailable
-from app.downloads import CHUNK_BYTES, OnBytes, receive, resume_headers, unpack
+from app.downloads import CHUNK_BYTES, OnBytes, archive_label, receive, resume_headers, unpack
 
 #: A follower that lost its server comes back after so long; with its cursor it misses nothing.
 RECONNECT_S = 0.5
@@ -204,7 +204,7 @@ class Client:
 
         `on_bytes` is called with (received, total) meanwhile.
         """
-        label = f"{name}-{version}-{format_}"
+        label = archive_label(name, version, format_)
         headers, url = resume_headers(folder, label), f"/models/{_segment(name)}/{_segment(version)}/download"
         try:
             with self._api.stream("GET", url, params={"format": format_}, headers=headers) as response:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from agents.base.errors import Conflict, Overloaded, TunelineError, Unavailable
 from app.openapi import install_openapi, operation_id
 from app.settings import Settings
+from app.state_folder import make_private
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
 log = structlog.get_logger()
@@ -108,6 +109,7 @@ def run_service(
         Conflict: its address can't be listened on; the message names the settings with this prefix.
     """
     require_key_beyond_loopback(host, settings)
+    make_private(settings.state_dir)
     parts = build_parts(settings)
     parts.check()
     serve_http(create(parts), host, port, settings_prefix)

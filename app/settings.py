@@ -113,6 +113,11 @@ class Settings(BaseSettings):
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (Path(),), description="Folders that path sources may lie in, separated by `:`."
     )
+    source_packages: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Further installed packages, or folders of them, that `package://` may read from, separated by "
+        "commas.",
+    )
     upload_limit_mb: int = Field(1024, description="Largest dataset that can be uploaded, in MiB.")
     lease_ttl_s: float = Field(10.0, description="A worker silent for so long has lost its node.")
     lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
@@ -159,6 +164,17 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_data_roots(cls, value: object) -> object:
         return tuple(Path(part).expanduser() for part in value.split(":")) if isinstance(value, str) else value
+
+    @field_validator("source_packages", mode="before")
+    @classmethod
+    def _parse_source_packages(cls, value: object) -> object:
+        names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        for name in names if isinstance(names, list) else ():
+            if not all(part.isidentifier() for part in name.split("/")):
+                raise ValueError(
+                    f"'{name}' is not the name of a package or of a folder in one: module or module/folder"
+                )
+        return names
 
     @field_validator("state_dir")
     @classmethod

@@ -18,6 +18,7 @@ from agents import AGENTS, AgentEntry
 from agents.base import bucket
 from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
 from agents.base.object_store import ObjectStore
+from agents.base.source_uri import SOURCE_PACKAGES
 from agents.base.sources import Sources
 from app.settings import Settings
 from pipelines.engine.orchestrator import Orchestrator
@@ -195,7 +196,23 @@ def build_parts(settings: Settings, *, patient: bool = False) -> Parts:
 def build_sources(settings: Settings, objects: ObjectStore) -> Sources:
     """Return what resolves URIs on this host."""
     roots = tuple(root.resolve() for root in settings.data_roots)
-    return Sources(objects, roots, settings.state_dir.resolve() / "cache")
+    state = settings.state_dir.resolve()
+    return Sources(
+        objects,
+        roots,
+        state / "cache",
+        (state, *_history_files(settings)),
+        (*SOURCE_PACKAGES, *settings.source_packages),
+    )
+
+
+def _history_files(settings: Settings) -> list[Path]:
+    """Return the files of a history in SQLite that lies elsewhere than in the state folder."""
+    scheme, found, path = (settings.history_url or "").partition(":///")
+    if not found or not scheme.startswith("sqlite") or not path:
+        return []
+    file = Path(path.partition("?")[0]).resolve()
+    return [file.with_name(f"{file.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
 
 
 def redis_unavailable(url: str) -> Unavailable:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from agents.base.beneath import open_file, real_file
 from agents.base.folders import write_file
 
 #: Smaller files are hashed every time: it costs nothing, and no file system's clock can fool it.
@@ -13,8 +14,12 @@ REMEMBERED_BYTES = 8 << 20
 
 
 def file_digest(path: Path, cache_dir: Path) -> str:
-    """Return the sha256 (hex) of a file's content; of big ones as remembered below `cache_dir`."""
-    found = path.resolve()
+    """Return the sha256 (hex) of a file's content; of big ones as remembered below `cache_dir`.
+
+    Raises:
+        NotAllowed: it is no file, or a link that `real_file` refuses.
+    """
+    found = real_file(path)
     stat = found.stat()
     if stat.st_size < REMEMBERED_BYTES:
         return _hashed(found)
@@ -31,8 +36,9 @@ def folder_digest(folder: Path, files: Iterable[Path], cache_dir: Path) -> str:
 
 
 def _hashed(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open_file(path) as file:
+        # A `BufferedReader` of a real file, whatever it is declared as.
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _remember(memory: Path, digest: str) -> str:

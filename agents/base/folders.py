@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from agents.base.beneath import write_below
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 
@@ -60,10 +61,12 @@ def fetch(objects: ObjectStore, files: Mapping[str, Artifact], folder: Path) -> 
     """Write files to a folder, each checked against its digest; return the folder.
 
     Raises:
+        NotAllowed: a name leads out of the folder.
         NotFound, CorruptArtifact, Unavailable: the store lacks a file, holds other bytes, or doesn't answer.
     """
     for name, artifact in files.items():
-        objects.get_artifact_file(artifact, folder / name)
+        with write_below(folder, name) as file:
+            objects.copy_artifact(artifact, file)
     return folder
 
 

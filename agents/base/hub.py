@@ -1,31 +1,33 @@
 """Snapshots of a model hub's repositories: weights as safetensors, tokenizers and rows; never code."""
 
-import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, errors, snapshot_download
+from huggingface_hub import HfApi, constants, errors, snapshot_download
+from huggingface_hub.file_download import repo_folder_name
 
 from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, NotAllowed, TunelineError, Unavailable
-
-#: `org/name@revision`; without a revision the default branch is meant.
-REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+from agents.base.source_uri import Repository
 
 
-def snapshot(repository: str, revision: str | None, *, rows: bool, patterns: list[str]) -> Path:
+def snapshot(repository: Repository, *, rows: bool, patterns: list[str]) -> Path:
     """Return the folder of a repository's files that match `patterns`, from the network or the hub's local cache.
 
     Raises:
         InvalidData, InvalidModel: no such repository or revision, or neither network nor cache has it.
-        NotAllowed: the repository asks for a permission that the hub's token lacks.
+        NotAllowed: the repository asks for a permission that the hub's token lacks, or the cache leads out of itself.
     """
+    name, revision = repository
+    kind, uri = "dataset" if rows else "model", f"hf://{name}" + (f"@{revision}" if revision else "")
     try:
-        folder = snapshot_download(
-            repository, repo_type="dataset" if rows else "model", revision=revision, allow_patterns=patterns
-        )
+        folder = snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=patterns)
     except Exception as fault:
         # The hub's client raises from several libraries, without a common root.
-        raise _explained(fault, f"hf://{repository}" + (f"@{revision}" if revision else ""), rows) from fault
-    return Path(folder)
+        raise _explained(fault, uri, rows) from fault
+    home = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=name, repo_type=kind)).resolve() / "snapshots"
+    found = Path(folder).resolve()
+    if found.parent != home:
+        raise NotAllowed(f"'{uri}' leads out of the hub's cache.", cure=f"Remove {home.parent}, and fetch it again.")
+    return found
 
 
 def publish(folder: Path, repository: str, revision: str | None, *, message: str, public: bool) -> str:

@@ -24,6 +24,7 @@ from pydantic import Field
 from urllib3.exceptions import HTTPError
 
 from agents.base import bucket as keys
+from agents.base.beneath import write_below
 from agents.base.errors import CorruptArtifact, NoSpace, NotFound, Unavailable
 from agents.base.records import Artifact, Record
 
@@ -167,20 +168,23 @@ class ObjectStore:
         """Write an artifact to `path`, checked against its digest; return `path`.
 
         Raises:
-            CorruptArtifact: the bytes don't match the digest; nothing is left at `path`.
+            CorruptArtifact: the bytes don't match the digest; what is at `path` stays as it was.
+        """
+        with write_below(path.parent, path.name) as file:
+            self.copy_artifact(artifact, file)
+        return path
+
+    def copy_artifact(self, artifact: Artifact, file: IO[bytes]) -> None:
+        """Write an artifact's bytes into a file, checked against its digest.
+
+        Raises:
+            CorruptArtifact: the bytes don't match the digest; they are all written by then.
         """
         digest = hashlib.sha256()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            for chunk in self.chunks(self.artifact_key(artifact.sha256)):
-                digest.update(chunk)
-                file.write(chunk)
-        try:
-            _check(artifact, digest.hexdigest())
-        except CorruptArtifact:
-            path.unlink()
-            raise
-        return path
+        for chunk in self.chunks(self.artifact_key(artifact.sha256)):
+            digest.update(chunk)
+            file.write(chunk)
+        _check(artifact, digest.hexdigest())
 
     def get_json(self, artifact: Artifact) -> Any:
         """Return the value of a JSON artifact."""

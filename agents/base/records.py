@@ -1,9 +1,12 @@
 """Records of work: what agents are configured by, take in and give out; frozen, and strict about keys."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agents.base.names import Digest
 
 
 class Record(BaseModel):
@@ -21,15 +24,19 @@ class Config(Record):
 class Artifact(Record):
     """Bytes in the object store, named by their digest."""
 
-    sha256: str
-    size_bytes: int
-    media_type: str = "application/octet-stream"
+    sha256: Digest
+    size_bytes: Annotated[int, Field(ge=0)]
+    media_type: str = Field("application/octet-stream", pattern=r"^[ -~]{1,200}$")
 
 
 def named_artifacts(value: Any, name: str = "") -> Iterator[tuple[str, Artifact]]:
-    """Yield every artifact in an output, a config or a manifest, named by the way to it: `pictures/roc.svg`."""
+    """Yield every artifact in an output, a config or a manifest, named by the way to it: `pictures/roc.svg`.
+
+    What looks like one and is none, such as a config's own key `sha256`, refers to nothing.
+    """
     if isinstance(value, Mapping) and value.keys() == Artifact.model_fields.keys():
-        yield name, Artifact.model_validate(value)
+        with suppress(ValidationError):
+            yield name, Artifact.model_validate(value)
         return
     below = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, found in below:

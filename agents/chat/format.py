@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+from agents.base.names import Digest
 from agents.base.records import Record
 
 
@@ -9,7 +10,7 @@ class PromptFormat(Record):
     """How conversations become token ids; a model answers right only to prompts of the format it learned."""
 
     template: str
-    fingerprint: str
+    fingerprint: Digest
     """sha256 over the template's text, the special tokens and the token that ends an answer."""
     max_new_tokens: int
     """Where an answer is cut off at the latest: twice the longest answer in training."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agents.base.markdown import cell, table
+from agents.base.markdown import cell, table, text
 from agents.comparison.types import Compared
 from agents.evaluation.types import EvaluationOutput
 
@@ -40,11 +40,11 @@ def markdown(record: dict[str, Any]) -> str:
 def _section(name: str, found: dict[str, Any], record: dict[str, Any]) -> str:
     low, high = found["difference_interval"]
     shared = [metric for metric in found["tuned"] if metric in found["metrics"] and "." not in metric]
-    figures = [[metric, f"{found['metrics'][metric]:.4f}", f"{found['tuned'][metric]:.4f}"] for metric in shared]
+    figures = [[cell(metric), f"{found['metrics'][metric]:.4f}", f"{found['tuned'][metric]:.4f}"] for metric in shared]
     return "\n\n".join(
         [
             f"## Beside {name}: {found['what']}",
-            f"On {found['rows']} test rows {record['metric']} changes by {found['difference']:+.4f} "
+            f"On {found['rows']} test rows {text(record['metric'])} changes by {found['difference']:+.4f} "
             f"(95 % of the paired bootstrap: {low:+.4f} to {high:+.4f}). Only the tuned model has {found['fixed']} "
             f"rows right, only the baseline {found['broken']}.",
             table(["metric", name, "tuned"], figures),

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from agents.base.names import Digest
 from agents.base.records import Artifact, Config, Output, Record
 from agents.tasks import BaselineName
 
@@ -26,7 +27,7 @@ class Compared(Record):
 
 class ComparisonOutput(Output):
     metric: str
-    test_sha256: str
+    test_sha256: Digest
     compared: dict[str, Compared]
     """`majority`, `tfidf`, or `base` -> the comparison."""
     report: Artifact

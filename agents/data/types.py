@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 from pydantic import Field, field_validator
 
 from agents.base.records import Artifact, Config, Record
+from agents.base.source_uri import SourceUri
 from agents.data.files import Format
 
 Shape = Literal["text_label", "alpaca", "prompt_completion", "input_output", "sharegpt", "messages"]
@@ -62,7 +63,7 @@ class Split(Record):
 class ReaderConfig(Config):
     """Where the rows are, and how to read them where that can't be found out."""
 
-    source: str = Field(description="URI of a file or folder of rows.")
+    source: SourceUri = Field(description="URI of a file or folder of rows.")
     format: Format | None = Field(None, description="jsonl, json, csv, tsv, parquet or text; found out if left out.")
     encoding: str | None = Field(None, description="Such as latin-1; by default BOM, UTF-8, then cp1252.")
     shape: Shape | None = Field(None, description="What a row is: text and label, or which form of a conversation.")

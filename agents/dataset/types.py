@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agents.base.names import Digest
 from agents.base.records import Artifact, Output
 from agents.data.types import ReaderConfig, Shape
 
@@ -27,4 +28,4 @@ class DatasetOutput(Output):
     statistics: dict[str, Any]
     source: str
     """The URI as the spec wrote it."""
-    source_sha256: str
+    source_sha256: Digest

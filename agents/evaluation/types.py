@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from agents.base.names import Digest, FileName
 from agents.base.records import Artifact, Config, Output
 from agents.metrics.types import Reference, Threshold
 from agents.tasks import MetricName
@@ -25,7 +26,7 @@ class EvaluationOutput(Output):
     minimum: float
     confusion: list[list[int]]
     """Rows are the true labels, columns the predicted ones, in the order of `labels`; empty for sft."""
-    test_sha256: str
+    test_sha256: Digest
     test_rows: int
     predictions: Artifact
     """JSON list of `{"row", "label", "predicted", "confidence"}` of the test split; of sft
@@ -43,7 +44,7 @@ class EvaluationOutput(Output):
     """Only of two labels, and where the validation split has both."""
     report: Artifact | None = None
     """JSON: `metrics`, `confusion`, `threshold`, and the points of `roc`, `calibration` and `loss`."""
-    pictures: dict[str, Artifact] = {}
+    pictures: dict[FileName, Artifact] = {}
     """`confusion.svg`, `roc.svg`, `reliability.svg`, `loss.svg`, and each as `.png`; those that there is data for."""
     reference: Reference | None = None
     """Only of classifiers."""
@@ -63,7 +64,7 @@ class EvaluationConfig(Config):
     """How much worse than the champion, with 95 % confidence, still counts as not worse."""
     recall_floors: dict[str, float] = {}
     """Label -> recall that it must reach."""
-    model_name: str | None = None
+    model_name: FileName | None = None
     """Whose champion to compare with; unset: the model that the export after this node writes."""
     positive_label: str | None = None
     """The label that F1, precision and recall are about; unset: the training's, of three labels and more the mean."""

@@ -2,7 +2,7 @@
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from agents.base.markdown import cell
+from agents.base.markdown import code, one_line, text
 from agents.chat.format import PromptFormat
 from agents.export.card_tables import (
     comparison_table,
@@ -28,18 +28,19 @@ def model_card(manifest: Manifest) -> str:
     """Return the card of a version whose manifest holds everything but the card."""
     sections = (
         f"---\n{_metadata(manifest).to_yaml()}\n---",
-        f"# {manifest.name} v{manifest.version}",
+        f"# {text(manifest.name)} v{manifest.version}",
         _what(manifest),
         "## Results on the frozen test split",
         *_results(manifest),
         *_pictures(manifest),
         *(["## Beside baselines", comparison_table(manifest)] if manifest.comparison else []),
-        "## Verdict\n\n" + "\n".join([f"**{manifest.verdict}**", "", *(f"- {reason}" for reason in manifest.reasons)]),
+        "## Verdict\n\n"
+        + "\n".join([f"**{manifest.verdict}**", "", *(f"- {text(reason)}" for reason in manifest.reasons)]),
         "## Data",
         _data(manifest.data),
         "## Training",
         hyperparameter_table(manifest),
-        ", ".join(f"{name} {value}" for name, value in manifest.environment.items() if value),
+        text(", ".join(f"{name} {value}" for name, value in manifest.environment.items() if value)),
         "## Formats",
         format_table(manifest),
         "## Use",
@@ -54,14 +55,14 @@ def _metadata(manifest: Manifest) -> ModelCardData:
         EvalResult(
             task_type=tag,
             dataset_type="custom",
-            dataset_name=manifest.data.source or "unknown",
+            dataset_name=one_line(manifest.data.source or "unknown"),
             metric_type=name,
             metric_value=round(value, 4),
         )
         for name, value in headline(manifest.metrics, manifest.metric).items()
     ]
     return ModelCardData(
-        base_model=manifest.base_model,
+        base_model=one_line(manifest.base_model) if manifest.base_model else None,
         library_name="peft" if manifest.method != "full" else "transformers",
         pipeline_tag=tag,
         tags=["tuneline", manifest.method or "unknown"],
@@ -72,19 +73,19 @@ def _metadata(manifest: Manifest) -> ModelCardData:
 
 def _what(manifest: Manifest) -> str:
     share = manifest.trainable_parameters / max(1, manifest.total_parameters)
-    kind = f"A classifier of text into {', '.join(f'`{label}`' for label in manifest.labels)}"
+    kind = f"A classifier of text into {', '.join(map(code, manifest.labels))}"
     if prompt := manifest.prompt:
-        kind = f"A model that answers prompts of the template `{prompt.template}` (`{prompt.fingerprint[:12]}`)"
+        kind = f"A model that answers prompts of the template {code(prompt.template)} (`{prompt.fingerprint[:12]}`)"
     return (
-        f"{kind}, made from `{manifest.base_model}` by {manifest.method} ({manifest.trainable_parameters:,} of "
-        f"{manifest.total_parameters:,} parameters trained, {share:.2%}) in job `{manifest.job}` "
-        f"on {(manifest.created_at or '')[:10]}."
+        f"{kind}, made from {code(str(manifest.base_model))} by {text(str(manifest.method))} "
+        f"({manifest.trainable_parameters:,} of {manifest.total_parameters:,} parameters trained, {share:.2%}) "
+        f"in job {code(str(manifest.job))} on {text((manifest.created_at or '')[:10])}."
     )
 
 
 def _results(manifest: Manifest) -> list[str]:
     positive = manifest.positive_label
-    about = f" Precision, recall and F1 are those of `{positive}`." if positive else ""
+    about = f" Precision, recall and F1 are those of {code(positive)}." if positive else ""
     rows = f"{manifest.data.test_rows} rows, sha256 `{manifest.data.test_sha256}`.{about}"
     return [rows, metrics_table(manifest), *label_tables(manifest), *_sureness(manifest)]
 
@@ -98,7 +99,7 @@ def _sureness(manifest: Manifest) -> list[str]:
     if threshold := manifest.threshold:
         test = threshold.test
         found.append(
-            f"On {threshold.validation_rows} validation rows `{cell(threshold.label)}` from a probability of "
+            f"On {threshold.validation_rows} validation rows {code(threshold.label)} from a probability of "
             f"{threshold.value:.4f} on has the best F1 ({threshold.validation_f1:.4f}; from 0.5 on "
             f"{threshold.validation_f1_at_half:.4f}). On the test split that gives F1 {test['f1']:.4f}, "
             f"precision {test['precision']:.4f}, recall {test['recall']:.4f}. "
@@ -116,10 +117,10 @@ def _pictures(manifest: Manifest) -> list[str]:
 def _data(data: DataFacts) -> str:
     lines = []
     if data.source is not None:
-        lines.append(f"- Source `{data.source}`, {data.rows or 0:,} rows, sha256 `{data.source_sha256}`")
+        lines.append(f"- Source {code(data.source)}, {data.rows or 0:,} rows, sha256 `{data.source_sha256}`")
     if data.splits:
-        lines.append("- Splits: " + ", ".join(f"{name} {rows:,}" for name, rows in data.splits.items()))
-        dropped = ", ".join(f"{why} {rows:,}" for why, rows in data.dropped.items()) or "nothing"
+        lines.append("- Splits: " + ", ".join(f"{text(name)} {rows:,}" for name, rows in data.splits.items()))
+        dropped = ", ".join(f"{text(why)} {rows:,}" for why, rows in data.dropped.items()) or "nothing"
         lines.append(f"- Left out before the split: {dropped}")
         lines.append(f"- Near twins between test and training: {data.leaked}")
     return "\n".join(lines) or "Not recorded by this pipeline."

@@ -13,7 +13,7 @@ def metrics_table(manifest: Manifest) -> str:
     rows = []
     for name, value in headline(manifest.metrics, manifest.metric).items():
         beside = [_figure(champion.get(name))] if champion else []
-        rows.append([name, _figure(value), *beside])
+        rows.append([cell(name), _figure(value), *beside])
     return table(headers, rows)
 
 
@@ -40,19 +40,19 @@ def label_tables(manifest: Manifest) -> list[str]:
 def comparison_table(manifest: Manifest) -> str:
     """Return how the tuned model did beside each baseline."""
     metric = manifest.metric or ""
-    headers = ["baseline", "rows", f"its {metric}", "tuned", "difference", "95 % of the paired bootstrap"]
+    headers = ["baseline", "rows", f"its {cell(metric)}", "tuned", "difference", "95 % of the paired bootstrap"]
     rows = []
     for name, found in manifest.comparison.items():
         low, high = found.difference_interval
         figures = [_figure(found.metrics.get(metric)), _figure(found.tuned.get(metric)), f"{found.difference:+.4f}"]
-        rows.append([name, str(found.rows), *figures, f"{low:+.4f} to {high:+.4f}"])
+        rows.append([cell(name), str(found.rows), *figures, f"{low:+.4f} to {high:+.4f}"])
     return table(headers, rows)
 
 
 def hyperparameter_table(manifest: Manifest) -> str:
     return table(
         ["hyperparameter", "value"],
-        [[name, cell(str(value))] for name, value in sorted(manifest.training.items())],
+        [[cell(name), cell(str(value))] for name, value in sorted(manifest.training.items())],
         text_columns=2,
     )
 
@@ -63,8 +63,8 @@ def format_table(manifest: Manifest) -> str:
     rows = []
     for form, files in manifest.formats.items():
         size_bytes = sum(file.artifact.size_bytes for file in files)
-        rows.append([form, f"{size_bytes:,}", *_proof(manifest.parity.get(form))])
-    return table([*headers, f"{manifest.metric} on these texts"], rows)
+        rows.append([cell(form), f"{size_bytes:,}", *_proof(manifest.parity.get(form))])
+    return table([*headers, f"{cell(manifest.metric or '')} on these texts"], rows)
 
 
 def _proof(found: Parity | None) -> list[str]:

@@ -2,13 +2,14 @@
 
 from pydantic import Field
 
+from agents.base.names import RelativeName
 from agents.base.records import Artifact, Config, Output, Record
 from agents.evaluation.types import Verdict
 from agents.formats import FormatName
 
 
 class ExportedFile(Record):
-    path: str
+    path: RelativeName
     artifact: Artifact
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, ValidationError
 
 from agents.base.errors import CorruptArtifact
+from agents.base.names import Digest, FileName
 from agents.base.records import Artifact, Record
 from agents.chat.format import PromptFormat
 from agents.comparison.types import Compared
@@ -25,13 +26,13 @@ class DataFacts(Record):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
-    test_sha256: str = Field("", description="The digest of the frozen test split.")
+    test_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="The digest of the frozen test split.")
     test_rows: int = Field(0, description="How many rows the test split has.", examples=[557])
     source: str | None = Field(None, description="The rows, as the spec named them.", examples=["rows/spam.csv"])
-    source_sha256: str | None = Field(None, description="The digest of the rows as they were read.")
+    source_sha256: Digest | None = Field(None, description="The digest of the rows as they were read.")
     rows: int | None = Field(None, description="How many rows there were.", examples=[5572])
     splits: dict[str, int] = Field({}, description="Split -> how many rows it has.")
-    split_sha256: dict[str, str] = Field({}, description="Split -> the digest of its rows.")
+    split_sha256: dict[str, Digest] = Field({}, description="Split -> the digest of its rows.")
     dropped: dict[str, int] = Field({}, description="Why rows were left out before the split -> how many.")
     leaked: int = Field(0, description="Near duplicates between test and training rows.", examples=[0])
 
@@ -64,8 +65,8 @@ class Manifest(Record):
     formats: dict[str, list[ExportedFile]] = Field({}, description="Format -> its files.")
     trained_files: list[ExportedFile] = Field([], description="The files that training wrote.")
     base_model: str | None = Field(None, description="The model that was tuned.")
-    base_model_fingerprint: str | None = Field(None, description="The digest of that model's files.")
-    tokenizer_fingerprint: str | None = Field(None, description="The digest of the tokenizer.")
+    base_model_fingerprint: Digest | None = Field(None, description="The digest of that model's files.")
+    tokenizer_fingerprint: Digest | None = Field(None, description="The digest of the tokenizer.")
     method: str | None = Field(None, description="How it was tuned.", examples=["lora"])
     training: dict[str, Any] = Field(
         {}, description="Hyperparameters as used; which there are depends on the method.", examples=[{"epochs": 3}]
@@ -82,7 +83,7 @@ class Manifest(Record):
     metric_interval: tuple[float, float] | None = Field(None, description="The middle 95 % of its bootstrap.")
     confusion: list[list[int]] = Field([], description="True labels by row, predicted ones by column.")
     threshold: Threshold | None = Field(None, description="The best threshold of a binary classifier.")
-    pictures: dict[str, Artifact] = Field({}, description="Name -> picture that the card shows.")
+    pictures: dict[FileName, Artifact] = Field({}, description="Name -> picture that the card shows.")
     comparison: dict[str, Compared] = Field({}, description="Baseline -> how the tuned model did beside it.")
     verdict: Verdict = Field(description="What the gate said.")
     reasons: list[str] = Field([], description="Why.")
@@ -146,9 +147,9 @@ def read_manifest(written: Any, name: str | None = None, version: int | None = N
             # Answers matter more than how far they drift.
             return Manifest.model_validate({**found, "reference": None, "unreadable": ("reference",)})
         first = fault.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field, reason = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").rstrip(".")
         raise CorruptArtifact(
-            f"{title} has a manifest that can't be read: {field}: {first['msg']}.", cure="Export it again."
+            f"{title} has a manifest that can't be read: {field}: {reason}.", cure="Export it again."
         ) from fault
 
 

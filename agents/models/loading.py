@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from agents.base.errors import InvalidModel, first_line
 from agents.base.folders import make_folder
 from agents.models.files import is_gguf
+from agents.models.foreign import check_adapter, check_model
 from agents.models.quiet import quiet_libraries
 
 #: What the libraries raise for files that they can't read as a model.
@@ -114,6 +115,7 @@ def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     Raises:
         InvalidModel: the adapter doesn't fit.
     """
+    check_adapter(folder)
     try:
         with quiet_libraries():
             # Its import talks, and only adapters need it.
@@ -138,9 +140,10 @@ def model_folder(path: Path, cache_dir: Path) -> Path:
     A GGUF file's weights are dequantised into a folder named by the file's digest, once; a folder is itself.
 
     Raises:
-        InvalidModel: nothing that can be loaded is there.
+        InvalidModel: nothing that can be loaded is there, or it names code or weights of another place.
     """
     if path.is_dir():
+        check_model(path)
         return path
     if not is_gguf(path) or not path.is_file():
         raise InvalidModel(
@@ -154,6 +157,8 @@ def model_folder(path: Path, cache_dir: Path) -> Path:
 
 def _convert_gguf(path: Path, folder: Path) -> None:
     """Write the GGUF's weights as safetensors to `folder`."""
+    # The library looks for settings and adapters beside the file, too.
+    check_model(path.parent)
     with loading(path):
         loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
         # A model that was read from GGUF refuses to be saved: its weights go into one made from its config, which

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from agents.base.errors import InvalidModel, first_line
 from agents.models.files import is_gguf
+from agents.models.foreign import check_tokenizer
 
 #: Model types whose position indices start behind the padding index, so that two positions are never used.
 OFFSET_POSITION_TYPES = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
@@ -29,6 +30,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
         raise InvalidModel(
             f"'{path}' holds no tokenizer.", cure="Copy the model's tokenizer.json beside its config.json."
         )
+    check_tokenizer(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except Exception as fault:

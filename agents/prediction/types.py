@@ -2,7 +2,9 @@
 
 from pydantic import Field
 
+from agents.base.names import Digest, RelativeName
 from agents.base.records import Artifact, Config, Output
+from agents.base.source_uri import SourceUri
 from agents.formats import FormatName
 
 #: That go through the model at once.
@@ -17,11 +19,11 @@ class PredictionConfig(Config):
     format: FormatName
     labels: list[str] = Field(min_length=1)
     max_tokens: int = Field(ge=1)
-    files: dict[str, Artifact] = Field(min_length=1)
+    files: dict[RelativeName, Artifact] = Field(min_length=1)
     """Path inside the model's folder -> its bytes."""
-    base_model: str | None = None
+    base_model: SourceUri | None = None
     """URI of the base, only of the format `adapter`."""
-    base_model_fingerprint: str | None = None
+    base_model_fingerprint: Digest | None = None
     texts: Artifact
     """JSON list of texts."""
     text_count: int = Field(ge=1)

@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from agents.base.names import Digest
 from agents.base.records import Config, Output
+from agents.base.source_uri import SourceUri
 from agents.chat.format import PromptFormat, TemplateName
 from agents.data.types import Split
 from agents.tasks import Task, TaskName, find_task, names_of
@@ -32,7 +34,9 @@ class PreprocessingConfig(Config):
     """How rows become splits of token ids."""
 
     task: TaskName = Field("classification", description="classification, or sft: conversations with their answers.")
-    model: str = Field(DEFAULT_MODEL, description="URI of the model whose tokenizer is used; the one to be trained.")
+    model: SourceUri = Field(
+        DEFAULT_MODEL, description="URI of the model whose tokenizer is used; the one to be trained."
+    )
     template: TemplateName | None = Field(
         None, description="How conversations are written (sft); unset: the tokenizer's own, else alpaca."
     )
@@ -94,7 +98,7 @@ class PreprocessingOutput(Output):
     """Only for sft."""
     model: str
     """URI of the model whose tokenizer was used."""
-    tokenizer_fingerprint: str
+    tokenizer_fingerprint: Digest
     max_tokens: int
     truncation_side: Literal["left", "right"] = "right"
     """Where a text of more than `max_tokens` is cut; travels on in the trained model's tokenizer."""

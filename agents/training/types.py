@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from agents.base.names import Digest, RelativeName
 from agents.base.records import Artifact, Config, Output
+from agents.base.source_uri import SourceUri
 from agents.chat.format import PromptFormat
 from agents.tasks import TASKS, Task, TaskName, ValidationMetricName, find_task, names_of
 
@@ -33,7 +35,7 @@ class TrainingConfig(Config):
 
     task: TaskName = "classification"
     method: Method = "lora"
-    model: str = Field(min_length=1)
+    model: SourceUri
     lora: LoraSettings = Field(default_factory=LoraSettings)
     epochs: float = Field(3, gt=0, le=1000)
     batch_size: int = Field(16, ge=1)
@@ -103,14 +105,14 @@ class TrainingConfig(Config):
 
 
 class TrainingOutput(Output):
-    files: dict[str, Artifact]
+    files: dict[RelativeName, Artifact]
     """The adapter in PEFT's layout (`adapter_model.safetensors`, `adapter_config.json`), or the whole
     model for `method: full`; and the tokenizer's files."""
     method: str
     task: TaskName
     base_model: str
-    base_model_fingerprint: str
-    tokenizer_fingerprint: str
+    base_model_fingerprint: Digest
+    tokenizer_fingerprint: Digest
     labels: list[str]
     positive_label: str | None
     prompt: PromptFormat | None = None

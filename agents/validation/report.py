@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agents.base.markdown import cell
+from agents.base.markdown import cell, text
 from agents.data.statistics import Tally
 from agents.validation.findings import Findings
 
@@ -59,7 +59,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     """Return the report to read. Personal data in it is masked."""
     lines = ["# Validation", ""]
     lines += [f"{report['rows_passed']} of {report['rows']} rows passed; {report['rows_with_pii']} hold personal data."]
-    lines += ["", *(f"- **Stops the job:** {problem}" for problem in report["problems"])]
+    lines += ["", *(f"- **Stops the job:** {text(problem)}" for problem in report["problems"])]
     if report["label_counts"]:
         lines += ["", "| label | rows | share |", "| --- | ---: | ---: |"]
     total = max(1, report["rows_passed"])
@@ -93,4 +93,4 @@ def _sample(sample: dict[str, Any]) -> list[str]:
 
 def _example(example: dict[str, Any]) -> str:
     place = "" if example["row"] is None else f"row {example['row']}: "
-    return f"- {place}{cell(example['text'])}"
+    return f"- {place}{text(example['text'])}"

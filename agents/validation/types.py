@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from agents.base.records import Artifact, Config, Output
+from agents.base.source_uri import SourceUri
 
 
 class ValidationOutput(Output):
@@ -26,7 +27,11 @@ class ValidationConfig(Config):
         "report", description="Count it; replace it by its kind; leave such rows out; or stop the job."
     )
     names: bool = Field(False, description="Names of people and places are personal data, too (extra `pii`; slow).")
-    names_model: str = Field("en_core_web_sm", description="Installed spaCy model that finds names, or its folder.")
+    names_model: str = Field(
+        "en_core_web_sm",
+        pattern=r"^[a-z]{2,3}(_[a-z0-9]+){1,4}$",
+        description="Installed spaCy model that finds names, by its package's name.",
+    )
     minimum_rows: int = Field(20, ge=2, description="Fewer rows stop the job.")
     minimum_label_rows: int = Field(3, ge=1, description="A label with fewer rows stops the job.")
     minimum_label_share: float = Field(
@@ -36,7 +41,9 @@ class ValidationConfig(Config):
         description="Least share of a label of two, in proportion less of more; rarer ones stop the job.",
     )
     maximum_labels: int = Field(200, ge=2, description="More labels stop the job: the column is free text.")
-    model: str | None = Field(None, description="URI of the model to be trained: texts are measured in its tokens.")
+    model: SourceUri | None = Field(
+        None, description="URI of the model to be trained: texts are measured in its tokens."
+    )
     max_tokens: int | None = Field(
         None, ge=8, description="Texts of more tokens are reported, with `model`. Unset: more than it takes."
     )

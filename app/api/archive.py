@@ -27,7 +27,7 @@ def tar_segments(files: list[tuple[str, Artifact]]) -> list[Segment]:
     for name, artifact in files:
         header = tarfile.TarInfo(name)
         header.size, header.mode = artifact.size_bytes, 0o644
-        segments.append(_given(header.tobuf(tarfile.USTAR_FORMAT)))
+        segments.append(_given(header.tobuf(tarfile.PAX_FORMAT)))
         segments.append(Segment(artifact.size_bytes, key=ObjectStore.artifact_key(artifact.sha256)))
         segments.append(_given(bytes(-artifact.size_bytes % BLOCK_BYTES)))
     return [*segments, _given(bytes(2 * BLOCK_BYTES))]

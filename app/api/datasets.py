@@ -2,14 +2,25 @@
 
 import re
 from pathlib import Path as FilePath
-from pathlib import PurePath
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, File, Path, Query, UploadFile
+from pydantic import ValidationError
 
 from agents.base import bucket
-from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, NoSpace, NotAllowed, NotFound
+from agents.base.errors import (
+    CorruptArtifact,
+    InvalidData,
+    InvalidModel,
+    InvalidRequest,
+    NoSpace,
+    NotAllowed,
+    NotFound,
+    first_line,
+)
+from agents.base.names import checked_file_name
 from agents.base.object_store import ObjectStore
 from agents.chat.format import TemplateName
 from agents.data.files import Format
@@ -22,6 +33,7 @@ from app.api.schemas.datasets import DatasetsView, DatasetView, PreviewView, Upl
 from app.openapi import faults
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
+log = structlog.get_logger()
 CHUNK_BYTES = 1 << 20
 DatasetId = Annotated[str, Path(description="The dataset's id.", examples=["0123456789abcdef"])]
 
@@ -33,8 +45,10 @@ def upload_dataset(
     objects: ObjectsDep,
     limit_mib: UploadLimitDep,
 ) -> UploadedView:
-    """Store a file of rows; use it in a spec as `dataset://<id>`. Equal bytes have one id."""
-    name = PurePath(file.filename or "rows.jsonl").name
+    """Store a file of rows; use it in a spec as `dataset://<id>`. Equal bytes have one id, and keep the name that they
+    were first uploaded under.
+    """
+    name = _name_of(file.filename)
     with NamedTemporaryFile(prefix="tuneline-upload-") as copy:
         size = 0
         while chunk := file.file.read(CHUNK_BYTES):
@@ -49,17 +63,15 @@ def upload_dataset(
         if size == 0:
             raise InvalidRequest(f"'{name}' is empty.")
         artifact = objects.put_artifact_file(FilePath(copy.name))
-    dataset_id = artifact.sha256[:16]
-    dataset = DatasetView(id=dataset_id, filename=name, created_at=state.clock.now(), artifact=artifact)
-    objects.put_manifest(bucket.dataset_manifest(dataset_id), dataset.model_dump())
-    return UploadedView(**vars(dataset), uri=f"dataset://{dataset_id}")
+    dataset = DatasetView(id=artifact.sha256[:16], filename=name, created_at=state.clock.now(), artifact=artifact)
+    return UploadedView(**vars(_kept(objects, dataset)), uri=f"dataset://{dataset.id}")
 
 
 @router.get("", summary="List the datasets")
 def list_datasets(objects: ObjectsDep) -> DatasetsView:
     """List the uploaded datasets."""
-    found = [key for key in objects.keys(bucket.DATASETS) if bucket.is_manifest(key)]
-    return DatasetsView(datasets=[DatasetView.model_validate(objects.get_manifest(key)) for key in found])
+    keys = [key for key in objects.keys(bucket.DATASETS) if bucket.is_manifest(key)]
+    return DatasetsView(datasets=[dataset for key in keys if (dataset := _readable(objects, key)) is not None])
 
 
 @router.get("/{dataset_id}", summary="Show a dataset", responses=faults(NotFound))
@@ -120,4 +132,48 @@ def preview_dataset(
 def _dataset(objects: ObjectStore, dataset_id: str) -> DatasetView:
     if not re.fullmatch(r"[0-9a-f]{16}", dataset_id):
         raise NotFound(f"There is no dataset '{dataset_id}'.", cure="See GET /datasets.")
-    return DatasetView.model_validate(objects.get_manifest(bucket.dataset_manifest(dataset_id)))
+    dataset = _readable(objects, bucket.dataset_manifest(dataset_id))
+    if dataset is None:
+        raise NotFound(f"There is no dataset '{dataset_id}'.", cure="See GET /datasets, or upload the file again.")
+    return dataset
+
+
+def _name_of(given: str | None) -> str:
+    """Return the name of an uploaded file, without the folders that some browsers send.
+
+    Raises:
+        InvalidRequest: it is not a file's name.
+    """
+    try:
+        return checked_file_name((given or "rows.jsonl").replace("\\", "/").rpartition("/")[2])
+    except ValueError as fault:
+        raise InvalidRequest(f"The upload has no usable file name: {fault}", cure="Rename the file.") from fault
+
+
+def _kept(objects: ObjectStore, dataset: DatasetView) -> DatasetView:
+    """Return the dataset of these bytes: who uploads them again must not rename what others' specs read.
+
+    Raises:
+        InvalidRequest: other bytes have the same id.
+    """
+    known = _readable(objects, bucket.dataset_manifest(dataset.id))
+    if known is None:
+        objects.put_manifest(bucket.dataset_manifest(dataset.id), dataset.model_dump())
+        return dataset
+    if known.artifact.sha256 != dataset.artifact.sha256:
+        raise InvalidRequest(
+            f"Another file's digest begins with '{dataset.id}', too, so this one can't have that id.",
+            cure="Add a blank line to the file.",
+        )
+    return known
+
+
+def _readable(objects: ObjectStore, key: str) -> DatasetView | None:
+    """Return an upload by its manifest, None where there is none or it is damaged."""
+    try:
+        return DatasetView.model_validate(objects.get_manifest(key))
+    except NotFound:
+        return None
+    except (CorruptArtifact, ValidationError) as fault:
+        log.warning("dataset_unreadable", key=key, message=first_line(fault))
+        return None

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agents.base.errors import InvalidRequest
+from agents.base.names import checked_file_name
 from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, ago, client, console, print_json, print_table
 from app.cli.live import STYLES, JobDisplay, show
@@ -187,7 +188,7 @@ def artifacts(
     with client() as api:
         if name:
             node, _, rest = name.partition("/")
-            found = api.artifact(job_id, node, rest, to or Path(name.rpartition("/")[2]))
+            found = api.artifact(job_id, node, rest, to or _file_of(name))
             console.print(str(found), soft_wrap=True)
             return
         listed = api.artifacts(job_id)
@@ -200,6 +201,14 @@ def artifacts(
             Text(f"{artifact['node']}/{artifact['name']}"), f"{artifact['size_bytes']:,}", artifact["media_type"]
         )
     print_table(table)
+
+
+def _file_of(artifact: str) -> Path:
+    """Return where an artifact is written if nothing else is said: its last part, in this folder."""
+    try:
+        return Path(checked_file_name(artifact.rpartition("/")[2]))
+    except ValueError as fault:
+        raise InvalidRequest(str(fault), cure="Or say which file to write: --to FILE.") from fault
 
 
 def cancel(job_id: JobId) -> None:

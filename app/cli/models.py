@@ -10,9 +10,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from agents.base.errors import InvalidRequest
+from agents.base.source_uri import Repository, repository_of
 from agents.formats import FORMATS
 from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, client, console, print_json, print_table
+from app.downloads import archive_label
 
 app = typer.Typer(
     help="Models: list, show, card, download, push, promote, rollback, delete.", invoke_without_command=True
@@ -89,7 +91,7 @@ def download(
     to: Annotated[Path | None, typer.Option(help="Folder for the files; default: NAME-VERSION-FORMAT.")] = None,
 ) -> None:
     """Download a version's files. Run the command again to continue a download that broke off."""
-    folder = to or Path(f"{name}-{version}-{format_}")
+    folder = to or Path(archive_label(name, version, format_))
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
     shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with client() as api, shown as progress:
@@ -116,17 +118,15 @@ def push(
     public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
 ) -> None:
     """Push a version's files and its card to the Hugging Face hub, as one commit; needs HF_TOKEN."""
-    from agents.base.hub import REPOSITORY, publish
+    from agents.base.hub import publish
 
-    found = REPOSITORY.fullmatch(to.removeprefix("hf://"))
-    if not to.startswith("hf://") or found is None:
-        raise InvalidRequest(f"'{to}' is not a place on the hub.", cure="Write hf://org/name.")
+    place = _place_on_the_hub(to)
     with client() as api, tempfile.TemporaryDirectory() as folder, console.status(f"Pushing {name} to {to} ..."):
         api.download(name, version, format_, Path(folder))
         Path(folder, "README.md").write_text(api.card(name, version), encoding="utf-8")
         number = json.loads(Path(folder, "manifest.json").read_text(encoding="utf-8"))["version"]
         message = f"{name} v{number}, {format_}"
-        url = publish(Path(folder), found["name"], found["revision"], message=message, public=public)
+        url = publish(Path(folder), *place, message=message, public=public)
     console.print(url, soft_wrap=True)
 
 
@@ -177,6 +177,15 @@ def predict(
     for given, answer in zip(text, answers, strict=True):
         line = f"{answer['label']:<8} {answer['confidence']:.3f}  {given}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _place_on_the_hub(to: str) -> Repository:
+    try:
+        if not to.startswith("hf://"):
+            raise ValueError("it has no scheme of the hub's")
+        return repository_of(to.removeprefix("hf://"))
+    except ValueError as fault:
+        raise InvalidRequest(f"'{to}' is not a place on the hub.", cure="Write hf://org/name.") from fault
 
 
 def _score(version: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from redis import RedisError
 
 from app.processes.worker import STOP_SLACK_S, work_in_fleet
 from app.settings import Settings
+from app.state_folder import make_private
 from app.wiring import Parts
 from pipelines.engine.worker.child import warm_forkserver
 
@@ -107,6 +108,7 @@ def run_fleet(settings: Settings, parts: Parts, counts: Mapping[str, int], stop:
     Raises:
         Unavailable: Redis or the object store doesn't answer.
     """
+    make_private(settings.state_dir)
     parts.check()
     log.info("fleet_started", workers=dict(counts), state_dir=str(settings.state_dir))
     Fleet(parts, counts).run(stop)

@@ -13,6 +13,7 @@ from app.processes.embedded import http_answers, start_s3, start_valkey
 from app.processes.fleet import Fleet
 from app.processes.server import Server, launch
 from app.settings import Settings
+from app.state_folder import make_private
 from app.wiring import build_parts, stack_file
 from tuneline_start import start_command
 
@@ -86,7 +87,7 @@ class Stack:
 @contextmanager
 def _only_one(state_dir: Path) -> Iterator[None]:
     """Hold the state folder, so that a second `tuneline up` in it is refused."""
-    state_dir.mkdir(parents=True, exist_ok=True)
+    make_private(state_dir)
     with (state_dir / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from agents.base.object_store import ObjectStore
+from agents.base.system import refuse_foreign_kernels
 from app.http import create_service, run_service
 from app.serving.process import Serving
 from app.serving.routes.awaited import ClientGone, client_gone
@@ -88,4 +89,5 @@ def create_serving(parts: Parts) -> FastAPI:
 
 def main(settings: Settings) -> None:
     """Serve what is promoted until SIGTERM or SIGINT. Raises: as `run_service`."""
+    refuse_foreign_kernels()
     run_service(create_serving, settings, settings.serving_host, settings.serving_port, "TUNELINE_SERVING")

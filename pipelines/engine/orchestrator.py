@@ -42,14 +42,26 @@ class Orchestrator:
 
     # -- wishes of users -----------------------------------------------------------------------
 
-    def submit(self, spec: Any, params: Mapping[str, Any], idempotency_key: str | None = None) -> str:
+    def submit(
+        self,
+        spec: Any,
+        params: Mapping[str, Any],
+        idempotency_key: str | None = None,
+        *,
+        started_by_us: bool = False,
+    ) -> str:
         """Judge a spec, store it as a job and queue its first nodes; return the job's id.
+
+        `started_by_us`: the spec is not a user's, and may name agents that users' specs may not.
 
         Raises:
             InvalidSpec: all faults of the spec.
             Conflict: the idempotency key was used for another spec.
         """
-        plan = judge(spec, params, self.agents)
+        agents = self.agents
+        if started_by_us:
+            agents = {name: entry._replace(started_by=None) for name, entry in agents.items()}
+        plan = judge(spec, params, agents)
         body = digest(json.loads(json.dumps({"spec": spec, "params": dict(params)}, default=str)))
         idempotency = (idempotency_key, body) if idempotency_key else None
         return self.state.submit(_new_id(), plan, idempotency=idempotency)

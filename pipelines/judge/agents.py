@@ -24,7 +24,11 @@ def with_agents(nodes: JudgedNodes, agents: Mapping[str, AgentEntry], faults: Fa
 def _with_agent(judged: JudgedNode, agents: Mapping[str, AgentEntry], faults: Faults) -> JudgedNode:
     wanted, path = judged.node.agent, f"nodes.{judged.name}.agent"
     if wanted not in agents:
-        faults.report(path, f"no agent '{wanted}'; {suggestion(wanted, agents)}")
+        known = [name for name, entry in agents.items() if entry.started_by is None]
+        faults.report(path, f"no agent '{wanted}'; {suggestion(wanted, known)}")
+        return judged
+    if route := agents[wanted].started_by:
+        faults.report(path, f"agent '{wanted}' can't be named in a spec: {route} starts it; leave the node out")
         return judged
     try:
         return replace(judged, entry=agents[wanted], agent=load_agent(agents[wanted].path))

@@ -43,13 +43,15 @@ def _kind(annotation: Any) -> str:
         return _kind(next(part for part in typing.get_args(annotation) if part is not types.NoneType))
     if typing.get_origin(annotation) is typing.Literal:
         return ", ".join(f"`{word}`" for word in typing.get_args(annotation))
+    if typing.get_origin(annotation) is tuple:
+        return "paths, separated by `:`" if typing.get_args(annotation)[0] is Path else "names, separated by `,`"
     plain = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", Path: "path"}
-    names = {**plain, SecretStr: "secret", dict: "`name=value,...`", tuple: "paths, separated by `:`"}
+    names = {**plain, SecretStr: "secret", dict: "`name=value,...`"}
     return names[typing.get_origin(annotation) or annotation]
 
 
 def _default(value: Any) -> str:
-    if value in (None, {}):
+    if value in (None, {}, ()):
         return ""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()

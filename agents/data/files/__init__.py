@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.base.errors import InvalidData
-from agents.data.files.detection import find_format, is_parquet, sample_lines
+from agents.data.files.detection import check_first_line, find_format, is_parquet, sample_lines
 from agents.data.files.documents import read_json_document, read_json_lines, read_text
 from agents.data.files.encoding import find_encoding
 from agents.data.files.records import Broken, Format, RawRecord
@@ -46,6 +46,7 @@ def open_rows(path: Path, form: Format | None, encoding: str | None, wanted: set
     name = f"{found.name} with damaged bytes" if found.errors == "replace" else found.name
     kind = find_format(source, form, lines)
     if kind in ("csv", "tsv"):
+        check_first_line(source, lines)
         layout = find_layout(lines, kind, wanted)
         return Reading(source, kind, name, layout.has_header, read_table(source, found, layout), layout.delimiter)
     reader = {"jsonl": read_json_lines, "json": read_json_document, "text": read_text}[kind]

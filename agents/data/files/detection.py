@@ -22,6 +22,7 @@ SUFFIXES: dict[str, Format] = {
 }
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES = 200
+SAMPLE_CHARACTERS = 1 << 16
 
 
 def is_parquet(source: SourceFile, wanted: Format | None) -> bool:
@@ -43,11 +44,25 @@ def is_parquet(source: SourceFile, wanted: Format | None) -> bool:
 def sample_lines(source: SourceFile, encoding: Encoding) -> list[str]:
     """Return up to 200 whole lines from the start of a text file, without their ends, blank ones left out."""
     with source.open_text(encoding, newline=None) as text:
-        sample = text.read(1 << 16)
+        sample = text.read(SAMPLE_CHARACTERS)
         whole = not text.read(1)
     lines = sample.split("\n")
     kept = lines if whole or len(lines) == 1 else lines[:-1]
     return [line for line in kept if line.strip()][:SAMPLE_LINES]
+
+
+def check_first_line(source: SourceFile, lines: list[str]) -> None:
+    """Refuse a table whose sample ends within its first line: names would be cut, and columns left out.
+
+    Raises:
+        InvalidData: it does.
+    """
+    if len(lines) == 1 and len(lines[0]) == SAMPLE_CHARACTERS:
+        raise InvalidData(
+            f"The first line of '{source.name}' has {SAMPLE_CHARACTERS:,} characters or more: the names of the columns "
+            "can't be told.",
+            cure="Begin the file with a shorter line of names, or write JSON lines.",
+        )
 
 
 def find_format(source: SourceFile, wanted: Format | None, lines: list[str]) -> Format:

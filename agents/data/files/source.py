@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
+from agents.base.beneath import open_file
 from agents.base.errors import InvalidData
 
 CHUNK_BYTES = 1 << 20
@@ -25,14 +27,17 @@ class Encoding(NamedTuple):
 
 
 class SourceFile:
-    """One file of a source. `suffix`: its last one without `.gz`, in lower case, such as `.csv`."""
+    """One file of a source. `suffix`: its last one without `.gz`, in lower case, such as `.csv`.
+
+    Opened by `open_file`, which says what is refused.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self.size_bytes = path.stat().st_size
         self._raw: IO[bytes] | None = None
-        with path.open("rb") as raw:
+        with open_file(path) as raw:
+            self.size_bytes = os.fstat(raw.fileno()).st_size
             self.packed = raw.read(2) == GZIP_MAGIC
         suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
         self.suffix = suffixes[-1] if suffixes else ""
@@ -48,7 +53,7 @@ class SourceFile:
         Raises:
             InvalidData: while reading: the gzip file is damaged or cut off.
         """
-        with self.path.open("rb") as raw:
+        with open_file(self.path) as raw:
             try:
                 self._raw = raw
                 yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if self.packed else raw

@@ -4,7 +4,6 @@ Needs the extra `pii` and a spaCy model; nothing is ever downloaded here.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidModel
@@ -21,7 +20,7 @@ KINDS = {"PERSON": "name", "LOCATION": "place"}
 def name_finder(model: str) -> Finder:
     """Return what finds names and places as well as what `rules` finds.
 
-    `model`: name of an installed spaCy model, or its folder.
+    `model`: name of an installed spaCy model.
 
     Raises:
         InvalidModel: Presidio or the model is not installed here.
@@ -50,7 +49,7 @@ def _analyzer(model: str) -> "AnalyzerEngine":
             cure="Install the extra `pii` for the workers, or leave out `names` of the validation node.",
         ) from fault
     # Presidio would fetch a model that is missing.
-    if not spacy.util.is_package(model) and not (Path(model) / "meta.json").is_file():
+    if not spacy.util.is_package(model):
         raise InvalidModel(
             f"The spaCy model '{model}' is not installed here.",
             cure=f"Run `python -m spacy download {model}` for the workers, or set `names_model` to one that is.",

@@ -61,7 +61,7 @@ class AsyncBatches:
         stored = self._objects.put_artifact(content, "application/json")
         config = {**pinned, "texts": stored.model_dump(), "text_count": len(texts)}
         spec = {"name": AGENT, "nodes": {NODE: {"agent": AGENT, "config": config}}}
-        batch_id = self._orchestrator.submit(spec, {})
+        batch_id = self._orchestrator.submit(spec, {}, started_by_us=True)
         return _accepted(batch_id, "queued", config)
 
     def look(self, batch_id: str, offset: int = 0, limit: int | None = None) -> dict[str, Any]:

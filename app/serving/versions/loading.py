@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -83,7 +83,7 @@ def choose_files(
     """Return the first of the preferred formats that a version has, and its files: path inside the folder -> artifact.
 
     Raises:
-        InvalidModel: it has none of them, or lists a file that can't be.
+        InvalidModel: it has none of them.
     """
     form = next((form for form in preferred if manifest.formats.get(form.name)), None)
     if form is None:
@@ -92,13 +92,7 @@ def choose_files(
             f"{manifest.title} has no {wanted} format, which serving loads.",
             cure=f"Add one to the export's formats, or set {SETTINGS[kind]} to `auto`.",
         )
-    files = manifest.files(form.name)
-    for path in files:
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise InvalidModel(
-                f"{manifest.title} lists '{path}', which lies outside its folder.", cure="Export it again."
-            )
-    return form, files
+    return form, manifest.files(form.name)
 
 
 def choose_loadable(

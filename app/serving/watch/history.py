@@ -138,7 +138,7 @@ def history_url(url: str | None, state_dir: Path) -> str:
     """Return the URL to keep the history at: SQLite in the state folder unless one is set."""
     if url is not None:
         return url
-    state_dir.mkdir(parents=True, exist_ok=True)
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return f"sqlite:///{state_dir.resolve() / 'history.db'}"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from redis import Redis
 
 from agents import AgentEntry, load_agent
@@ -79,10 +80,11 @@ def cache_key(
 ) -> CacheKey | None:
     """Return a node's key, or None where what its config names can't be read: the agent will say why."""
     agent_type = load_agent(entry.path)
-    config, agent = agent_type.parse_config(node.config), agent_type()
+    agent = agent_type()
     try:
+        config = agent_type.parse_config(node.config)
         named, loaded = agent.cache_inputs(config, sources), agent.loads(config, inputs)
-    except (InvalidData, InvalidModel, InvalidSpec):
+    except (InvalidData, InvalidModel, InvalidSpec, ValidationError):
         return None
     parts = {
         "code": code_version(entry.path),

@@ -25,6 +25,8 @@ class AgentTask(Record):
     """How to connect to the object store."""
     roots: tuple[Path, ...]
     cache_dir: Path
+    private: tuple[Path, ...]
+    packages: tuple[str, ...]
     job_id: str
     pipeline: str
     node: str
@@ -49,6 +51,8 @@ class AgentTask(Record):
             store=context.objects.address,
             roots=context.sources.roots,
             cache_dir=context.sources.cache_dir,
+            private=context.sources.private,
+            packages=context.sources.packages,
             job_id=context.job_id,
             pipeline=context.pipeline,
             node=context.node,
@@ -72,7 +76,7 @@ class AgentTask(Record):
             attempt=self.attempt,
             inputs=self.inputs,
             objects=objects,
-            sources=Sources(objects, self.roots, self.cache_dir),
+            sources=Sources(objects, self.roots, self.cache_dir, self.private, self.packages),
             work_path=self.work_path,
             emit=emit,
             wanted_stop=wanted_stop,

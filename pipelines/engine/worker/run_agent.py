@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
 
-from agents import load_agent
-from agents.base.errors import AgentFailed, NoSpace, OutOfMemory, StopKind, StopRequested, TunelineError
+from agents import Agent, Config, load_agent
+from agents.base.errors import (
+    AgentFailed,
+    InvalidSpec,
+    NoSpace,
+    OutOfMemory,
+    StopKind,
+    StopRequested,
+    TunelineError,
+)
+from agents.base.names import printable
 from agents.base.records import DeviceNeed
 from pipelines.engine.worker.context import AttemptContext
 
@@ -45,7 +55,7 @@ def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) 
     """Run an agent in this process. Never raises for what the agent does."""
     try:
         agent_type = load_agent(agent_path)
-        output = agent_type().run(agent_type.parse_config(config), context)
+        output = agent_type().run(_config(agent_type, config, context.node), context)
         return Outcome(output=output.model_dump(mode="json"))
     except StopRequested as stop:
         return Outcome(stopped=stop.kind)
@@ -56,6 +66,20 @@ def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) 
     except Exception as fault:
         log.exception("agent_failed", job=context.job_id, node=context.node)
         return failure(unforeseen(fault, context.node, context.work_path), context)
+
+
+def _config(agent_type: type[Agent[Any, Any]], config: dict[str, Any], node: str) -> Config:
+    """Return a node's config as its agent's record. Raises InvalidSpec: it was judged by a release that took more."""
+    try:
+        parsed: Config = agent_type.parse_config(config)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidSpec(
+            f"The config of '{node}' is not valid: {printable(place)}: {first['msg'].removeprefix('Value error, ')}",
+            cure="Change the spec there, and submit it again.",
+        ) from fault
+    return parsed
 
 
 def device_need(agent_path: str, config: dict[str, Any], context: AttemptContext) -> DeviceNeed:

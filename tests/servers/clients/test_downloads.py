@@ -1,15 +1,20 @@
 """Downloads that break off, at every point there is: nothing half-written, nothing mixed, and they go on."""
 
+import hashlib
+import io
+import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from agents.base.errors import CorruptArtifact
+from agents.base.errors import CorruptArtifact, InvalidRequest, NotAllowed, Unavailable
 from app.api.main import create_app
 from app.client import ApiError, Client
-from app.downloads import OnBytes
+from app.downloads import OnBytes, receive, unpack
 from app.wiring import Parts
 
 WEIGHTS = {1: bytes(range(256)) * 12_000, 2: bytes(reversed(range(256))) * 12_000}
@@ -104,3 +109,106 @@ def test_a_second_download_gives_the_same_files_and_a_refused_one_none(sdk: Clie
         sdk.download("spam", "1", "onxx", tmp_path / "none")
 
     assert names(tmp_path) == ["out"]
+
+
+def archived(folder: Path, entries: dict[str, bytes | tarfile.TarInfo], *, packed: bool = False) -> Path:
+    """Write an archive that a hostile server may send, with a manifest of what is in it; return it."""
+    part = folder / "part"
+    listed = [
+        {"path": name, "artifact": {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}}
+        for name, content in entries.items()
+        if isinstance(content, bytes) and name != "manifest.json"
+    ]
+    manifest = json.dumps({"formats": {"merged": listed}}).encode()
+    with tarfile.open(part, "w:gz" if packed else "w") as archive:
+        for name, content in {"manifest.json": manifest, **entries}.items():
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(content)
+                continue
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
+    return part
+
+
+def special(name: str, kind: bytes, target: str = "") -> dict[str, bytes | tarfile.TarInfo]:
+    header = tarfile.TarInfo(name)
+    header.type, header.linkname = kind, target
+    return {name: header}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        *(
+            {name: b"x"}
+            for name in ("../x", "/tmp/x", ".bashrc", "a/../../x", "C:x", "a\\b", "x\nb", "con", "a/.git/x")
+        ),
+        {"x" * 300: b"x"},
+        special("x", tarfile.SYMTYPE, "/etc"),
+        special("x", tarfile.LNKTYPE, "manifest.json"),
+        special("x", tarfile.FIFOTYPE),
+        special("x", tarfile.CHRTYPE),
+        {"manifest.json": b"{}"},
+        {"manifest.json": b"[" * 100},
+    ],
+    ids=lambda entries: ascii(next(iter(entries)))[:20],
+)
+def test_no_archive_writes_anything_but_the_files_of_its_manifest(
+    tmp_path: Path, entries: dict[str, bytes | tarfile.TarInfo]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    part = archived(folder, entries)
+    with pytest.raises(CorruptArtifact, match="Download it again"):
+        unpack(part, folder, "merged")
+
+    assert list(folder.iterdir()) == []
+    assert names(tmp_path) == ["folder"]
+
+
+def test_files_that_the_manifest_does_not_list_are_refused(tmp_path: Path) -> None:
+    manifest = json.dumps({"formats": {"merged": []}}).encode()
+    with pytest.raises(CorruptArtifact, match="'evil' did not come as the manifest says"):
+        unpack(archived(tmp_path, {"manifest.json": manifest, "evil": b"x"}), tmp_path, "merged")
+    with pytest.raises(CorruptArtifact):
+        unpack(archived(tmp_path, {"model": b"x"}, packed=True), tmp_path, "merged")
+
+
+def test_a_link_in_the_users_folder_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "outside").mkdir()
+    (folder / "a").symlink_to(tmp_path / "outside")
+    with pytest.raises(NotAllowed, match="stands in its way"):
+        unpack(archived(folder, {"a/model": b"x"}), folder, "merged")
+
+    assert names(tmp_path / "outside") == []
+
+
+@pytest.mark.parametrize("etag", ["", "x/../../evil", "..", "a.b", 'W/"../x"', "é", "x" * 200])
+def test_an_etag_that_is_no_name_names_no_file(tmp_path: Path, etag: str) -> None:
+    headers = {"ETag": etag.encode("latin-1"), "Content-Length": "1"}
+    with pytest.raises(Unavailable, match="no ETag or length"):
+        receive(httpx.Response(200, headers=headers, content=b"x"), tmp_path, "spam-1-merged", None)
+
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "a\x00", ".hidden", "x" * 300])
+def test_a_download_is_named_by_a_file_name(sdk: Client, tmp_path: Path, name: str) -> None:
+    with pytest.raises((InvalidRequest, ApiError)):
+        sdk.download(name, "1", "merged", tmp_path / "out")
+
+    assert names(tmp_path) == []
+
+
+def test_a_file_with_a_long_name_is_sent_and_unpacked(sdk: Client, parts: Parts, tmp_path: Path) -> None:
+    long = f"{'a' * 120}/{'b' * 200}"
+    artifact = parts.objects.put_artifact(b"long").model_dump()
+    manifest = {"name": "spam", "version": 3, "verdict": "PROMOTE", "metrics": {}}
+    manifest["formats"] = {"merged": [{"path": long, "artifact": artifact}]}
+    parts.objects.put_manifest("models/spam/versions/000003/manifest.json", manifest)
+    parts.registry.rebuild()
+
+    assert sdk.download("spam", "3", "merged", tmp_path)[0].read_bytes() == b"long"

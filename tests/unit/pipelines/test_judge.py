@@ -296,3 +296,48 @@ def test_what_no_matrix_can_be_made_of_is_one_fault(values: Any, message: str) -
     found = faults({"a": echo(config={"say": "${params.levels}"}, matrix={"level": values})}, params={"levels": 3})
 
     assert found["nodes.a.matrix.level"] == message
+
+
+@pytest.mark.parametrize("files", [{"/etc/cron.d/x": {}}, {"config.json": {}}, {}])
+def test_an_agent_that_tuneline_starts_itself_is_in_no_spec(files: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec({"a": {"agent": "prediction", "config": {"files": files}}}), {}, AGENTS)
+
+    assert caught.value.details == [
+        {
+            "path": "nodes.a.agent",
+            "message": "agent 'prediction' can't be named in a spec: POST /predict/{model}/batch/async starts it; "
+            "leave the node out",
+        }
+    ]
+
+
+def test_nobody_is_told_to_name_an_agent_that_no_spec_may_name() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec({"a": {"agent": "predictoin"}}), {}, AGENTS)
+
+    assert "prediction" not in caught.value.details[0]["message"]
+
+
+@pytest.mark.parametrize("source", ["", ".", "./", "a\x00b", "rows.csv\n", "x" * 6000])
+def test_a_source_that_can_name_nothing_is_a_fault_of_the_spec(source: str) -> None:
+    nodes = {
+        "dataset": {"agent": "dataset", "config": {"source": source}},
+        "preprocessing": {"agent": "preprocessing", "needs": ["dataset"], "config": {"model": source}},
+        "training": {"agent": "training", "needs": ["preprocessing"], "config": {"model": source}},
+    }
+    with pytest.raises(InvalidSpec) as caught:
+        judge(spec(nodes), {}, AGENTS)
+
+    places = {detail["path"] for detail in caught.value.details}
+    assert places == {"nodes.dataset.config.source", "nodes.preprocessing.config.model", "nodes.training.config.model"}
+    assert all(len(detail["message"]) < 400 for detail in caught.value.details)
+
+
+def test_a_spacy_model_is_named_by_its_package_and_not_by_a_path() -> None:
+    nodes = {
+        "dataset": {"agent": "dataset", "config": {"source": "rows.csv"}},
+        "validation": {"agent": "validation", "needs": ["dataset"], "config": {"names_model": "/tmp/evil"}},
+    }
+    with pytest.raises(InvalidSpec, match=r"nodes\.validation\.config\.names_model"):
+        judge(spec(nodes), {}, AGENTS)

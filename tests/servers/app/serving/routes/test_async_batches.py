@@ -1,6 +1,7 @@
 """Asynchronous batches over real parts: submitted over HTTP, worked off by a worker, of a version that stays pinned."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -112,3 +113,23 @@ def test_what_a_waiting_batch_needs_is_no_rubbish(serving: Http, versions: Parts
 
     assert config["texts"]["sha256"] in referred
     assert {file["sha256"] for file in config["files"].values()} <= referred
+
+
+@pytest.mark.parametrize("name", ["/{folder}/written", "../../../../../../..{folder}/written", "a\x00b", ".hidden"])
+def test_files_of_a_job_that_an_earlier_release_took_lead_nowhere_else(
+    serving: Http, versions: Parts, work_off: Callable[[], None], tmp_path: Path, name: str
+) -> None:
+    batch_id = serving.post("/predict/spam/batch/async", json={"texts": TEXTS}).json()["id"]
+    plan = versions.state.plan(batch_id)
+    node = plan.nodes["prediction"]
+    file = next(iter(node.config["files"].values()))
+    hostile = {**node.config, "files": {name.format(folder=tmp_path): file}}
+    nodes = {"prediction": node.model_copy(update={"config": hostile})}
+    job = versions.state.submit("job_of_an_earlier_release", plan.model_copy(update={"nodes": nodes}))
+    (tmp_path / "written").write_bytes(b"before")
+    work_off()
+    error = versions.state.job(job).nodes["prediction"].error or {}
+
+    assert error["error"] == "INVALID_SPEC"
+    assert "is not a name below a folder" in error["message"]
+    assert (tmp_path / "written").read_bytes() == b"before"

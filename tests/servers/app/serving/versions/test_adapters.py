@@ -228,7 +228,7 @@ def test_decoders_share_their_base_and_write_as_their_merged_selves(parts: Parts
         ({"base_model_fingerprint": "0" * 64}, "its fingerprint is"),
         ({"base_model": "absent"}, "can't be had on this machine: There is no 'absent'"),
         ({"base_model": "/etc"}, "can't be had on this machine: '/etc' lies outside"),
-        ({"base_model": "package://no_such_module/model"}, "The package 'no_such_module'"),
+        ({"base_model": "package://no_such_module/model"}, "lies in no package that sources may come from"),
         ({"base_model": None}, "does not say which base its adapter is for"),
     ],
 )

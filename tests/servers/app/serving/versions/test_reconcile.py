@@ -49,22 +49,24 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
 ) -> None:
     files = stored(versions.objects, merged_folders[2])
     write_version(versions, 3, stored(versions.objects, nan_weights(merged_folders[2], tmp_path / "nan")))
-    write_version(versions, 4, {**files, "../outside": files["config.json"]})
+    write_version(versions, 4, files)
     write_version(versions, 5, {})
     write_version(versions, 6, files)
     write_version(versions, 7, files, task="sft")
+    outside = {"path": "../outside", "artifact": files["config.json"].model_dump()}
+    broken = {4: {"merged": [outside]}, 6: []}
     reasons = {
         3: "predictions that are not numbers",
-        4: "outside its folder",
+        4: "formats.merged.0.path: '../outside' is not a name below a folder",
         5: "no 'onnx_int8' or 'onnx' or 'merged' or 'adapter' format",
         6: "manifest that can't be read",
         7: "does not say how to prompt it",
     }
     for version, reason in reasons.items():
         promote(versions, version)
-        if version == 6:
-            key = "models/spam/versions/000006/manifest.json"
-            versions.objects.put_manifest(key, {"verdict": "PROMOTE", "formats": []})
+        if version in broken:
+            key = f"models/spam/versions/{version:06d}/manifest.json"
+            versions.objects.put_manifest(key, {"verdict": "PROMOTE", "formats": broken[version]})
         reconciler.follow()
         assert reason in reconciler.troubles()["spam"]
         assert reconciler.find("spam").version == 1

@@ -211,3 +211,23 @@ def test_a_column_that_is_absent_is_refused_with_those_present() -> None:
 def test_text_and_label_are_found_by_their_names(columns: list[str], text: str, label: str) -> None:
     found = find_columns("'x'", [dict.fromkeys(columns, "a")], None, None, has_header=True)
     assert (found.text, found.label) == (text, label)
+
+
+@pytest.mark.parametrize("name", ["wide.csv", "wide.tsv", "wide.csv.gz"])
+def test_a_header_that_is_longer_than_the_sample_is_not_cut(tmp_path: Path, name: str) -> None:
+    delimiter = "\t" if ".tsv" in name else ","
+    columns = [f"column{number:05}" for number in range(8000)]
+    content = f"{delimiter.join([*columns, 'text', 'label'])}\n".encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(InvalidData, match=f"The first line of '{name}' has 65,536 characters or more") as refused:
+        read(path)
+
+    assert refused.value.cure == "Begin the file with a shorter line of names, or write JSON lines."
+
+
+def test_a_long_first_line_of_json_lines_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"text": "x" * 100_000, "label": "a"}) + "\n")
+
+    assert read(path)[1] == [{"text": "x" * 100_000, "label": "a"}]
