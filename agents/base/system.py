@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import resource
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,8 @@ import psutil
 #: Where Linux says what a container may use and uses (control groups, version 2).
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CONTAINER_USED = Path("/sys/fs/cgroup/memory.current")
+#: Where Linux says how much a process has; the sixth number is what it may write to, in pages.
+STATM = Path("/proc/self/statm")
 #: Parameters of mallopt(3), by glibc's malloc.h, and the value that switches trimming off.
 TRIM_THRESHOLD, MMAP_THRESHOLD, NEVER = -1, -3, -1
 
@@ -19,6 +22,11 @@ def free_memory_bytes() -> int:
     free = int(psutil.virtual_memory().available)
     limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
     return free if limit == "max" else min(free, int(limit) - int(CONTAINER_USED.read_text()))
+
+
+def writable_bytes() -> int | None:
+    """Return how much memory this process has that it may write to; None where the system doesn't say."""
+    return int(STATM.read_text().split()[5]) * resource.getpagesize() if STATM.exists() else None
 
 
 def keep_freed_memory() -> None:
