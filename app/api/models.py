@@ -1,6 +1,7 @@
 """Models: versions, card, ranged download, promote, roll back, delete."""
 
 import hmac
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query
@@ -156,7 +157,7 @@ def download_version(
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(length),
-        "Content-Disposition": f'attachment; filename="{name}-v{manifest.version}-{format_}.tar"',
+        "Content-Disposition": f'attachment; filename="{_archive_name(f"{name}-v{manifest.version}-{format_}.tar")}"',
         "ETag": etag,
     }
     if wanted:
@@ -209,6 +210,11 @@ def _format(manifest: Manifest, format_: str) -> list[tuple[str, Artifact]]:
         known = ", ".join(sorted(manifest.formats))
         raise NotFound(f"{manifest.title} has no format '{format_}'.", cure=f"It has: {known}.")
     return list(manifest.files(format_).items())
+
+
+def _archive_name(wanted: str) -> str:
+    """Return a file's name as a header can hold it."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", wanted)
 
 
 def _papers(manifest: Manifest) -> list[tuple[str, Artifact]]:

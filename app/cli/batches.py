@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from agents.base.errors import Conflict
-from app.cli.common import AsJson, ago, client, console, existing_file, print_json, print_table
+from app.cli.common import AsJson, ago, client, console, existing_file, file_name, print_json, print_table
 from app.cli.live import JobDisplay, show
 from app.cli.texts import read_texts
 from app.client import Client
@@ -108,7 +108,7 @@ def _hand_over(answers: list[dict[str, Any]], batch_id: str, to: Path | None, as
         for answer in answers:
             print_json(answer)
         return
-    path = to or Path(f"{batch_id}.jsonl")
+    path = to or Path(file_name(f"{batch_id}.jsonl"))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.write_text("".join(f"{json.dumps(answer, ensure_ascii=False)}\n" for answer in answers), encoding="utf-8")

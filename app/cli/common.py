@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.base.errors import InvalidRequest
+from agents.base.names import checked_file_name
 from app.client import Client
 from app.settings import Settings
 
@@ -35,6 +36,18 @@ def existing_file(path: Path) -> Path:
         what = "is a folder" if path.is_dir() else "is not there"
         raise InvalidRequest(f"The file '{path}' {what}.", cure=f"It was looked for in {Path.cwd()}.")
     return path
+
+
+def file_name(wanted: str) -> str:
+    """Return the name of a file in this folder, for what has a name of its own that may come from a server.
+
+    Raises:
+        InvalidRequest: it would be a file elsewhere, or is none.
+    """
+    try:
+        return checked_file_name(wanted)
+    except ValueError as fault:
+        raise InvalidRequest(str(fault), cure="Or say which file to write: --to FILE.") from fault
 
 
 def print_json(value: Any) -> None:

@@ -10,9 +10,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agents.base.errors import InvalidRequest
-from agents.base.names import checked_file_name
 from agents.metrics.catalogue import headline
-from app.cli.common import AsJson, ago, client, console, print_json, print_table
+from app.cli.common import AsJson, ago, client, console, file_name, print_json, print_table
 from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
 from pipelines import shipped_specs
@@ -205,10 +204,7 @@ def artifacts(
 
 def _file_of(artifact: str) -> Path:
     """Return where an artifact is written if nothing else is said: its last part, in this folder."""
-    try:
-        return Path(checked_file_name(artifact.rpartition("/")[2]))
-    except ValueError as fault:
-        raise InvalidRequest(str(fault), cure="Or say which file to write: --to FILE.") from fault
+    return Path(file_name(artifact.rpartition("/")[2]))
 
 
 def cancel(job_id: JobId) -> None:

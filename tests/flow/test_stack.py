@@ -30,7 +30,7 @@ class Terminal:
         self.folder = folder
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TUNELINE_")},
-            "TUNELINE_STATE_DIR": str(folder),
+            "TUNELINE_STATE_DIR": str(folder / "state"),
             "TUNELINE_API_PORT": str(self.api_port),
             "TUNELINE_SERVING_PORT": str(self.serving_port),
             "TUNELINE_API_URL": f"http://127.0.0.1:{self.api_port}",
@@ -64,7 +64,7 @@ class Terminal:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("TUNELINE_STATE_DIR") == str(self.folder):
+                if process.environ().get("TUNELINE_STATE_DIR") == self.environment["TUNELINE_STATE_DIR"]:
                     found.append(process)
             except psutil.Error:
                 continue
@@ -125,6 +125,14 @@ def test_a_spec_becomes_a_served_model_also_when_its_worker_is_killed(terminal: 
     wait_until_served(terminal, 1)
     answers = terminal.client.predict_many("spam", ["You WON a prize! Call 80099 now to claim", "see you at six, love"])
     assert [answer["version"] for answer in answers] == [1, 1]
+
+
+def test_nobody_else_can_read_what_the_stack_keeps(terminal: Terminal) -> None:
+    state = Path(terminal.environment["TUNELINE_STATE_DIR"])
+    kept = [state, *(path for path in state.rglob("*") if not path.is_symlink())]
+
+    assert {"history.db", "stack.json", "s3", "valkey", "cache"} <= {path.name for path in kept}
+    assert [path for path in kept if path.exists() and path.stat().st_mode & 0o077] == []
 
 
 def test_the_command_line_tells_the_same_story(terminal: Terminal, tmp_path: Path) -> None:

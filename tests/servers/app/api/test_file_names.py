@@ -41,7 +41,7 @@ def test_an_upload_without_a_usable_name_is_refused_in_a_sentence(api: httpx.Cli
 
 
 @given(st.text(st.sampled_from("ab./\\ :\x00\x1f\u202e") | st.characters(exclude_categories=["Cs"]), max_size=30))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_whatever_the_name_an_upload_is_taken_or_refused_and_then_previewed(api: httpx.Client, name: str) -> None:
     answer = upload(
         api, name.replace('"', "").replace("\r", "").replace("\n", ""), f"text,label\n{name!r},a\n".encode()

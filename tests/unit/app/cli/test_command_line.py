@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from typer.testing import CliRunner
 
-from agents.base.errors import Conflict, TunelineError
+from agents.base.errors import Conflict, InvalidRequest, TunelineError
 from app.cli.commands import app, run
-from app.cli.common import print_table
+from app.cli.common import file_name, print_table
 from app.cli.jobs import watch
 from app.client import ApiError, Client
 from app.http import serve_http
@@ -204,3 +204,11 @@ def test_a_setting_that_cannot_be_is_named_at_the_start(
     assert said.startswith("error: The settings have faults: ")
     assert f"TUNELINE_{name}" in said
     assert words in said
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".bashrc", "a/../.ssh", "", "x\x00", "con"])
+def test_what_a_server_names_is_written_to_this_folder_or_not_at_all(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="--to FILE"):
+        file_name(name)
+
+    assert file_name("roc.svg") == "roc.svg"
