@@ -1,7 +1,9 @@
 """The SDK: `Client` speaks the API's HTTP, in the API's own words."""
 
+import json
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,11 +12,31 @@ from urllib.parse import quote
 import httpx
 import httpx_sse
 
-from agents.base.errors import InvalidRequest, TunelineError, Unavailable
+from agents.base.errors import InvalidRequest, TunelineError, Unavailable, first_line
+from agents.base.identifiers import CURSOR, Cursor
 from app.downloads import CHUNK_BYTES, OnBytes, archive_label, receive, resume_headers, unpack
 
 #: A follower that lost its server comes back after so long; with its cursor it misses nothing.
 RECONNECT_S = 0.5
+#: The longest it waits before it tries again.
+RECONNECT_MOST_S = 5.0
+#: While it tries in vain, every so many tries are said.
+NOTICE_EVERY = 12
+#: What a record has at least, by its kinds.
+RECORD: dict[str, Any] = {
+    "id": str,
+    "at": int | float,
+    "level": str,
+    "event": str,
+    "node": str | None,
+    "fields": dict,
+}
+OnNotice = Callable[[str], None]
+
+
+def log_notice(notice: str) -> None:
+    """Write what a follower has to say to Python's own log."""
+    logging.getLogger("tuneline").warning(notice)
 
 
 class ApiError(TunelineError):
@@ -67,7 +89,15 @@ class Client:
         return self._json(self._api, "POST", "/jobs", json=body, headers=headers)
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return self._json(self._api, "GET", f"/jobs/{_segment(job_id)}")
+        """Return a job with all its nodes, of which an answer has a page."""
+        found = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}")
+        while len(found["nodes"]) < found["nodes_total"]:
+            page = {"nodes_offset": len(found["nodes"])}
+            more = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}", params=page)["nodes"]
+            if not more:
+                break
+            found["nodes"] |= more
+        return found
 
     def jobs(self, limit: int = 20, **filters: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._json(self._api, "GET", "/jobs", params={"limit": limit, **filters})["jobs"]
@@ -86,7 +116,12 @@ class Client:
         return self._json(self._api, "POST", f"/jobs/{_segment(job_id)}/retry")
 
     def logs(self, job_id: str, after: str = "0-0", **filters: str) -> Iterator[dict[str, Any]]:
-        """Yield the records there are after a cursor, oldest first."""
+        """Yield the records there are after a cursor, oldest first.
+
+        Raises:
+            InvalidRequest: `after` is not the id of a record.
+        """
+        after = str(Cursor.parse(after))
         while True:
             page = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}/logs", params={"after": after, **filters})
             yield from page["records"]
@@ -94,26 +129,51 @@ class Client:
                 return
             after = page["next"]
 
-    def follow(self, job_id: str, after: str = "0-0", **filters: str) -> Iterator[dict[str, Any]]:
-        """Yield records as they come, until the job has ended; a lost connection is taken up again."""
+    def follow(
+        self, job_id: str, after: str = "0-0", on_notice: OnNotice = log_notice, **filters: str
+    ) -> Iterator[dict[str, Any]]:
+        """Yield records as they come, until the job has ended; a lost connection is taken up again.
+
+        `on_notice` is told, in a sentence, of a connection that was lost or is there again, of records that were
+        deleted before they were read, and of one that can't be read.
+
+        Raises:
+            InvalidRequest: `after` is not the id of a record.
+        """
+        after, tries = str(Cursor.parse(after)), 0
         while True:
+            why = "it was closed"
             try:
                 for event in self._events(job_id, after, filters):
+                    if tries:
+                        on_notice(f"Connected to {self._api.base_url} again.")
+                    tries = 0
                     if event.event == "end":
                         return
+                    if event.event == "gap":
+                        on_notice(f"Records after {after} were deleted before they were read.")
                     if event.event == "log":
-                        after = event.id
-                        yield event.json()
-            except (httpx.TransportError, httpx_sse.SSEError):
-                pass
-            time.sleep(RECONNECT_S)
+                        after = event.id if CURSOR.fullmatch(event.id) else after
+                        if (record := read_record(event.data)) is not None:
+                            yield record
+                        else:
+                            on_notice(f"The record {after} can't be read and is left out.")
+            except (httpx.TransportError, httpx_sse.SSEError) as fault:
+                why = first_line(fault)
+            if tries % NOTICE_EVERY == 0:
+                again = f"; {tries} tries so far" if tries else ""
+                on_notice(
+                    f"The connection to {self._api.base_url} broke ({why}){again}. Going on after record {after}."
+                )
+            tries += 1
+            time.sleep(min(RECONNECT_MOST_S, RECONNECT_S * tries))
 
     def _events(self, job_id: str, after: str, filters: Mapping[str, str]) -> Iterator[httpx_sse.ServerSentEvent]:
         headers = {"Last-Event-ID": after}
         url = f"/jobs/{_segment(job_id)}/logs/stream"
         with httpx_sse.connect_sse(self._api, "GET", url, params=dict(filters), headers=headers) as source:
             if source.response.status_code in {502, 503, 504}:
-                return
+                raise httpx.RemoteProtocolError(f"it answered {source.response.status_code}")
             if source.response.is_error:
                 source.response.read()
                 raise _refusal(source.response)
@@ -121,8 +181,13 @@ class Client:
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """Return a job's artifacts: node, name, digest, size, media type."""
-        found: list[dict[str, Any]] = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}/artifacts")["artifacts"]
-        return found
+        found: list[dict[str, Any]] = []
+        while True:
+            query = {"offset": len(found)}
+            page = self._json(self._api, "GET", f"/jobs/{_segment(job_id)}/artifacts", params=query)
+            found += page["artifacts"]
+            if len(found) >= page.get("total", 0) or not page["artifacts"]:
+                return found
 
     def artifact(self, job_id: str, node: str, name: str, path: Path) -> Path:
         """Fetch an artifact into a file; return it."""
@@ -273,6 +338,15 @@ class Client:
 
     def _setting(self, http: httpx.Client) -> str:
         return "TUNELINE_SERVING_URL" if http is self._serving else "TUNELINE_API_URL"
+
+
+def read_record(data: str) -> dict[str, Any] | None:
+    """Return a record of a log as the stream sent it; None where it is not one."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and all(isinstance(found.get(k), t) for k, t in RECORD.items()) else None
 
 
 def _address(url: str, setting: str) -> str:

@@ -18,6 +18,7 @@ from redis import RedisError
 from starlette.exceptions import HTTPException
 
 from agents.base.errors import Conflict, Overloaded, TunelineError, Unavailable
+from agents.base.strict_json import clean
 from app.openapi import install_openapi, operation_id
 from app.settings import Settings
 from app.state_folder import make_private
@@ -148,7 +149,9 @@ def fault_response(
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """Return an error answer."""
-    return JSONResponse({"error": code, "message": message, "details": details or []}, status, headers)
+    # A message may show back what JSON can't hold.
+    body = clean({"error": code, "message": message, "details": details or []}).value
+    return JSONResponse(body, status, headers)
 
 
 async def _own_error(_: Request, fault: Exception) -> Response:

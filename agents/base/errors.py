@@ -25,6 +25,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+from agents.base.strict_json import RECORD, clean
+
 Detail = Mapping[str, Any]
 StopKind = Literal["cancel", "pause"]
 
@@ -50,8 +52,10 @@ class TunelineError(Exception):
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).upper()
 
     def as_record(self) -> dict[str, Any]:
-        """JSON for the API's answer, the job's state and the log."""
-        return {"error": self.code(), "message": str(self), "details": self.details}
+        """JSON for the API's answer, the job's state and the log: within bounds, whatever was put into the message."""
+        record = {"error": self.code(), "message": str(self), "details": [_told(detail) for detail in self.details]}
+        found: dict[str, Any] = clean(record, RECORD).value
+        return found
 
 
 class InvalidSpec(TunelineError):
@@ -149,6 +153,11 @@ class WorkerLost(TunelineError):
 
 class AgentFailed(TunelineError):
     """An agent raised something it had not foreseen."""
+
+
+def _told(detail: Detail) -> Detail:
+    """Return a detail whose place and sentence are text, as readers of errors expect."""
+    return {key: str(value) if key in {"path", "message"} else value for key, value in detail.items()}
 
 
 def first_line(fault: BaseException) -> str:

@@ -27,6 +27,7 @@ from agents.base import bucket as keys
 from agents.base.beneath import write_below
 from agents.base.errors import CorruptArtifact, NoSpace, NotFound, Unavailable
 from agents.base.records import Artifact, Record
+from agents.base.strict_json import clean
 
 CHUNK_BYTES = 1 << 20
 #: Parts of one streamed upload; 5 MiB is the least that S3 takes.
@@ -143,7 +144,7 @@ class ObjectStore:
 
     def put_json(self, value: Any) -> Artifact:
         """Store a value as JSON with sorted keys, so that equal values are one artifact."""
-        data = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+        data = json.dumps(clean(value).value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         return self.put_artifact(data, "application/json")
 
     def has_artifact(self, artifact: Artifact) -> bool:
@@ -265,7 +266,7 @@ class ObjectStore:
 
     def put_manifest(self, key: str, manifest: Mapping[str, Any]) -> None:
         """Write a manifest: last of its set, so that its presence means "complete"."""
-        self.put(key, json.dumps(manifest, indent=2, sort_keys=True).encode(), "application/json")
+        self.put(key, json.dumps(clean(manifest).value, indent=2, sort_keys=True).encode(), "application/json")
 
     def get_manifest(self, key: str) -> dict[str, Any]:
         """Return a manifest.

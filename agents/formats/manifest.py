@@ -16,7 +16,7 @@ from agents.chat.format import PromptFormat
 from agents.comparison.types import Compared
 from agents.evaluation.types import Verdict
 from agents.export.types import ExportedFile, Parity
-from agents.metrics.types import Reference, Threshold
+from agents.metrics.types import Figures, Reference, Threshold
 
 SCHEMA = 2
 
@@ -71,14 +71,14 @@ class Manifest(Record):
     training: dict[str, Any] = Field(
         {}, description="Hyperparameters as used; which there are depends on the method.", examples=[{"epochs": 3}]
     )
-    training_metrics: dict[str, float] = Field({}, description="Metric -> value, of the training.")
+    training_metrics: Figures = Field({}, description="Metric -> value, of the training.")
     training_node: str | None = Field(None, description="The node whose model was judged.", examples=["training"])
     chosen_by: str | None = Field(None, description="With several trainings: the metric that decided.")
-    candidates: dict[str, float] = Field({}, description="With several trainings: node -> that metric.")
+    candidates: Figures = Field({}, description="With several trainings: node -> that metric.")
     trainable_parameters: int = Field(0, description="Weights that were tuned.")
     total_parameters: int = Field(0, description="All weights.")
     seed: int | None = Field(None, description="The seed of all that is random.", examples=[42])
-    metrics: dict[str, float] = Field({}, description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
+    metrics: Figures = Field({}, description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
     metric: str | None = Field(None, description="The metric that the verdict is about.", examples=["f1"])
     metric_interval: tuple[float, float] | None = Field(None, description="The middle 95 % of its bootstrap.")
     confusion: list[list[int]] = Field([], description="True labels by row, predicted ones by column.")
@@ -89,7 +89,7 @@ class Manifest(Record):
     reasons: list[str] = Field([], description="Why.")
     reference: Reference | None = Field(None, description="What predictions on the test split were like.")
     judged_against: int | None = Field(None, description="The champion that it was judged beside.", examples=[2])
-    champion_metrics: dict[str, float] | None = Field(None, description="That champion's metrics on the same rows.")
+    champion_metrics: Figures | None = Field(None, description="That champion's metrics on the same rows.")
     data: DataFacts = Field(DataFacts(), description="What it was trained and judged on.")
     environment: dict[str, str | None] = Field(
         {}, description="Python, platform, device and libraries -> version.", examples=[{"python": "3.11.9"}]

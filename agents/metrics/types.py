@@ -1,6 +1,19 @@
 """Records of metrics that travel with a model."""
 
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from agents.base.records import Record
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+#: Name -> a figure of a version. One that is not a number is none, and JSON has no word for it.
+Figures = Annotated[dict[str, float], AfterValidator(_finite)]
 
 
 class Threshold(Record):

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agents.base.errors import InvalidRequest
+from agents.base.names import printable
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
+#: One range of bytes; no archive has more of them than these digits can count.
+RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,15 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     """
     if header is None:
         return None
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", header.strip())
+    found = RANGE.fullmatch(header.strip())
     if not found or not (found[1] or found[2]):
-        raise InvalidRequest(f"'{header}' is not one byte range.")
+        raise InvalidRequest(f"'{printable(header)}' is not one byte range.", cure="Write it as bytes=1048576-.")
     if not found[1]:
         start, end = max(0, size - int(found[2])), size - 1
     else:
         start, end = int(found[1]), min(int(found[2] or size - 1), size - 1)
     if start >= size or end < start:
-        raise InvalidRequest(f"'{header}' is outside of the {size:,} bytes there are.")
+        raise InvalidRequest(f"'{printable(header)}' is outside of the {size:,} bytes there are.")
     return start, end - start + 1
 
 

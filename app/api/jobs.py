@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool as _in_thread
 
 from agents.base.errors import Conflict, InvalidRequest, InvalidSpec, NoSpace, NotFound
-from app.api.dependencies import JobId, JobIndexDep, OrchestratorDep, StateDep
+from app.api.dependencies import FleetDep, JobId, JobIndexDep, OrchestratorDep, StateDep
 from app.api.schemas.jobs import SPEC_EXAMPLE, JobPage, JobView, SubmitBody
 from app.api.views import job_summary, job_view
 from app.http import Offset
@@ -18,6 +18,10 @@ from pipelines.spec_text import parse_document
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 #: A spec is written by a person; more than this is a mistake or an attack.
 SPEC_MOST_BYTES = 1 << 20
+#: A job may have thousands of nodes: an answer has a page of them.
+NODES_MOST = 1000
+NodesOffset = Annotated[int, Query(ge=0, le=1 << 53, description="How many of its nodes to skip.")]
+NodesLimit = Annotated[int, Query(ge=1, le=NODES_MOST, description="The largest number of its nodes in the answer.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(max_length=200, description="The same key with the same body returns the first job again, for a week."),
@@ -73,9 +77,20 @@ def list_jobs(
 
 
 @router.get("/{job_id}", summary="Show a job", responses=faults(NotFound))
-def get_job(job_id: JobId, state: StateDep) -> JobView:
-    """Show a job: every node's state, progress, times, cache, and why it waits."""
-    return _view(state, job_id)
+def get_job(
+    job_id: JobId,
+    state: StateDep,
+    fleet: FleetDep,
+    nodes_offset: NodesOffset = 0,
+    nodes_limit: NodesLimit = NODES_MOST,
+) -> JobView:
+    """Show a job: its nodes' state, progress, times, cache, and why they wait.
+
+    A job with more than 1,000 nodes comes in pages: `nodes_total` says how many it has.
+    """
+    shown = state.shown(job_id, nodes_offset, nodes_limit)
+    waiting = {shown.job.plan.nodes[name].queue for name in shown.names if shown.job.nodes[name].status == "ready"}
+    return job_view(shown, state.clock.now(), fleet.unattended(waiting))
 
 
 @router.delete("/{job_id}", status_code=202, summary="Cancel a job", responses=faults(NotFound, Conflict))
@@ -134,4 +149,4 @@ def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
 
 
 def _view(state: JobStore, job_id: str) -> JobView:
-    return job_view(state.job(job_id), state.progress(job_id), state.clock.now())
+    return job_view(state.shown(job_id, 0, NODES_MOST), state.clock.now())

@@ -1,40 +1,47 @@
 """A job's log: history by cursor, and the live stream as server-sent events."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
-from sse_starlette import EventSourceResponse, JSONServerSentEvent, ServerSentEvent
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from agents.base.errors import InvalidRequest, NotFound
+from agents.base.identifiers import Cursor
+from agents.base.strict_json import encode
 from app.api.dependencies import FollowLogDep, JobId, LogsDep, StateDep
 from app.api.schemas.logs import LogEnd, LogGap, LogPage, LogRecord, Ping
 from app.openapi import events, faults
 from pipelines.engine.state.job import JOB_ENDED
 from pipelines.engine.state.log_follower import LogFollower
-from pipelines.engine.state.logs import FIRST, PAGE, parse_id, selected
+from pipelines.engine.state.log_records import selected
+from pipelines.engine.state.logs import FIRST, PAGE
 
 router = APIRouter(prefix="/jobs/{job_id}/logs", tags=["logs"])
 Level = Literal["debug", "info", "warning", "error"]
 PING_S = 10
-Cursor = Annotated[str, Query(description="The id of the last record that was read.", examples=["1767225600250-0"])]
+After = Annotated[str, Query(description="The id of the last record that was read.", examples=["1767225600250-0"])]
 Least = Annotated[Level | None, Query(description="The least level of records.")]
 OfNode = Annotated[str | None, Query(description="Only records of this node.", examples=["training"])]
 
 
-@router.get("", summary="Read a job's log", responses=faults(NotFound))
+@router.get("", summary="Read a job's log", responses=faults(NotFound, InvalidRequest))
 def read_log(
     job_id: JobId,
     state: StateDep,
     logs: LogsDep,
-    after: Cursor = FIRST,
+    after: After = FIRST,
     level: Least = None,
     node: OfNode = None,
     limit: Annotated[int, Query(ge=1, le=10_000, description="The largest number of records read for a page.")] = PAGE,
 ) -> LogPage:
-    """Return records after a cursor, oldest first."""
-    _check_cursor(after)
+    """Return records after a cursor, oldest first.
+
+    A record that can't be read is there as `record_unreadable`, with the reason. `adjusted` among a record's fields
+    says what of it could not be kept as it was given: values `replaced`, values `cut`, a `level` that nobody knows.
+    """
+    after = str(Cursor.parse(after))
     ended = state.head(job_id).status in JOB_ENDED
     records = logs.read(job_id, after, limit)
     last = records[-1]["id"] if records else after
@@ -47,7 +54,7 @@ def read_log(
     summary="Follow a job's log",
     response_class=EventSourceResponse,
     responses={
-        **faults(NotFound),
+        **faults(NotFound, InvalidRequest),
         200: events(
             "The log as server-sent events.",
             ("log", LogRecord),
@@ -65,7 +72,7 @@ async def follow_log(
     follow: FollowLogDep,
     level: Least = None,
     node: OfNode = None,
-    after: Cursor = FIRST,
+    after: After = FIRST,
     last_event_id: Annotated[
         str | None, Header(description="The cursor of a client that reconnects; it takes precedence over `after`.")
     ] = None,
@@ -74,18 +81,17 @@ async def follow_log(
 
     Events: `log` with a record; `gap` where records were trimmed; `ping`; `end` when the job has ended.
     """
-    cursor = last_event_id or after
-    _check_cursor(cursor)
+    cursor = str(Cursor.parse(last_event_id or after))
     await run_in_threadpool(state.head, job_id)
 
     async def found() -> AsyncIterator[ServerSentEvent]:
         if await run_in_threadpool(logs.trimmed_after, job_id, cursor):
-            yield JSONServerSentEvent({"after": cursor}, event="gap")
+            yield _event("gap", {"after": cursor})
         async with follow(job_id) as follower:
             async for event in _events(follower, cursor, level, node):
                 yield event
         status = (await run_in_threadpool(state.head, job_id)).status
-        yield JSONServerSentEvent({"status": status}, event="end")
+        yield _event("end", {"status": status})
 
     return EventSourceResponse(found(), ping=PING_S, ping_message_factory=_ping, headers={"X-Accel-Buffering": "no"})
 
@@ -97,21 +103,17 @@ async def _events(
     while True:
         records, ended = await follower.next(cursor)
         for record in selected(records, level, node):
-            yield JSONServerSentEvent(record, event="log", id=record["id"])
+            yield _event("log", record, record["id"])
         if records:
             cursor = records[-1]["id"]
         elif ended:
             return
 
 
+def _event(name: str, data: dict[str, Any], cursor: str | None = None) -> ServerSentEvent:
+    # In ASCII: some clients take a line separator of Unicode for the end of a line.
+    return ServerSentEvent(encode(data).text, event=name, id=cursor)
+
+
 def _ping() -> ServerSentEvent:
     return ServerSentEvent("{}", event="ping")
-
-
-def _check_cursor(cursor: str) -> None:
-    try:
-        parse_id(cursor)
-    except ValueError as fault:
-        raise InvalidRequest(
-            f"'{cursor}' is not a cursor.", cure="Use the id of a record, such as 1700000000000-0."
-        ) from fault

@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import SecretStr
 
 from agents.base.errors import Conflict, InvalidRequest, NotAllowed, NotFound
+from agents.base.identifiers import parse_version
 from agents.base.records import Artifact
 from agents.formats.manifest import Manifest
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
@@ -24,7 +25,7 @@ from app.api.schemas.models import (
     RollbackBody,
 )
 from app.api.sending import send_artifact
-from app.api.views import model_view
+from app.api.views import listed_model, model_view
 from app.http import ModelName, Offset
 from app.openapi import faults, sent
 from pipelines.engine.state.cache import digest
@@ -55,23 +56,28 @@ def list_models(
 ) -> ModelPage:
     """List models, each with its newest versions; `name`: those whose name has this in it."""
     names = [known for known in registry.names() if name in known]
-    models = [model_view(registry, known) for known in names[offset : offset + limit]]
+    models = [listed_model(registry, known) for known in names[offset : offset + limit]]
     return ModelPage(models=models, total=len(names))
 
 
 @router.get("/{name}", summary="Show a model", response_model_exclude_unset=True, responses=faults(NotFound))
 def get_model(name: ModelName, registry: RegistryDep, offset: Offset = 0, limit: Limit = 50) -> ModelView:
-    """Show a model: aliases, versions (newest first), and every move of the champion, which is its audit log."""
+    """Show a model: aliases, versions (newest first), and the moves of the champion, which are its audit log."""
     return model_view(registry, name, offset, limit)
 
 
-@router.get("/{name}/{version}", summary="Show a version", responses=faults(NotFound))
+@router.get("/{name}/{version}", summary="Show a version", responses=faults(NotFound, InvalidRequest))
 def get_version(name: ModelName, version: Version, registry: RegistryDep) -> Manifest:
     """Show a version's manifest: files with digests, lineage, metrics, verdict. `version` may be an alias."""
     return registry.manifest(name, registry.resolve(name, version))
 
 
-@router.get("/{name}/{version}/card", summary="Read a model card", response_class=Markdown, responses=faults(NotFound))
+@router.get(
+    "/{name}/{version}/card",
+    summary="Read a model card",
+    response_class=Markdown,
+    responses=faults(NotFound, InvalidRequest),
+)
 def get_card(name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep) -> Markdown:
     """Return the model card as Markdown."""
     manifest = registry.manifest(name, registry.resolve(name, version))
@@ -84,7 +90,7 @@ def get_card(name: ModelName, version: Version, registry: RegistryDep, objects: 
     "/{name}/{version}/pictures/{picture}",
     summary="Fetch a picture of a model card",
     response_class=StreamingResponse,
-    responses={**faults(NotFound), 200: sent("The picture.", "image/svg+xml", "image/png")},
+    responses={**faults(NotFound, InvalidRequest), 200: sent("The picture.", "image/svg+xml", "image/png")},
 )
 def get_picture(
     name: ModelName,
@@ -101,7 +107,9 @@ def get_picture(
     return send_artifact(objects, found[picture])
 
 
-@router.get("/{name}/{version}/files", summary="List the files of a version", responses=faults(NotFound))
+@router.get(
+    "/{name}/{version}/files", summary="List the files of a version", responses=faults(NotFound, InvalidRequest)
+)
 def list_files(
     name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
 ) -> FilesView:
@@ -202,7 +210,7 @@ def delete_version(
 ) -> None:
     """Delete a version that no alias points at."""
     reason = (body or DeleteBody()).reason
-    registry.delete(name, version, at=state.clock.now(), reason=reason)
+    registry.delete(name, int(parse_version(str(version))), at=state.clock.now(), reason=reason)
 
 
 def _format(manifest: Manifest, format_: str) -> list[tuple[str, Artifact]]:

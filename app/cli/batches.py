@@ -9,7 +9,19 @@ import typer
 from rich.table import Table
 
 from agents.base.errors import Conflict
-from app.cli.common import AsJson, ago, client, console, existing_file, file_name, print_json, print_table
+from app.cli.common import (
+    AsJson,
+    ago,
+    cell,
+    client,
+    console,
+    existing_file,
+    file_name,
+    print_json,
+    print_line,
+    print_table,
+    say,
+)
 from app.cli.live import JobDisplay, show
 from app.cli.texts import read_texts
 from app.client import Client
@@ -38,7 +50,7 @@ def list_batches(
         return
     table = Table("batch", "status", "age", box=None, header_style="dim")
     for batch in found:
-        table.add_row(batch["id"], batch["status"], ago(time.time() - batch["created_at"]))
+        table.add_row(*map(cell, (batch["id"], batch["status"], ago(time.time() - batch["created_at"]))))
     print_table(table) if found else console.print("No batches yet. Send one: tuneline batches send MODEL FILE")
 
 
@@ -58,11 +70,11 @@ def send(
     with client() as api:
         batch = api.predict_later(model, texts)
         if detach:
-            print_json(batch) if as_json else console.print(batch["id"], soft_wrap=True)
+            print_json(batch) if as_json else print_line(batch["id"])
             return
         if not as_json:
             version = f"{batch['model']} v{batch['version']}, {batch['format']}"
-            console.print(f"Batch {batch['id']}: {len(texts):,} texts for {version}", soft_wrap=True)
+            print_line(f"Batch {batch['id']}: {len(texts):,} texts for {version}")
         answers = _answers(api, batch["id"], quiet=as_json)
     _hand_over(
         [{"text": text, **answer} for text, answer in zip(texts, answers, strict=True)], batch["id"], to, as_json
@@ -88,10 +100,10 @@ def _answers(api: Client, batch_id: str, *, quiet: bool) -> list[dict[str, Any]]
         # The API says so at once where it is away; following would wait for it to come back.
         api.job(batch_id)
         if quiet:
-            for _ in api.follow(batch_id):
+            for _ in api.follow(batch_id, on_notice=say):
                 pass
         else:
-            show(console, JobDisplay([PREDICTION]), api.follow(batch_id))
+            show(console, JobDisplay([PREDICTION]), api.follow(batch_id, on_notice=say))
     except KeyboardInterrupt:
         typer.echo(f"\nThe batch goes on. Fetch it: tuneline batches fetch {batch_id}", err=True)
         raise
@@ -113,4 +125,4 @@ def _hand_over(answers: list[dict[str, Any]], batch_id: str, to: Path | None, as
     part = path.with_name(f".{path.name}.part")
     part.write_text("".join(f"{json.dumps(answer, ensure_ascii=False)}\n" for answer in answers), encoding="utf-8")
     part.replace(path)
-    print_json({"id": batch_id, "answers": str(path)}) if as_json else console.print(str(path), soft_wrap=True)
+    print_json({"id": batch_id, "answers": str(path)}) if as_json else print_line(str(path))

@@ -1,19 +1,41 @@
 """What the commands share: the client, the consoles, JSON for scripts."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from agents.base.errors import InvalidRequest
 from agents.base.names import checked_file_name
+from agents.base.printable import one_line, printable
 from app.client import Client
 from app.settings import Settings
 
-console = Console()
+
+class SafeConsole(Console):
+    """The one way to the terminal: what comes from outside stays text, without markup or control characters."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(markup=False, emoji=False, **fields)
+
+    def render_str(self, text: str, **fields: Any) -> Text:
+        # Before it is measured, so that tables fit.
+        return super().render_str(printable(text), **fields)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+console = SafeConsole()
+#: For what is said beside the results.
+errors = SafeConsole(stderr=True)
 WIDEST = 1000
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -53,6 +75,21 @@ def file_name(wanted: str) -> str:
 def print_json(value: Any) -> None:
     """Print one JSON document, without colours or line breaks of the terminal's."""
     print(json.dumps(value), flush=True)
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Return a name from outside for a cell of a table or a part of a line."""
+    return Text(one_line(text), style=style)
+
+
+def print_line(text: str, style: str = "", *, highlight: bool = True) -> None:
+    """Print one line, as long as it is: names in it make no lines of their own."""
+    console.print(one_line(text), style=style, highlight=highlight, soft_wrap=True)
+
+
+def say(notice: str) -> None:
+    """Print what a user should know beside the results, such as a connection that is made again."""
+    errors.print(one_line(notice), style="yellow", highlight=False, soft_wrap=True)
 
 
 def print_table(table: Table) -> None:

@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.common import AsJson, client, console, existing_file, print_json, print_table
+from agents.base.printable import one_line
+from app.cli.common import AsJson, cell, client, console, existing_file, print_json, print_line, print_table
 
 app = typer.Typer(help="Datasets: list, upload, preview.", invoke_without_command=True)
 DATASET_ID = re.compile("[0-9a-f]{16}")
@@ -27,7 +28,7 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
         return
     table = Table("id", "file", "bytes", box=None, header_style="dim")
     for dataset in found:
-        table.add_row(dataset["id"], Text(dataset["filename"]), str(dataset["artifact"]["size_bytes"]))
+        table.add_row(dataset["id"], cell(dataset["filename"]), str(dataset["artifact"]["size_bytes"]))
     print_table(table) if found else console.print("No datasets yet. Upload one: tuneline datasets upload FILE")
 
 
@@ -36,7 +37,7 @@ def upload(file: Annotated[Path, typer.Argument(help="A file of rows.")], as_jso
     """Upload a file of rows; a spec names it by the URI that is printed."""
     with client() as api:
         dataset = api.upload(existing_file(file))
-    print_json(dataset) if as_json else console.print(dataset["uri"], soft_wrap=True)
+    print_json(dataset) if as_json else print_line(dataset["uri"])
 
 
 @app.command()
@@ -71,31 +72,33 @@ def preview(
 
 def _print(found: dict[str, Any]) -> None:
     for file in found["files"]:
-        console.print("  ".join(f"{name} {value!r}" for name, value in file.items()), soft_wrap=True, markup=False)
+        print_line("  ".join(f"{fact} {value!r}" for fact, value in file.items()))
     for title, facts in (("used", found["used"]), ("dropped", found["dropped"]), ("labels", found["label_counts"])):
-        line = "  ".join(f"{name} {value}" for name, value in facts.items() if value)
-        console.print(f"{title:<8} {line or 'none'}", soft_wrap=True, markup=False)
+        line = "  ".join(f"{fact} {value}" for fact, value in facts.items() if value)
+        print_line(f"{title:<8} {line or 'none'}")
     scanned = f"{found['rows_scanned']} rows read" + ("" if found["whole_file"] else ", there are more")
-    console.print(f"columns  {', '.join(found['columns'])}  ({scanned})", soft_wrap=True, markup=False)
+    print_line(f"columns  {', '.join(found['columns'])}  ({scanned})")
     rendered = found["rendered"] or {"rows": [], "problems": []}
     for row in found["rows"]:
-        console.print(f"row {row['row']}: {row['text']!r} -> {row['label']!r}", soft_wrap=True, markup=False)
+        print_line(f"row {row['row']}: {row['text']!r} -> {row['label']!r}")
     for row in rendered["rows"]:
         console.print(_tokens(row), soft_wrap=True)
     for problem in (*found["problems"], *rendered["problems"]):
-        console.print(f"would stop the job: {problem}", style="red", soft_wrap=True, markup=False)
+        print_line(f"would stop the job: {problem}", "red")
     if found["rendered_note"]:
-        console.print(found["rendered_note"], style="dim", soft_wrap=True, markup=False)
+        print_line(found["rendered_note"], "dim")
 
 
 def _tokens(row: dict[str, Any]) -> Text:
     """Return a row's tokens, one mark between them; underlined those that carry loss."""
     if "left_out" in row:
-        return Text(f"row {row['row']} is left out: {row['left_out']}, {row['why']}", style="yellow")
+        return cell(f"row {row['row']} is left out: {row['left_out']}, {row['why']}", "yellow")
     cut = f", {row['cut_answers']} answers cut" if row.get("cut_answers") else ""
     line = Text(f"row {row['row']}, {row['token_count']} tokens{cut}: ", style="dim")
     learned = row.get("carries_loss") or [False] * len(row["tokens"])
     for token, carries_loss in zip(row["tokens"], learned, strict=True):
-        line.append(token.replace("\n", "\u23ce"), style="bold green underline" if carries_loss else "default")
+        line.append(
+            one_line(token.replace("\n", "\u23ce")), style="bold green underline" if carries_loss else "default"
+        )
         line.append("\u00b7", style="dim")
     return line.append(f" learned: {row['learned']!r}", style="green")

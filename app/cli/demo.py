@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from agents.base.errors import TunelineError, Unavailable
-from app.cli.common import console
+from app.cli.common import console, print_line
 from app.cli.jobs import read_spec, watch
 from app.cli.servers import stop_on_signals
 from app.client import Client
@@ -104,6 +104,6 @@ def _ask(client: Client) -> None:
         time.sleep(0.2)
     console.print("\nAsking the served model:")
     for text, answer in zip(MESSAGES, client.predict_many("spam", list(MESSAGES)), strict=True):
-        line = f"  {answer['label']:<5} {answer['confidence']:.3f}  {text}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"  answered by {answer['model']} v{answer['version']}\n")
+        print_line(f"  {answer['label']:<5} {answer['confidence']:.3f}  {text}", highlight=False)
+    print_line(f"  answered by {answer['model']} v{answer['version']}")
+    console.print()

@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 from redis import RedisError
 
 from agents.base.errors import TunelineError
+from agents.base.printable import one_line, printable
 
 
 def lines_of(fault: Exception) -> list[str] | None:
@@ -31,6 +32,11 @@ def _setting_fault(found: ErrorDetails) -> str:
 def _lines(message: str, details: Sequence[dict[str, Any]] = ()) -> list[str]:
     # A spec's faults are one to a line; the sentence before them would only repeat them.
     if details and all("path" in detail for detail in details):
-        listed = (f"  {detail['path'] or 'spec'}: {detail['message']}" for detail in details)
+        listed = (f"  {one_line(str(detail['path'])) or 'spec'}: {_text(str(detail['message']))}" for detail in details)
         return ["error: the request has faults:", *listed]
-    return [f"error: {message}"]
+    return [f"error: {_text(message)}"]
+
+
+def _text(message: str) -> str:
+    # Further lines of a message are told from lines of ours.
+    return printable(message).replace("\n", "\n  ")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agents.base.errors import InvalidRequest
 from agents.metrics.catalogue import headline
-from app.cli.common import AsJson, ago, client, console, file_name, print_json, print_table
+from app.cli.common import AsJson, ago, cell, client, console, file_name, print_json, print_line, print_table, say
 from app.cli.live import STYLES, JobDisplay, show
 from app.client import Client
 from pipelines import shipped_specs
@@ -31,12 +31,13 @@ def run(
     with client() as api:
         job = api.submit(read_spec(spec), dict(parse_param(text) for text in param or []), idempotency_key)
         if detach:
-            print_json(job) if as_json else console.print(job["id"], soft_wrap=True)
+            print_json(job) if as_json else print_line(job["id"])
             return
         try:
             ended = watch(api, job, as_json=as_json)
         except KeyboardInterrupt:
-            console.print(f"\nThe job goes on. Watch it: tuneline logs -f {job['id']}", soft_wrap=True)
+            console.print()
+            print_line(f"The job goes on. Watch it: tuneline logs -f {job['id']}")
             raise
     if ended["status"] != "completed":
         raise typer.Exit(1)
@@ -45,13 +46,15 @@ def run(
 def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: bool = True) -> dict[str, Any]:
     """Show a job until it has ended, then return it. `lasting`: its stack goes on running after it."""
     if as_json:
-        for record in api.follow(job["id"]):
+        for record in api.follow(job["id"], on_notice=say):
             print_json(record)
         ended = api.job(job["id"])
         print_json(ended)
         return ended
-    console.print(f"Job {job['id']} ({job['name']})", soft_wrap=True)
-    show(console, JobDisplay(job["nodes"]), api.follow(job["id"]))
+    print_line(f"Job {job['id']} ({job['name']})")
+    if len(job["nodes"]) < job["nodes_total"]:
+        job = api.job(job["id"])
+    show(console, JobDisplay(job["nodes"]), api.follow(job["id"], on_notice=say))
     ended = api.job(job["id"])
     print_result(ended)
     if lasting:
@@ -61,7 +64,7 @@ def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: b
 
 def print_result(job: dict[str, Any]) -> None:
     """Print how a job ended, and its results."""
-    console.print(f"Job {job['status']}.", style=STYLES.get(job["status"], ""))
+    print_line(f"Job {job['status']}.", STYLES.get(job["status"], ""))
     _print_outcome(job)
 
 
@@ -69,24 +72,22 @@ def _print_outcome(job: dict[str, Any]) -> None:
     """Print errors, or metrics, the winner of a sweep, verdict and version."""
     for name, node in job["nodes"].items():
         if node["status"] == "failed":
-            console.print(f"  {name}: {node['error']['message']}", style="red", markup=False, soft_wrap=True)
+            print_line(f"  {name}: {node['error']['message']}", "red")
         output = node["output"] or {}
         if node["agent"] == "evaluation" and output:
             _print_choice(output)
             metrics = headline(output["metrics"], output.get("metric"))
-            console.print(
-                "  metrics   " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()), soft_wrap=True
-            )
+            print_line("  metrics   " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
             reasons = " ".join(output["reasons"])
-            console.print(f"  verdict   {output['verdict']}: {reasons}", markup=False, soft_wrap=True)
+            print_line(f"  verdict   {output['verdict']}: {reasons}")
         if node["agent"] == "comparison" and output:
             for baseline, found in output["compared"].items():
                 low, high = found["difference_interval"]
                 line = f"{output['metric']} {found['difference']:+.4f} ({low:+.4f} to {high:+.4f}) beside {baseline}"
-                console.print(f"  compared  {line}", soft_wrap=True)
+                print_line(f"  compared  {line}")
         if node["agent"] == "export" and output:
             model, version = output["model_name"], output["version"]
-            console.print(f"  model     {model} v{version}: {', '.join(output['formats'])}", soft_wrap=True)
+            print_line(f"  model     {model} v{version}: {', '.join(output['formats'])}")
 
 
 def _print_next(job: dict[str, Any]) -> None:
@@ -94,9 +95,9 @@ def _print_next(job: dict[str, Any]) -> None:
     for node in job["nodes"].values():
         if node["agent"] == "export" and node["output"]:
             model, version = node["output"]["model_name"], node["output"]["version"]
-            console.print(f"  download  tuneline models download {model} --version {version}", soft_wrap=True)
+            print_line(f"  download  tuneline models download {model} --version {version}")
     if job["status"] == "failed":
-        console.print(f"  Fix the cause, then: tuneline retry {job['id']}", soft_wrap=True)
+        print_line(f"  Fix the cause, then: tuneline retry {job['id']}")
 
 
 def _print_choice(output: dict[str, Any]) -> None:
@@ -104,10 +105,10 @@ def _print_choice(output: dict[str, Any]) -> None:
     figure, candidates = output.get("chosen_by"), output.get("candidates") or {}
     if not figure:
         return
-    console.print(f"  chosen    {output['training_node']} by {figure}", markup=False, highlight=False, soft_wrap=True)
+    print_line(f"  chosen    {output['training_node']} by {figure}", highlight=False)
     ranked = sorted(candidates.items(), key=lambda one: one[1], reverse=figure != "validation_loss")
     for name, score in sorted(ranked, key=lambda one: one[0] != output["training_node"]):
-        console.print(f"            {score:.4f}  {name}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"            {score:.4f}  {name}", highlight=False)
 
 
 def jobs(
@@ -128,13 +129,13 @@ def jobs(
     table = Table("job", "name", "status", "nodes", "age", box=None, header_style="dim")
     for job in found:
         nodes = f"{job['nodes_done']}/{job['nodes_total']}"
-        status = f"[{STYLES.get(job['status'], 'default')}]{job['status']}[/]"
-        table.add_row(job["id"], job["name"], status, nodes, ago(time.time() - job["created_at"]))
+        status = Text(job["status"], style=STYLES.get(job["status"], "default"))
+        table.add_row(job["id"], cell(job["name"]), status, nodes, ago(time.time() - job["created_at"]))
     print_table(table) if found else console.print("No jobs yet. Start one: tuneline run spam")
 
 
 def _print_job(job: dict[str, Any]) -> None:
-    console.print(f"{job['id']}  {job['name']}  {job['status']}", soft_wrap=True)
+    print_line(f"{job['id']}  {job['name']}  {job['status']}")
     node_column = Column("node", overflow="fold")
     table = Table(node_column, "status", "attempt", "seconds", "cache", "why", box=None, header_style="dim")
     for name, node in job["nodes"].items():
@@ -142,8 +143,8 @@ def _print_job(job: dict[str, Any]) -> None:
         cache = node["cache"] or {}
         seconds = f"{node['seconds']:.1f}" if node["seconds"] is not None else ""
         reason = f"{'hit' if cache.get('hit') else 'miss'}: {cache['reason']}" if cache else ""
-        # Names of sweeps hold brackets, which are not markup.
-        table.add_row(Text(name), node["status"], str(node["attempt"]), seconds, Text(reason), Text(why or ""))
+        cells = (node["status"], str(node["attempt"]), seconds, reason, why or "")
+        table.add_row(cell(name), *map(cell, cells))
     # On a terminal the reasons are wrapped; elsewhere a node is a line.
     console.print(table) if console.is_terminal else print_table(table)
     _print_outcome(job)
@@ -164,31 +165,40 @@ def logs(
         if follow:
             # The API says so at once where it is away; following would wait for it to come back.
             api.job(job_id)
-        records = api.follow(job_id, after, **filters) if follow else api.logs(job_id, after, **filters)
-        for record in records:
+        found = api.follow(job_id, after, say, **filters) if follow else api.logs(job_id, after, **filters)
+        for record in found:
             print_json(record) if as_json else _print_record(record)
 
 
 def _print_record(record: dict[str, Any]) -> None:
-    at = time.strftime("%H:%M:%S", time.localtime(record["at"]))
     fields = " ".join(f"{key}={json.dumps(value)}" for key, value in record["fields"].items())
     style = {"warning": "yellow", "error": "red"}.get(record["level"], "")
-    line = f"{at} {record['level']:<7} {record['node'] or '-':<14} {record['event']} {fields}"
-    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+    line = f"{_clock(record['at'])} {record['level']:<7} {record['node'] or '-':<14} {record['event']} {fields}"
+    print_line(line, style, highlight=False)
+
+
+def _clock(at: float) -> str:
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(at))
+    except (OverflowError, ValueError, OSError):
+        # An entry that another program wrote may have any time.
+        return "--:--:--"
 
 
 def artifacts(
     job_id: JobId,
-    name: Annotated[str | None, typer.Argument(help="Fetch this one: evaluation/pictures/roc.png.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Fetch this one: evaluation/pictures/roc.png.")
+    ] = None,
     to: Annotated[Path | None, typer.Option(help="File to write; default: the last part of the name.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the artifacts of a job (reports, pictures, rows, weights), or fetch one."""
     with client() as api:
-        if name:
-            node, _, rest = name.partition("/")
-            found = api.artifact(job_id, node, rest, to or _file_of(name))
-            console.print(str(found), soft_wrap=True)
+        if path:
+            node, _, rest = path.partition("/")
+            found = api.artifact(job_id, node, rest, to or _file_of(path))
+            print_line(str(found))
             return
         listed = api.artifacts(job_id)
     if as_json:
@@ -196,9 +206,8 @@ def artifacts(
         return
     table = Table("artifact", "bytes", "media type", box=None, header_style="dim")
     for artifact in listed:
-        table.add_row(
-            Text(f"{artifact['node']}/{artifact['name']}"), f"{artifact['size_bytes']:,}", artifact["media_type"]
-        )
+        place = f"{artifact['node']}/{artifact['name']}"
+        table.add_row(cell(place), f"{artifact['size_bytes']:,}", cell(artifact["media_type"]))
     print_table(table)
 
 
@@ -211,21 +220,21 @@ def cancel(job_id: JobId) -> None:
     """Cancel a job; a training saves a checkpoint first."""
     with client() as api:
         api.cancel(job_id)
-    console.print(f"{job_id} is being cancelled.", soft_wrap=True)
+    print_line(f"{job_id} is being cancelled.")
 
 
 def pause(job_id: JobId) -> None:
     """Pause a job; a training saves a checkpoint first."""
     with client() as api:
         api.pause(job_id)
-    console.print(f"{job_id} is being paused. Resume it: tuneline resume {job_id}", soft_wrap=True)
+    print_line(f"{job_id} is being paused. Resume it: tuneline resume {job_id}")
 
 
 def resume(job_id: JobId) -> None:
     """Resume a paused job."""
     with client() as api:
         api.resume(job_id)
-    console.print(f"{job_id} is resumed. Watch it: tuneline logs -f {job_id}", soft_wrap=True)
+    print_line(f"{job_id} is resumed. Watch it: tuneline logs -f {job_id}")
 
 
 def retry(job_id: JobId, as_json: AsJson = False) -> None:

@@ -9,6 +9,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from agents.base.printable import one_line
+from agents.base.strict_json import finite_number
+
 STYLES = {
     "running": "bold cyan",
     "completed": "green",
@@ -68,10 +71,10 @@ class JobDisplay:
             status = row["status"]
             progress = row.get("progress", {})
             table.add_row(
-                Text(name, style="bold"),
+                Text(one_line(name), style="bold"),
                 Text(status, style=STYLES.get(status, "dim")),
                 _bar(status, progress),
-                Text(_figures(progress) if status == "running" else row.get("note", "")),
+                Text(one_line(_figures(progress) if status == "running" else row.get("note", ""))),
             )
         return table
 
@@ -89,13 +92,14 @@ def show(console: Console, display: JobDisplay, records: Iterable[dict[str, Any]
         if line is None:
             line = _milestone(record, said)
         if line:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _milestone(record: dict[str, Any], said: dict[str, int]) -> str | None:
     """Return a line of progress for every tenth of a node's work."""
     fields, node = record["fields"], record["node"]
-    tenth = int(10 * fields["done"] / fields["total"]) if fields["total"] else 10
+    done, total = _far(fields)
+    tenth = int(10 * min(1.0, done / total)) if total else 10
     if said.get(node) == tenth:
         return None
     said[node] = tenth
@@ -107,28 +111,36 @@ def _bar(status: str, progress: dict[str, Any]) -> ProgressBar | Text:
         return ProgressBar(total=1, completed=1, width=24)
     if not progress:
         return Text(" " * 24)
-    return ProgressBar(total=progress["total"] or 1, completed=progress["done"], width=24)
+    done, total = _far(progress)
+    return ProgressBar(total=total or 1, completed=done, width=24)
 
 
 def _figures(progress: dict[str, Any]) -> str:
     if not progress:
         return ""
-    parts = [f"{progress['done']:g}/{progress['total']:g}"]
+    done, total = _far(progress)
+    parts = [f"{done:g}/{total:g}"]
     formats = (("loss", "loss {:.4f}"), ("learning_rate", "lr {:.1e}"), ("tokens_per_s", "{:,.0f} tokens/s"))
-    parts += [text.format(progress[name]) for name, text in formats if isinstance(progress.get(name), int | float)]
-    if progress.get("eta_s") is not None:
-        parts.append(f"ETA {progress['eta_s']:.0f} s")
+    parts += [text.format(progress[name]) for name, text in formats if finite_number(progress.get(name)) is not None]
+    if (eta_s := finite_number(progress.get("eta_s"))) is not None:
+        parts.append(f"ETA {eta_s:.0f} s")
     return "  ".join(parts)
+
+
+def _far(progress: dict[str, Any]) -> tuple[float, float]:
+    """Return done and total of a record of progress; 0 for what is not a number."""
+    return finite_number(progress.get("done")) or 0, finite_number(progress.get("total")) or 0
 
 
 def _note(event: str, fields: dict[str, Any]) -> str:
     if "error" in fields and isinstance(fields["error"], dict):
         wait = f" (again in {fields['wait_s']} s)" if "wait_s" in fields else ""
-        return f"{fields['error']['message']}{wait}"
+        return f"{fields['error'].get('message')}{wait}"
+    cache = fields.get("cache")
     if event == "node_cached":
-        return str((fields.get("cache") or {}).get("reason", ""))
-    if "seconds" in fields:
-        return f"{fields['seconds']:.1f} s"
+        return str(cache.get("reason", "")) if isinstance(cache, dict) else ""
+    if (seconds := finite_number(fields.get("seconds"))) is not None:
+        return f"{seconds:.1f} s"
     return str(fields.get("reason", ""))
 
 

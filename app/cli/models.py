@@ -13,7 +13,7 @@ from agents.base.errors import InvalidRequest
 from agents.base.source_uri import Repository, repository_of
 from agents.formats import FORMATS
 from agents.metrics.catalogue import headline
-from app.cli.common import AsJson, client, console, print_json, print_table
+from app.cli.common import AsJson, cell, client, console, print_json, print_line, print_table
 from app.downloads import archive_label
 
 app = typer.Typer(
@@ -40,13 +40,14 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     for model in found:
         champion = model["aliases"].get("champion")
         version = next((one for one in model["versions"] if one["version"] == champion), None)
-        table.add_row(
+        cells = (
             model["name"],
             f"v{champion}" if champion else "-",
             f"v{model['aliases']['previous']}" if "previous" in model["aliases"] else "-",
             str(len(model["versions"])),
             _score(version) if version else "",
         )
+        table.add_row(*map(cell, cells))
     print_table(table) if found else console.print("No models yet. Make one: tuneline run spam")
 
 
@@ -60,24 +61,25 @@ def show(name: Name, as_json: AsJson = False) -> None:
         return
     table = Table("version", "verdict", "score", "formats", "aliases", box=None, header_style="dim")
     for version in model["versions"]:
-        table.add_row(
+        cells = (
             f"v{version['version']}",
             version["verdict"] or "-",
             _score(version),
             ", ".join(version["formats"]),
             ", ".join(version["aliases"]),
         )
+        table.add_row(*map(cell, cells))
     print_table(table)
     for version in model["versions"]:
         if fault := version.get("fault"):
-            console.print(f"v{version['version']}: {fault['message']}", style="red", markup=False, soft_wrap=True)
+            print_line(f"v{version['version']}: {fault['message']}", "red")
 
 
 @app.command()
 def card(name: Name, version: Version = "champion") -> None:
     """Print a version's model card."""
     with client() as api:
-        console.print(api.card(name, version), markup=False, highlight=False, soft_wrap=True)
+        console.print(api.card(name, version), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -106,7 +108,7 @@ def download(
             typer.echo("\nRun the same command again to continue.", err=True)
             raise
     for file in files:
-        console.print(str(file), soft_wrap=True)
+        print_line(str(file))
 
 
 @app.command()
@@ -127,7 +129,7 @@ def push(
         number = json.loads(Path(folder, "manifest.json").read_text(encoding="utf-8"))["version"]
         message = f"{name} v{number}, {format_}"
         url = publish(Path(folder), *place, message=message, public=public)
-    console.print(url, soft_wrap=True)
+    print_line(url)
 
 
 @app.command()
@@ -140,7 +142,7 @@ def promote(
     """Make a version the champion."""
     with client() as api:
         aliases = api.promote(name, version, reason, force=force)["aliases"]
-    console.print(f"{name}: champion is v{aliases['champion']}.")
+    print_line(f"{name}: champion is v{aliases['champion']}.")
 
 
 @app.command()
@@ -148,7 +150,7 @@ def rollback(name: Name, reason: Reason = "rollback") -> None:
     """Make the previous champion the champion again."""
     with client() as api:
         aliases = api.rollback(name, reason)["aliases"]
-    console.print(f"{name}: champion is v{aliases['champion']}.")
+    print_line(f"{name}: champion is v{aliases['champion']}.")
 
 
 @app.command()
@@ -160,7 +162,7 @@ def delete(
     """Delete a version that no alias points at; `tuneline gc` then removes its files."""
     with client() as api:
         api.delete_version(name, version, reason)
-    console.print(f"{name}: v{version} is deleted.")
+    print_line(f"{name}: v{version} is deleted.")
 
 
 def predict(
@@ -175,8 +177,7 @@ def predict(
         print_json(answers)
         return
     for given, answer in zip(text, answers, strict=True):
-        line = f"{answer['label']:<8} {answer['confidence']:.3f}  {given}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(f"{answer['label']:<8} {answer['confidence']:.3f}  {given}", highlight=False)
 
 
 def _place_on_the_hub(to: str) -> Repository:

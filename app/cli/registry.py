@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli.common import console
+from app.cli.common import print_line
 from app.settings import Settings
 from app.wiring import build_parts
 
@@ -21,5 +21,5 @@ def rebuild() -> None:
     parts.check()
     found = parts.registry.rebuild()
     for name, count in found.items():
-        console.print(f"{name}: {count} version{'s' * (count != 1)}")
-    console.print(f"The index has {len(found)} model{'s' * (len(found) != 1)}.")
+        print_line(f"{name}: {count} version{'s' * (count != 1)}")
+    print_line(f"The index has {len(found)} model{'s' * (len(found) != 1)}.")

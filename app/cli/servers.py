@@ -6,13 +6,17 @@ from contextlib import nullcontext
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from agents import QUEUES
-from app.cli.common import AsJson, console, print_json
+from agents.base.printable import one_line
+from app.cli.common import AsJson, cell, console, print_json
 from app.settings import Settings
 from app.wiring import build_parts
+
+#: How a finding of the doctor is shown.
+MARKS = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("note", "yellow")}
 
 
 def up() -> None:
@@ -27,7 +31,7 @@ def up() -> None:
         if not stop.is_set():
             console.print(f"API      http://{settings.api_host}:{settings.api_port}  (docs at /docs)")
             console.print(f"Serving  http://{settings.serving_host}:{settings.serving_port}")
-            console.print("Workers  " + ", ".join(f"{name} {count}" for name, count in settings.workers.items()))
+            console.print("Workers  " + ", ".join(f"{queue} {count}" for queue, count in settings.workers.items()))
             stops = "Ctrl-C here stops everything; jobs go on at the next start"
             console.print(f"Next     tuneline run spam     ({stops})", soft_wrap=True)
 
@@ -80,9 +84,10 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         table = Table("", "what", "found", box=None, show_header=False)
         for finding in findings:
-            mark = {True: "[green]ok[/]", False: "[red]fault[/]", None: "[yellow]note[/]"}[finding.ok]
-            cure = f"\n[bold]{escape(finding.cure)}[/]" if finding.cure and finding.ok is not True else ""
-            table.add_row(mark, finding.name, escape(finding.found) + cure)
+            found = cell(finding.found)
+            if finding.cure and finding.ok is not True:
+                found.append("\n").append(one_line(finding.cure), "bold")
+            table.add_row(MARKS[finding.ok], finding.name, found)
         console.print(table)
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
@@ -103,6 +108,7 @@ def gc(
     rows: dict[str, tuple[int, int]] = {
         "jobs to forget": (len(rubbish.jobs), 0),
         "live logs of archived jobs": (len(rubbish.live_logs), 0),
+        "entries in Redis that nothing owns": (len(rubbish.leftovers), 0),
         **{name: (len(entries), sum(entry.size_bytes for entry in entries)) for name, entries in kinds.items()},
     }
     if as_json:

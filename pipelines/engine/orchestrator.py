@@ -31,6 +31,10 @@ from pipelines.engine.state.job import (
 )
 from pipelines.engine.state.store import Claim, JobStore
 from pipelines.judge import judge
+from pipelines.plan import Plan
+
+#: So many queues may have messages at a time, beside those of agents.
+QUEUES_MOST = 100
 
 
 class Orchestrator:
@@ -56,15 +60,28 @@ class Orchestrator:
 
         Raises:
             InvalidSpec: all faults of the spec.
-            Conflict: the idempotency key was used for another spec.
+            Conflict: the idempotency key was used for another spec, or there would be too many queues.
         """
         agents = self.agents
         if started_by_us:
             agents = {name: entry._replace(started_by=None) for name, entry in agents.items()}
         plan = judge(spec, params, agents)
+        self._check_queues(plan)
         body = digest(json.loads(json.dumps({"spec": spec, "params": dict(params)}, default=str)))
         idempotency = (idempotency_key, body) if idempotency_key else None
         return self.state.submit(_new_id(), plan, idempotency=idempotency)
+
+    def _check_queues(self, plan: Plan) -> None:
+        """See that the number of all queues stays within bounds: each is listed and measured."""
+        wanted = {node.queue for node in plan.nodes.values()}.difference(entry.queue for entry in self.agents.values())
+        if wanted and len(wanted.union(self.state.queues.names())) > QUEUES_MOST:
+            self.state.queues.forget_empty()
+            count = len(wanted.union(self.state.queues.names()))
+            if count > QUEUES_MOST:
+                raise Conflict(
+                    f"There would be {count:,} queues with messages; there can be {QUEUES_MOST:,}.",
+                    cure="Name fewer queues in the spec, or start workers for those that wait: see GET /queues.",
+                )
 
     def stop(self, job_id: str, kind: StopKind) -> JobHead:
         """Cancel or pause a job; asked twice it changes nothing more.

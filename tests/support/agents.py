@@ -193,13 +193,56 @@ class ChatterAgent(Agent[ChatterConfig, EchoOutput]):
         return EchoOutput(said="all said", level=context.attempt, heard=[], artifact=artifact)
 
 
+class CarelessOutput(Output):
+    """Figures as they come."""
+
+    figures: dict[str, float]
+    said: str
+    anything: Any = None
+
+
+class CarelessConfig(Config):
+    """How long a text to return; whether to fail instead."""
+
+    size: int = 0
+    fail: bool = False
+
+
+class CarelessAgent(Agent[CarelessConfig, CarelessOutput]):
+    """Says and returns what JSON can't hold."""
+
+    config_type = CarelessConfig
+    output_type = CarelessOutput
+    cacheable: ClassVar[bool] = False
+
+    def run(self, config: CarelessConfig, context: Context) -> CarelessOutput:
+        half = "half \ud800"
+        context.log("diverged", level="warn", loss=float("nan"), text=half, where=Path("/a"), **{half: {1, 2}})
+        context.log("loud", level="shout", long="x" * 100_000)
+        context.progress(float("nan"), float("inf"), loss=float("-inf"), kind="none")
+        context.progress(1, 2, text=half)
+        if config.fail:
+            raise InvalidData(f"Row 3: {half} " + "y" * 50_000, details=[{"path": 3, "message": half, "seen": {1}}])
+        figures = CarelessOutput.model_validate(context.inputs[0].output).figures if context.inputs else {}
+        figures |= {"f1": float("nan"), "loss": float("inf"), "rows": 3.0}
+        return CarelessOutput(figures=figures, said="x" * config.size, anything=[half, float("-inf")])
+
+
+class HeavyCarelessAgent(CarelessAgent):
+    """The same in a process of its own."""
+
+    heavy: ClassVar[bool] = True
+
+
 class KilledAgent(FailAgent):
     """Fails in a process of its own."""
 
     heavy: ClassVar[bool] = True
 
 
-NAMES = ("echo", "version", "fail", "wait", "light_wait", "killed", "chatter", "anything")
+NAMES = (
+    *("echo", "version", "fail", "wait", "light_wait", "killed", "chatter", "anything", "careless", "heavy_careless"),
+)
 TEST_AGENTS: dict[str, AgentEntry] = {
     name: AgentEntry(f"tests.support.agents:{name.title().replace('_', '')}Agent", "default") for name in NAMES
 }

@@ -18,4 +18,5 @@ class ArtifactView(View):
 class ArtifactsView(View):
     """All artifacts of a job's finished nodes."""
 
+    total: int = Field(description="How many artifacts the job has in all.", examples=[12])
     artifacts: list[ArtifactView] = Field(description="The artifacts, node by node.")

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from agents.metrics.types import Figures
 from app.schemas import Body, Fault, Moment, PartialView, View
 
 #: Which aliases there are.
@@ -41,7 +42,7 @@ class VersionSummary(PartialView):
     verdict: Literal["PROMOTE", "HOLD", "REJECT"] | None = Field(
         description="The gate's verdict; null where the manifest is damaged and does not say."
     )
-    metrics: dict[str, float] = Field(description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
+    metrics: Figures = Field(description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
     formats: list[str] = Field(description="Formats that it was exported in.", examples=[["adapter", "onnx_int8"]])
     aliases: list[str] = Field(description="Aliases that point at it.", examples=[["champion"]])
     fault: Fault | None = Field(None, description="What is wrong with its manifest; absent where nothing is.")
@@ -69,7 +70,9 @@ class ModelView(View):
     aliases: Aliases = ALIASES
     versions: list[VersionSummary] = Field(description="Its versions on this page, newest first.")
     versions_total: int = Field(description="How many versions it has.", examples=[3])
-    history: list[Move] = Field(description="Every move of the champion, newest first.")
+    history: list[Move] = Field(
+        description="The moves of the champion, newest first: up to 1,000, and up to 20 in a list of models."
+    )
 
 
 class ModelPage(View):

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import structlog
 from sqlalchemy import BigInteger, DateTime, Engine, Float, Integer, String, Text, create_engine, func, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from agents.base.errors import Unavailable, first_line
@@ -20,6 +21,7 @@ WAITING_MOST = 10_000
 ROWS_AT_ONCE = 500
 #: Each writing costs a commit, and the interpreter, which requests wait for too.
 WRITE_EVERY_S = 0.1
+
 KeptTexts = Literal["whole", "hash"]
 
 
@@ -125,10 +127,16 @@ class History:
             self._write([self._waiting.popleft() for _ in range(min(ROWS_AT_ONCE, len(self._waiting)))])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
+        """Write rows; of those that the database refuses only they are dropped, however many come with them."""
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(PredictionRow), rows)
         except Exception as fault:
+            if len(rows) > 1 and not _is_away(fault):
+                half = len(rows) // 2
+                self._write(rows[:half])
+                self._write(rows[half:])
+                return
             # Predictions go on being answered while the database is away; the metrics count what is missing.
             self._on_dropped(len(rows))
             log.error("history_not_written", rows=len(rows), message=first_line(fault))
@@ -149,6 +157,13 @@ def _open(url: str) -> Engine:
     except (SQLAlchemyError, ImportError) as fault:
         raise _unavailable(fault) from fault
     return engine
+
+
+def _is_away(fault: Exception) -> bool:
+    """Say whether the database doesn't answer, or has no room, which is no fault of the rows."""
+    return isinstance(fault, OperationalError | NoConnection) or (
+        isinstance(fault, DBAPIError) and fault.connection_invalidated
+    )
 
 
 def _with_zone(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What there is of queues, workers, hosts and work: read for people, and the one thing they set, how many workers."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from agents.base.identifiers import is_name
 from pipelines.engine.state import keys
 from pipelines.engine.state.job_reader import as_state, node_field
 from pipelines.engine.state.queue import ListeningWorker
@@ -84,14 +85,20 @@ class FleetState:
 
     def queues(self, own: Sequence[str]) -> list[QueueOverview]:
         """Return the queues `own`, then the others that have messages, workers or a number of workers set."""
-        lengths, wanted = self._store.queues.lengths(), self.wanted()
-        listened = [queue for worker in self._store.queues.workers() for queue in worker.queues]
-        names = dict.fromkeys((*own, *sorted(lengths), *sorted(wanted), *sorted(listened)))
-        return [QueueOverview(name, lengths.get(name, 0), listened.count(name), wanted.get(name)) for name in names]
+        lengths, wanted, listened = self._store.queues.lengths(), self.wanted(), self._store.queues.listened()
+        waiting = (name for name, messages in lengths.items() if messages)
+        names = dict.fromkeys((*own, *sorted(waiting), *sorted(wanted), *sorted(listened)))
+        return [QueueOverview(name, lengths.get(name, 0), listened.get(name, 0), wanted.get(name)) for name in names]
+
+    def unattended(self, queues: Collection[str]) -> set[str]:
+        """Return those of these queues that no worker listens on."""
+        return set(queues).difference(self._store.queues.listened()) if queues else set()
 
     def wanted(self) -> dict[str, int]:
         """Return how many workers somebody has asked for: queue -> count."""
-        return {name.decode(): int(count) for name, count in self._connection.hgetall(keys.FLEET).items()}
+        found = self._connection.hgetall(keys.FLEET).items()
+        named = ((name.decode(errors="replace"), count) for name, count in found if count.isdigit())
+        return {name: int(count) for name, count in named if is_name(name)}
 
     def want(self, queue: str, workers: int) -> None:
         """Ask every fleet for so many workers of a queue."""

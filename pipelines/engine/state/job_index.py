@@ -7,7 +7,8 @@ from typing import get_args
 from redis import Redis, WatchError
 from redis.client import Pipeline
 
-from agents.base.errors import NotFound
+from agents.base.errors import CorruptArtifact, NotFound
+from agents.base.identifiers import is_name
 from pipelines.engine.state import keys
 from pipelines.engine.state.job import JobHead, JobStatus
 from pipelines.engine.state.job_reader import JobReader, as_head
@@ -66,6 +67,8 @@ class JobIndex:
 
     def page(self, status: JobStatus | None, name: str | None, offset: int, limit: int) -> JobPage:
         """Return jobs of a status and a name (None: of any), newest first."""
+        if name and not is_name(name):
+            return JobPage((), 0)
         if status or name:
             self._complete()
         key = _key(status, name)
@@ -142,7 +145,7 @@ class JobIndex:
         with self._connection.pipeline(transaction=False) as pipe:
             for job in jobs:
                 pipe.hget(keys.state(job), "head")
-            return [as_head(found) if found else None for found in pipe.execute()]
+            return [_readable(found) if found else None for found in pipe.execute()]
 
     def _listed(self, jobs: Sequence[str]) -> list[ListedJob]:
         """Return jobs with their plans and heads, without those that were forgotten meanwhile."""
@@ -151,9 +154,17 @@ class JobIndex:
             if head is not None:
                 try:
                     listed.append(ListedJob(job, self._reader.plan(job), head))
-                except NotFound:
+                except (NotFound, ValueError):
                     continue
         return listed
+
+
+def _readable(head: bytes) -> JobHead | None:
+    """Return a head; None for one that this release can't read."""
+    try:
+        return as_head(head)
+    except CorruptArtifact:
+        return None
 
 
 def _key(status: JobStatus | None, name: str | None) -> str:

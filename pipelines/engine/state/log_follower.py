@@ -1,16 +1,17 @@
 """Following a job's log without holding a thread: what comes after a cursor, as soon as it comes."""
 
 import asyncio
-import json
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import redis.asyncio
 from redis import RedisError
 
 from pipelines.engine.state import keys
 from pipelines.engine.state.job import JOB_ENDED
-from pipelines.engine.state.logs import PAGE, Logs, as_record
+from pipelines.engine.state.job_reader import shown_head
+from pipelines.engine.state.log_records import Record, as_record
+from pipelines.engine.state.logs import PAGE, Logs
 
 #: How long one blocking read waits.
 BLOCK_MS = 2000
@@ -35,7 +36,7 @@ class LogFollower:
     ) -> None:
         await self._client.aclose()
 
-    async def next(self, cursor: str) -> tuple[list[dict[str, Any]], bool]:
+    async def next(self, cursor: str) -> tuple[list[Record], bool]:
         """Return the records after a cursor, waiting a while for them, and whether the job had ended before.
 
         While Redis is away there are none: who follows keeps the cursor and asks again.
@@ -44,9 +45,14 @@ class LogFollower:
             head, live = await asyncio.gather(
                 self._client.hget(keys.state(self._job), "head"), self._client.exists(keys.log(self._job))
             )
-            ended = json.loads(head)["status"] in JOB_ENDED
+            # A job that was forgotten meanwhile has ended.
+            ended = head is None or shown_head(head).status in JOB_ENDED
             if not live:
-                return await asyncio.to_thread(self._logs.read, self._job, cursor), ended
+                kept = await asyncio.to_thread(self._logs.read, self._job, cursor) if head else []
+                if not kept and not ended:
+                    # Somebody has removed the stream; the job goes on, and with it the log.
+                    await asyncio.sleep(RECONNECT_S)
+                return kept, ended
             block_ms = None if ended else BLOCK_MS
             found = await self._client.xread({keys.log(self._job): cursor}, count=PAGE, block=block_ms)
         except RedisError:

@@ -5,20 +5,24 @@ goes on from the last id it saw, whatever was restarted in between.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
 
 from redis import Redis
 
 from agents.base import bucket
 from agents.base.errors import Fenced, NotFound
+from agents.base.identifiers import Cursor
 from agents.base.object_store import ObjectStore
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state import keys
+from pipelines.engine.state.job_reader import check_job_id, no_job
+from pipelines.engine.state.log_records import Record, archived_record, as_record, fields_of
 
 PAGE = 1000
-LEVELS = ("debug", "info", "warning", "error")
 FIRST = "0-0"
+#: The last id that a stream can give: nothing comes after it, which Redis refuses to be asked.
+LAST = "18446744073709551615-18446744073709551615"
 
 #: Appends a record, and keeps the newest progress, only while the attempt holds its lease; a record that comes
 #: again, because the answer to it was lost, is left out.
@@ -41,24 +45,23 @@ class Logs:
         self._max_entries = max_entries
         self._append = connection.register_script(FENCED_APPEND)
 
-    def append(self, attempt: AttemptId, node: str, number: int, record: dict[str, Any]) -> None:
+    def append(self, attempt: AttemptId, node: str, number: int, record: Record) -> None:
         """Add what an attempt at a node said; `number` counts its records from 1, so that each is added once.
 
         Raises:
             Fenced: the attempt holds no lease any more; nothing was written.
         """
-        is_progress = record["kind"] == "progress"
-        fields = {key: value for key, value in record.items() if key != "kind"} if is_progress else record["fields"]
-        text, job = json.dumps(fields), attempt.job
+        level, event, text = fields_of(record)
+        job = attempt.job
         written = self._append(
             keys=[keys.LEASES, keys.progress(job), keys.log(job), keys.said(job)],
             args=[
                 attempt.key(),
-                text if is_progress else "",
+                text if record["kind"] == "progress" else "",
                 node,
                 self._max_entries,
-                record.get("level", "info"),
-                "progress" if is_progress else record["event"],
+                level,
+                event,
                 text,
                 number,
             ],
@@ -66,18 +69,21 @@ class Logs:
         if written is None:
             raise Fenced(f"Attempt {attempt.attempt} at '{node}' has lost its lease: what it said was not written.")
 
-    def read(self, job: str, after: str = FIRST, limit: int = PAGE) -> list[dict[str, Any]]:
+    def read(self, job: str, after: str = FIRST, limit: int = PAGE) -> list[Record]:
         """Return records after a cursor, oldest first, from the stream or the archive.
+
+        One that can't be read is there as a record that says so.
 
         Raises:
             NotFound: no such job.
+            InvalidRequest: `after` is not a cursor.
         """
-        rows = self.connection.xrange(keys.log(job), min=f"({after}", count=limit)
+        check_job_id(job)
+        cursor = Cursor.parse(after)
+        rows = self.connection.xrange(keys.log(job), min=f"({cursor}", count=limit) if str(cursor) != LAST else []
         if rows or self.connection.exists(keys.log(job)):
             return [as_record(stream_id, entry) for stream_id, entry in rows]
-        archived = (json.loads(line) for line in self._archived_lines(job))
-        wanted = (record for record in archived if parse_id(record["id"]) > parse_id(after))
-        return [record for record, _ in zip(wanted, range(limit), strict=False)]
+        return list(islice((record for place, record in self._archived(job) if place > cursor), limit))
 
     def trimmed_after(self, job: str, after: str) -> bool:
         """Say whether records after a cursor may have been dropped from the live stream to keep it short.
@@ -89,7 +95,7 @@ class Logs:
         info = self.connection.xinfo_stream(keys.log(job))
         if info["entries-added"] == info["length"] or info["first-entry"] is None:
             return False
-        return parse_id(after) < parse_id(info["first-entry"][0].decode())
+        return Cursor.parse(after) < Cursor.parse(info["first-entry"][0].decode())
 
     # -- archive -------------------------------------------------------------------------------
 
@@ -113,45 +119,23 @@ class Logs:
         if self.is_archived(job):
             self.connection.delete(keys.log(job))
 
-    def _all(self, job: str) -> Iterator[dict[str, Any]]:
+    def _all(self, job: str) -> Iterator[Record]:
         cursor = FIRST
         while page := self.connection.xrange(keys.log(job), min=f"({cursor}", count=PAGE):
             yield from (as_record(stream_id, entry) for stream_id, entry in page)
             cursor = page[-1][0].decode()
 
-    def _archived_lines(self, job: str) -> list[str]:
+    def _archived(self, job: str) -> Iterator[tuple[Cursor, Record]]:
+        place = Cursor.parse(FIRST)
+        for line in self._archived_lines(job):
+            record = archived_record(line, place)
+            place = Cursor.parse(record["id"])
+            yield place, record
+
+    def _archived_lines(self, job: str) -> list[bytes]:
         try:
-            return self._objects.get(bucket.archived_log(job)).decode().splitlines()
+            return self._objects.get(bucket.archived_log(job)).split(b"\n")
         except NotFound:
             if not self.connection.exists(keys.state(job)):
-                raise NotFound(f"There is no job '{job}'.", cure="See `tuneline jobs` for those there are.") from None
+                raise no_job(job) from None
             return []
-
-
-def as_record(stream_id: bytes, entry: dict[bytes, bytes]) -> dict[str, Any]:
-    """Return a stream entry as the record that clients see."""
-    stream = stream_id.decode()
-    return {
-        "id": stream,
-        "at": int(stream.partition("-")[0]) / 1000,
-        "level": entry[b"level"].decode(),
-        "event": entry[b"event"].decode(),
-        "node": entry[b"node"].decode() or None,
-        "fields": json.loads(entry[b"fields"]),
-    }
-
-
-def parse_id(stream_id: str) -> tuple[int, int]:
-    """Return a stream id as numbers, so that ids can be compared.
-
-    Raises:
-        ValueError: not a stream id.
-    """
-    milliseconds, _, number = stream_id.partition("-")
-    return int(milliseconds), int(number or 0)
-
-
-def selected(records: Iterable[dict[str, Any]], level: str | None, node: str | None) -> list[dict[str, Any]]:
-    """Return the records of at least a level, and of one node."""
-    least = LEVELS.index(level) if level else 0
-    return [r for r in records if LEVELS.index(r["level"]) >= least and (node is None or r["node"] == node)]

@@ -6,6 +6,7 @@ result store and registries stay unused, and the worker skips their book-keeping
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job as QueuedMessage
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
+from rq.worker_registration import REDIS_WORKER_KEYS
 
+from agents.base.identifiers import is_name
 from agents.base.records import Record
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.plan import PlannedNode
@@ -28,6 +31,12 @@ from pipelines.plan import PlannedNode
 #: call what it names, so it stays as it is while they may run beside these.
 HANDLER = "app.worker.handle"
 NO_TIMEOUT = -1
+#: RQ keeps the name of every queue there ever was. Asked and removed at once: a message may come any moment.
+FORGET_EMPTY = """
+for _, queue in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  if redis.pcall('LLEN', queue) == 0 then redis.call('SREM', KEYS[1], queue) end
+end
+"""
 HEARTBEAT_S = 10.0
 #: RQ forgets a worker a minute after this much silence.
 SILENCE_S = 30
@@ -65,6 +74,7 @@ class NodeQueues:
     def __init__(self, connection: "Redis") -> None:
         self._connection = connection
         self._queues: dict[str, Queue] = {}
+        self._forget_empty = connection.register_script(FORGET_EMPTY)
 
     def send(self, queue: str, messages: Sequence[tuple[str, Message]], pipeline: Pipeline) -> None:
         """Add messages, each with its id, to a queue, as part of the caller's transaction."""
@@ -99,7 +109,34 @@ class NodeQueues:
 
     def lengths(self) -> dict[str, int]:
         """Return how many messages wait: queue -> count."""
-        return {queue.name: queue.count for queue in Queue.all(self._connection, serializer=JSONSerializer)}
+        names = self.names()
+        with self._connection.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.llen(self._queue(name).key)
+            # What another program keeps under such a key is not a queue.
+            found = pipe.execute(raise_on_error=False)
+        return {name: count for name, count in zip(names, found, strict=True) if isinstance(count, int)}
+
+    def names(self) -> list[str]:
+        """Return the queues that have messages, or had some until lately."""
+        prefix = Queue.redis_queue_namespace_prefix
+        found = (key.decode(errors="replace") for key in self._connection.smembers(Queue.redis_queues_keys))
+        named = (key.removeprefix(prefix) for key in found if key.startswith(prefix))
+        return [name for name in named if is_name(name)]
+
+    def listened(self) -> Counter[str]:
+        """Return how many living workers listen: queue -> count."""
+        found = list(self._connection.smembers(REDIS_WORKER_KEYS))
+        with self._connection.pipeline(transaction=False) as pipe:
+            for key in found:
+                pipe.hget(key, "queues")
+            return Counter(
+                queue for written in pipe.execute() if written for queue in written.decode(errors="replace").split(",")
+            )
+
+    def forget_empty(self) -> None:
+        """Forget the names of queues without a message. The next message brings its queue's name back."""
+        self._forget_empty(keys=[Queue.redis_queues_keys])
 
     def workers(self) -> list[ListeningWorker]:
         """Return the living workers."""

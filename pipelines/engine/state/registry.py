@@ -5,19 +5,29 @@ rebuilt from the object store alone.
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from redis import Redis
 
 from agents.base import bucket
-from agents.base.errors import Conflict, NotFound, TunelineError
+from agents.base.errors import Conflict, InvalidRequest, NotFound, TunelineError
+from agents.base.identifiers import is_name, parse_version
+from agents.base.names import printable
 from agents.base.object_store import ObjectStore
+from agents.base.strict_json import Bounds, decode
 from agents.formats.manifest import Manifest, read_manifest
 from pipelines.engine.attempt_id import named_node_key, node_key
 from pipelines.engine.state import keys
 from pipelines.engine.state.store import move_alias
 from pipelines.plan import PlannedNode
 
+#: The longest reason that is kept with a move, in characters.
+REASON_MOST = 1000
+#: Of a move as it is read: a release before may have kept any reason.
+MOVE = Bounds(4_000, REASON_MOST + 200, 4)
+#: So many models are named to somebody who asks for one that is not there.
+NAMED_MOST = 20
 #: Gives a job's node its version number: the same again however often it asks, also under the name that an older
 #: release kept it by.
 RESERVE = """
@@ -52,7 +62,8 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return all models, sorted."""
-        return sorted(name.decode() for name in self.connection.smembers(keys.MODELS))
+        found = (name.decode(errors="replace") for name in self.connection.smembers(keys.MODELS))
+        return sorted(name for name in found if is_name(name))
 
     def versions(self, model: str) -> list[int]:
         """Return a model's versions, newest first.
@@ -60,16 +71,18 @@ class Registry:
         Raises:
             NotFound: no such model.
         """
-        found = sorted((int(version) for version in self.connection.hkeys(keys.versions(model))), reverse=True)
+        written = self.connection.hkeys(keys.versions(model)) if is_name(model) else []
+        found = sorted((int(version) for version in written if version.isdigit()), reverse=True)
         if not found:
-            known = ", ".join(self.names())
+            known = ", ".join(self.names()[:NAMED_MOST])
             cure = f"There are: {known}." if known else "There are none yet: `tuneline run spam` makes one."
-            raise NotFound(f"There is no model '{model}'.", cure=cure)
+            raise NotFound(f"There is no model '{printable(model)}'.", cure=cure)
         return found
 
     def aliases(self, model: str) -> dict[str, int]:
         """Return a model's aliases, such as `{"champion": 3, "previous": 2}`."""
-        return {alias.decode(): int(version) for alias, version in self.connection.hgetall(keys.aliases(model)).items()}
+        found = self.connection.hgetall(keys.aliases(model)) if is_name(model) else {}
+        return {alias.decode(errors="replace"): int(version) for alias, version in found.items() if version.isdigit()}
 
     def manifest(self, model: str, version: int) -> Manifest:
         """Return a version's manifest.
@@ -105,16 +118,22 @@ class Registry:
 
         Raises:
             NotFound: no such model, version or alias.
+            InvalidRequest: it is neither a number nor an alias.
         """
-        versions, aliases = self.versions(model), self.aliases(model)
-        number = aliases.get(wanted) or (int(wanted.removeprefix("v")) if wanted.removeprefix("v").isdigit() else None)
-        if number not in versions:
+        named, versions = parse_version(wanted), self.versions(model)
+        number = self.aliases(model).get(named) if isinstance(named, str) else named
+        if number is None or number not in versions:
             raise NotFound(f"'{model}' has no version '{wanted}'.", cure=f"See `tuneline models show {model}`.")
         return number
 
-    def history(self, model: str) -> list[dict[str, Any]]:
-        """Return every move of the champion alias, newest first."""
-        return [json.loads(move) for move in self.connection.lrange(keys.history(model), 0, -1)]
+    def history(self, model: str, most: int | None = None) -> list[dict[str, Any]]:
+        """Return the moves of the champion alias (the newest `most`), newest first, without what can't be read."""
+        found = []
+        for written in self.connection.lrange(keys.history(model), 0, (most or 0) - 1):
+            with suppress(ValueError):
+                move = decode(written, MOVE).value
+                found += [move] if isinstance(move, dict) and "version" in move else []
+        return found
 
     # -- moving aliases ------------------------------------------------------------------------
 
@@ -125,7 +144,9 @@ class Registry:
             NotFound: no such version.
             Conflict: its verdict was not PROMOTE, or was given beside another champion than the present one; not
                 raised with `force`.
+            InvalidRequest: the reason is too long.
         """
+        _check_reason(reason)
         manifest = self.manifest(model, version)
         if manifest.verdict != "PROMOTE" and not force:
             raise Conflict(
@@ -144,7 +165,9 @@ class Registry:
         Raises:
             NotFound: no such model.
             Conflict: there was no champion before.
+            InvalidRequest: the reason is too long.
         """
+        _check_reason(reason)
         self.versions(model)
         previous = self.aliases(model).get("previous")
         if previous is None:
@@ -157,7 +180,9 @@ class Registry:
         Raises:
             NotFound: no such version.
             Conflict: an alias points at it.
+            InvalidRequest: the reason is too long.
         """
+        _check_reason(reason)
         if version not in self.versions(model) and not self.is_complete(model, version):
             raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
 
@@ -237,6 +262,14 @@ class Registry:
 def reservation_fields(job: str, node: PlannedNode) -> list[str]:
     """Return the fields of `keys.reserved` that may hold a node's version number; new ones go into the first."""
     return [node_key(job, node.number), named_node_key(job, node.name)]
+
+
+def _check_reason(reason: str) -> None:
+    if len(reason) > REASON_MOST:
+        raise InvalidRequest(
+            f"The reason has {len(reason):,} characters, more than the {REASON_MOST:,} that are kept.",
+            cure="Shorten it; a link can hold the rest.",
+        )
 
 
 def _judged_beside_another(model: str, version: int, judged: int | None, present: int | None) -> Conflict:

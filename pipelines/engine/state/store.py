@@ -10,6 +10,7 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 
 from agents.base.errors import Conflict
+from agents.base.strict_json import RECORD, encode
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state import keys
 from pipelines.engine.state.clock import ServerClock
@@ -85,8 +86,8 @@ class JobStore(JobReader):
                     if idempotency:
                         pipe.watch(keys.idempotency(idempotency[0]))
                         known = pipe.get(keys.idempotency(idempotency[0]))
-                        if known:
-                            return _same_request(json.loads(known), idempotency)
+                        if known and (first := self._same_request(pipe, json.loads(known), idempotency)):
+                            return first
                     pipe.multi()
                     if idempotency:
                         record = json.dumps({"job": job_id, "digest": idempotency[1]})
@@ -218,7 +219,7 @@ class JobStore(JobReader):
         if decision.head.status != job.head.status:
             move_in_index(pipe, job.id, job.plan.name, job.head.status, decision.head)
         for name, output in decision.outputs.items():
-            pipe.hset(keys.outputs(job.id), name, json.dumps(output))
+            pipe.hset(keys.outputs(job.id), name, encode(output).text)
         if decision.leased:
             attempt = attempt_at(job, decision.leased, decision.nodes[decision.leased].attempt)
             pipe.zadd(keys.LEASES, {attempt.key(): now + self._lease_ttl_s})
@@ -257,13 +258,27 @@ class JobStore(JobReader):
     @staticmethod
     def _write_states(pipe: Pipeline, job_id: str, nodes: Mapping[str, NodeState]) -> None:
         if nodes:
-            rows = {node_field(name): json.dumps(state.as_record()) for name, state in nodes.items()}
+            rows = {node_field(name): encode(state.as_record()).text for name, state in nodes.items()}
             pipe.hset(keys.state(job_id), mapping=rows)
 
     def append_log(self, pipe: Pipeline, job_id: str, line: LogLine) -> None:
         """Add a record to the job's log, as part of the caller's transaction."""
-        entry = {"level": line.level, "event": line.event, "node": line.node or "", "fields": json.dumps(line.fields)}
+        fields = encode(line.fields, RECORD).text
+        entry = {"level": line.level, "event": line.event, "node": line.node or "", "fields": fields}
         pipe.xadd(keys.log(job_id), entry, maxlen=self._log_max_entries, approximate=True)
+
+    @staticmethod
+    def _same_request(pipe: Pipeline, known: Mapping[str, str], idempotency: tuple[str, str]) -> str | None:
+        """Return the job that a key made; None where that was forgotten, so that the key is free again."""
+        pipe.watch(keys.plan(known["job"]))
+        if not pipe.exists(keys.plan(known["job"])):
+            return None
+        if known["digest"] != idempotency[1]:
+            raise Conflict(
+                f"The Idempotency-Key '{idempotency[0]}' was used for another request, which made {known['job']}.",
+                cure="Use a new key for a new request.",
+            )
+        return known["job"]
 
     # -- aliases -------------------------------------------------------------------------------
 
@@ -300,12 +315,3 @@ def move_alias(pipe: Pipeline, model: str, version: int, champion: int | None, n
 def attempt_at(job: Job, name: str, number: int) -> AttemptId:
     """Return the id of an attempt at a node of a job."""
     return AttemptId(job.id, job.plan.nodes[name].number, number)
-
-
-def _same_request(known: Mapping[str, str], idempotency: tuple[str, str]) -> str:
-    if known["digest"] != idempotency[1]:
-        raise Conflict(
-            f"The Idempotency-Key '{idempotency[0]}' was used for another request, which made {known['job']}.",
-            cure="Use a new key for a new request.",
-        )
-    return known["job"]

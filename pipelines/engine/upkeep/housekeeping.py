@@ -7,10 +7,13 @@ objects that lie where Tuneline puts none.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from redis import Redis
 
+from agents import QUEUES
 from agents.base import bucket
+from agents.base.errors import CorruptArtifact
 from agents.base.object_store import REUSE_S, Entry, ObjectStore
 from agents.base.records import Artifact, artifacts_in
 from pipelines.engine.state import keys
@@ -33,6 +36,13 @@ class Retention:
     checkpoints_s: float
 
 
+class Leftover(NamedTuple):
+    """A field of a hash in Redis, as Redis names both."""
+
+    key: str | bytes
+    field: bytes
+
+
 @dataclass(frozen=True)
 class Garbage:
     """What can be removed."""
@@ -44,6 +54,8 @@ class Garbage:
     checkpoints: tuple[Entry, ...] = ()
     archived_logs: tuple[Entry, ...] = ()
     artifacts: tuple[Entry, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    """Fields of hashes in Redis that belong to nothing any more."""
 
     @property
     def objects(self) -> tuple[Entry, ...]:
@@ -73,10 +85,13 @@ class Housekeeper:
             checkpoints=tuple(entry for entry in self._below(bucket.CHECKPOINTS) if self._is_over(entry, kept, now)),
             archived_logs=tuple(entry for entry in self._below(bucket.JOBS) if bucket.job_of(entry.key) not in kept),
             artifacts=tuple(e for e in self._below(bucket.ARTIFACTS) if bucket.digest_of(e.key) not in referred),
+            leftovers=(*self._unattended(), *self._unleased()),
         )
 
     def remove(self, garbage: Garbage) -> None:
         """Remove what was found, but for what has been referred to since. Stopped half way, it can be run again."""
+        for key, field in garbage.leftovers:
+            self._connection.hdel(key, field)
         for job in garbage.live_logs:
             self._logs.drop_live(job)
         for job in garbage.jobs:
@@ -87,7 +102,14 @@ class Housekeeper:
 
     def _heads(self) -> dict[str, JobHead]:
         jobs = (job.decode() for job in self._connection.zrange(keys.JOBS, 0, -1))
-        return {job: self._state.head(job) for job in jobs}
+        return {job: self._head(job) for job in jobs}
+
+    def _head(self, job: str) -> JobHead:
+        try:
+            return self._state.head(job)
+        except CorruptArtifact:
+            # Nobody can say that it has ended.
+            return JobHead()
 
     # -- what is over --------------------------------------------------------------------------
 
@@ -113,6 +135,21 @@ class Housekeeper:
     def _is_over(self, checkpoint: Entry, kept: dict[str, JobHead], now: float) -> bool:
         head = kept.get(bucket.job_of(checkpoint.key))
         return head is None or _ended_for(head, now) > self._retention.checkpoints_s
+
+    def _unattended(self) -> Iterator[Leftover]:
+        """Yield numbers of workers that were set for queues of which nothing else is left."""
+        queues = self._state.queues
+        alive = {*QUEUES, *queues.listened(), *(name for name, count in queues.lengths().items() if count)}
+        for name in self._connection.hkeys(keys.FLEET):
+            if name.decode(errors="replace") not in alive:
+                yield Leftover(keys.FLEET, name)
+
+    def _unleased(self) -> Iterator[Leftover]:
+        """Yield what attempts that lost their lease had reserved of devices; none of them gets a lease again."""
+        for key in self._connection.scan_iter(keys.device("*"), count=1000):
+            for attempt in self._connection.hkeys(key):
+                if self._connection.zscore(keys.LEASES, attempt) is None:
+                    yield Leftover(key, attempt)
 
     # -- what is referred to -------------------------------------------------------------------
 

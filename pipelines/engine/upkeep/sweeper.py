@@ -21,6 +21,8 @@ log = structlog.get_logger()
 #: A message that was queued so long ago and is not in its queue either waits in a worker or was lost.
 LOST_MESSAGE_S = 5.0
 PAGE = 1000
+#: How often queues without a message are forgotten.
+QUEUES_EVERY_S = 60.0
 
 
 class Sweeper:
@@ -35,6 +37,7 @@ class Sweeper:
         self._lease_ttl_s = lease_ttl_s
         self._swept_at: float | None = None
         self._blind_until = 0.0
+        self._queues_looked_at: float | None = None
 
     def sweep(self) -> int:
         """Look once; return how many things were put right.
@@ -52,6 +55,7 @@ class Sweeper:
             # Redis or this host was away: others may have been cut off as well and get the chance to renew.
             self._blind_until = now + self._lease_ttl_s
         self._swept_at = now
+        self._forget_queues(now)
         return self._leases(now) + self._due(now) + self._lost_messages(now) + self._archives()
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
@@ -64,6 +68,11 @@ class Sweeper:
             except Exception as fault:
                 # The thread must outlive what nobody foresaw.
                 log.error("sweep_failed", message=str(fault), exc_info=fault)
+
+    def _forget_queues(self, now: float) -> None:
+        if self._queues_looked_at is None or now - self._queues_looked_at > QUEUES_EVERY_S:
+            self._queues_looked_at = now
+            self._state.queues.forget_empty()
 
     def _leases(self, now: float) -> int:
         expired = self._connection.zrangebyscore(keys.LEASES, 0, now, start=0, num=PAGE)

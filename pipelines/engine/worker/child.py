@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from agents.base.errors import StopKind, WorkerLost
+from agents.base.strict_json import encode
 from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.worker.agent_task import AgentTask
 from pipelines.engine.worker.context import AttemptContext
@@ -187,7 +188,7 @@ def _child_main(pipe: Connection) -> None:
 
     def emit(record: dict[str, Any]) -> None:
         with lock:
-            pipe.send_bytes(json.dumps(record).encode())
+            pipe.send_bytes(encode(record).text.encode())
 
     context = task.make_context(emit, lambda: stop[0] if stop else None)
     emit({"kind": "ended", **run_agent(task.agent_path, task.config, context).as_record()})

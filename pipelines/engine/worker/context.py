@@ -10,6 +10,8 @@ from agents.base.errors import StopKind, StopRequested
 from agents.base.object_store import ObjectStore
 from agents.base.records import Input
 from agents.base.sources import Sources
+from agents.base.strict_json import finite_number
+from pipelines.engine.state.log_records import log_record, progress_record
 
 Emit = Callable[[dict[str, Any]], None]
 WantedStop = Callable[[], StopKind | None]
@@ -53,25 +55,29 @@ class AttemptContext:
 
     def log(self, event: str, *, level: str = "info", **fields: Any) -> None:
         self._stop_if_wanted()
-        self.emit({"kind": "log", "level": level, "event": event, "fields": fields})
+        self.emit(log_record(event, level, fields))
 
     def progress(self, done: float, total: float, **fields: Any) -> None:
         self._stop_if_wanted()
         now = time.monotonic()
+        if finite_number(done) is None or finite_number(total) is None:
+            # The record says so.
+            self.emit(progress_record(done, total, None, fields))
+            return
         if self._first_done is None:
             # A resumed node starts above 0: the ETA counts only what this attempt did.
             self._first_done, self._started_at = done, now
         if not fields and done < total and now - self._last_progress_at < PROGRESS_INTERVAL_S:
             return
         self._last_progress_at = now
-        self.emit({"kind": "progress", "done": done, "total": total, "eta_s": self._eta_s(done, total, now), **fields})
+        self.emit(progress_record(done, total, self._eta_s(done, total, now), fields))
 
     def stop_requested(self) -> StopKind | None:
         return self.wanted_stop()
 
     def _eta_s(self, done: float, total: float, now: float) -> float | None:
         gained = done - (self._first_done or 0.0)
-        return round((total - done) * (now - self._started_at) / gained, 1) if gained > 0 else None
+        return round((float(total) - done) * (now - self._started_at) / gained, 1) if gained > 0 else None
 
     def _stop_if_wanted(self) -> None:
         if self.stops_at_once and (kind := self.wanted_stop()):

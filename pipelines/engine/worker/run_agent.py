@@ -1,6 +1,7 @@
 """Running an agent: config and context in, an Outcome out, whatever it raises."""
 
 import errno
+import json
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,14 @@ from agents.base.errors import (
     TunelineError,
 )
 from agents.base.names import printable
-from agents.base.records import DeviceNeed
+from agents.base.records import DeviceNeed, Output
+from agents.base.strict_json import encode
+from pipelines.engine.state.log_records import log_record
 from pipelines.engine.worker.context import AttemptContext
 
 log = structlog.get_logger()
+#: Outputs are read by every node after this one and shown with the job.
+OUTPUT_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) 
     try:
         agent_type = load_agent(agent_path)
         output = agent_type().run(_config(agent_type, config, context.node), context)
-        return Outcome(output=output.model_dump(mode="json"))
+        return Outcome(output=_kept_output(output, context))
     except StopRequested as stop:
         return Outcome(stopped=stop.kind)
     except TunelineError as fault:
@@ -80,6 +85,27 @@ def _config(agent_type: type[Agent[Any, Any]], config: dict[str, Any], node: str
             cure="Change the spec there, and submit it again.",
         ) from fault
     return parsed
+
+
+def _kept_output(output: Output, context: AttemptContext) -> dict[str, Any]:
+    """Return an output as it is kept. A number that is none becomes text, which the next agent reads as the number.
+
+    Raises:
+        AgentFailed: it is larger than an output may be.
+    """
+    given: dict[str, Any] = output.model_dump(mode="json")
+    written = encode(given)
+    if len(written.text) > OUTPUT_MOST_BYTES:
+        raise AgentFailed(
+            f"The output of '{context.node}' has {len(written.text):,} bytes as JSON, more than the"
+            f" {OUTPUT_MOST_BYTES:,} that an output may have.",
+            cure="Write what is large as an artifact, by context.objects.put_json, and return that.",
+        )
+    if not (written.replaced or written.cut):
+        return given
+    found: dict[str, Any] = json.loads(written.text)
+    context.emit(log_record("output_adjusted", "warning", {"replaced": written.replaced, "cut": written.cut}))
+    return found
 
 
 def device_need(agent_path: str, config: dict[str, Any], context: AttemptContext) -> DeviceNeed:

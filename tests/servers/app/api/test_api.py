@@ -48,7 +48,10 @@ def stream(api: Http, job_id: str, **fields: Any) -> list[dict[str, Any]]:
 def test_a_job_is_shown_node_by_node_with_reasons_and_sources(api: Http, drain: Callable[[], None]) -> None:
     job_id = submit(api, {"a": echo(config={"say": "x"}), "b": echo("a")})
     before = api.get(f"/jobs/{job_id}").json()
-    assert before["nodes"]["a"]["waits_for"] == "a free worker on queue 'default'"
+    assert (
+        before["nodes"]["a"]["waits_for"]
+        == "a worker: none listens on queue 'default'. Start one: tuneline worker --queue default"
+    )
     assert before["nodes"]["b"]["waits_for"] == "needs a"
     assert before["nodes"]["a"]["sources"] == {"say": "spec", "level": "default"}
     drain()

@@ -157,9 +157,9 @@ def test_a_stack_that_goes_away_is_not_offered_for_downloads(
 ) -> None:
     output = {"model_name": "spam", "version": 1, "formats": {"adapter": []}}
     node = {"agent": "export", "status": "completed", "output": output}
-    job = {"id": "job_1", "name": "spam", "status": "completed", "nodes": {"export": node}}
+    job = {"id": "job_1", "name": "spam", "status": "completed", "nodes": {"export": node}, "nodes_total": 1}
     with Client() as client:
-        monkeypatch.setattr(client, "follow", lambda _: iter(()))
+        monkeypatch.setattr(client, "follow", lambda _, on_notice: iter(()))
         monkeypatch.setattr(client, "job", lambda _: job)
         watch(client, job, lasting=lasting)
     said = capsys.readouterr().out

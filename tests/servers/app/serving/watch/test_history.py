@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from agents.base.errors import Unavailable
 from app.serving.watch.history import History
@@ -71,6 +72,41 @@ def test_texts_can_be_kept_as_their_hash_alone(opened: Open) -> None:
     again.close()
 
     assert row["text"] == "sha256:" + hashlib.sha256(b"my number is 0170 1234567").hexdigest()
+
+
+def test_of_many_rows_only_those_that_the_database_refuses_are_dropped(url: str) -> None:
+    dropped: list[int] = []
+    history = History(url, dropped.append)
+    odd = {7, 250, 251, 499}
+    rows = [{**answer("ham", "third"), "version": 10**30 if number in odd else number} for number in range(500)]
+    history.add([f"text {number}" for number in range(500)], rows)
+    history.close()
+    again = History(url, dropped.append)
+    kept, total = again.page(0, 1000, model="third")
+    again.close()
+
+    assert total == 496
+    assert {row["version"] for row in kept} == set(range(500)) - odd
+    assert sum(dropped) == 4
+
+
+def test_rows_are_not_tried_one_by_one_while_the_database_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped: list[int] = []
+    history = History(url, dropped.append)
+    history._closing.set()
+    history._thread.join()
+    tries: list[int] = []
+
+    def away() -> None:
+        tries.append(1)
+        raise OperationalError("insert", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(history._engine, "begin", away)
+    history.add(["text"] * 500, [answer("ham", "fourth")] * 500)
+    history._write_waiting()
+    history._engine.dispose()
+
+    assert (sum(tries), sum(dropped)) == (1, 500)
 
 
 def test_a_database_that_is_not_there_is_said_so() -> None:
