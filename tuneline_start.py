@@ -38,9 +38,29 @@ def start_command(command: str) -> list[str]:
 
 
 def prepare() -> str | None:
-    """Keep the processes that will be started from looking into the user's folder; return what `foreign` found."""
-    os.environ["PYTHONSAFEPATH"] = "1"
+    """Leave the user's folder out of what is looked into; return what `foreign` found."""
+    leave_current_folder_out()
     return foreign()
+
+
+def leave_current_folder_out() -> None:
+    """Have neither this process nor those that it starts import from the folder where the command runs.
+
+    Python looks there first for `-m`, for `-c` and, also with `-P`, for each empty entry of PYTHONPATH. A folder that
+    PYTHONPATH names is looked into.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    named = [entry for entry in os.environ.pop("PYTHONPATH", "").split(os.pathsep) if entry]
+    if named:
+        os.environ["PYTHONPATH"] = os.pathsep.join(named)
+    try:
+        current = Path.cwd()
+    except FileNotFoundError:
+        return
+    if current not in {HOME, *(Path(entry).resolve() for entry in named)}:
+        library = str(Path(os.__file__).parent)
+        first = sys.path.index(library) if library in sys.path else len(sys.path)
+        sys.path[:first] = [place for place in sys.path[:first] if Path(place).resolve() != current]
 
 
 def foreign() -> str | None:
@@ -76,8 +96,6 @@ def _stands_before(name: str, place: Path | None) -> str:
         return f"{found}: take {folder} out of PYTHONPATH, or unset it."
     if str(folder) in {str(Path(path).resolve()) for path in (*site.getsitepackages(), site.getusersitepackages())}:
         return f"{found}{_owners(name)}: {OWN_ENVIRONMENT}."
-    if folder == Path.cwd():
-        return f"{found}: start `tuneline` from another folder."
     return f"{found}: take {folder} off Python's path, or {OWN_ENVIRONMENT}."
 
 

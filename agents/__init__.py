@@ -49,7 +49,8 @@ def load_agent(path: str) -> type[Agent[Any, Any]]:
     except Exception as fault:
         raise InvalidSpec(
             f"The agent '{path}' can't be loaded ({type(fault).__name__}: {fault}).",
-            cure="Check TUNELINE_AGENTS, and that its module is installed or on PYTHONPATH, here and for the workers.",
+            cure="Check TUNELINE_AGENTS. Its module has to be installed, or to lie in a folder that PYTHONPATH names, "
+            "here and for the workers; the folder where the command runs is not looked into.",
         ) from fault
     if not (isinstance(agent, type) and issubclass(agent, Agent)):
         raise InvalidSpec(f"'{path}' is not an agent's class.", cure="Check TUNELINE_AGENTS.")

@@ -100,9 +100,16 @@ def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Reques
 
 
 def run_service(
-    create: Callable[[Parts], FastAPI], settings: Settings, host: str, port: int, settings_prefix: str
+    create: Callable[[Parts], FastAPI],
+    settings: Settings,
+    host: str,
+    port: int,
+    settings_prefix: str,
+    socket_number: int | None = None,
 ) -> None:
     """Serve an application over the parts of these settings until SIGTERM or SIGINT.
+
+    `socket_number`: a socket that listens there already, inherited from `tuneline up`.
 
     Raises:
         NotAllowed: it would listen beyond loopback without a key.
@@ -113,18 +120,19 @@ def run_service(
     make_private(settings.state_dir)
     parts = build_parts(settings)
     parts.check()
-    serve_http(create(parts), host, port, settings_prefix)
+    app = create(parts)
+    serve_http(app, socket.socket(fileno=socket_number) if socket_number else listen(host, port, settings_prefix))
 
 
-def serve_http(app: FastAPI, host: str, port: int, settings_prefix: str) -> None:
-    """Serve an application until SIGTERM or SIGINT.
+def listen(host: str, port: int, settings_prefix: str) -> socket.socket:
+    """Return a socket that listens at an address.
 
     Raises:
-        Conflict: its address can't be listened on; the message names the settings with this prefix.
+        Conflict: it can't; the message names the settings with this prefix.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as fault:
         # Python adds the address to the system's own words; a name that is not found has a negative number.
         number = getattr(fault, "errno", None) or 0
@@ -133,6 +141,10 @@ def serve_http(app: FastAPI, host: str, port: int, settings_prefix: str) -> None
             f"Nothing can listen on {host}, port {port}: {reason}.",
             cure=f"Stop what uses it, or set {settings_prefix}_PORT and {settings_prefix}_HOST.",
         ) from fault
+
+
+def serve_http(app: FastAPI, listener: socket.socket) -> None:
+    """Serve an application on a socket that listens until SIGTERM or SIGINT."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
     # After a normal end it raises the signal again.
     with listener, suppress(KeyboardInterrupt):

@@ -1,12 +1,15 @@
 """Settings: the only reader of the environment. Every name starts with `TUNELINE_`."""
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agents.base.errors import NotAllowed
 from agents.formats import formats_of
 from agents.models.kinds import ModelKind
 
@@ -38,6 +41,34 @@ ServingFormat = Annotated[str, _format_of("classifier")]
 DecoderFormat = Annotated[str, _format_of("decoder")]
 
 
+def refuse_of_others(file: Path) -> None:
+    """See that nobody but this user, or root, can have written a file of settings.
+
+    They say where keys and data are sent and which modules are imported.
+
+    Raises:
+        NotAllowed: somebody else can.
+    """
+    for found in (file.lstat(), file.stat()) if file.exists() else ():
+        if (fault := written_by_others(found)) is not None:
+            raise NotAllowed(
+                f"The settings in {file.absolute()} are not read: {fault}.",
+                cure=f"If they are yours, run `chown {os.getuid()} {file}; chmod o-w {file}`; or start elsewhere.",
+            )
+
+
+def written_by_others(found: os.stat_result) -> str | None:
+    """Return who besides this user and root can have written a file or a link; None: nobody."""
+    trusted = {os.getuid(), 0}
+    if os.getuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal():
+        trusted.add(int(os.environ["SUDO_UID"]))
+    if found.st_uid not in trusted:
+        return f"the file belongs to another user, {found.st_uid}"
+    if found.st_mode & stat.S_IWOTH and not stat.S_ISLNK(found.st_mode):
+        return "everybody may write to that file"
+    return None
+
+
 class Settings(BaseSettings):
     """Values come from the environment, then `.env`, then the defaults below."""
 
@@ -45,6 +76,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="TUNELINE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, in order. Raises NotAllowed: as `refuse_of_others` of `.env`."""
+        if file := getattr(dotenv_settings, "env_file", None):
+            refuse_of_others(Path(file))
+        return init_settings, env_settings, dotenv_settings
 
     state_dir: Path = Field(
         Path(".tuneline"), description="Where a host keeps its caches and work, and `tuneline up` its servers' data."
@@ -54,8 +99,10 @@ class Settings(BaseSettings):
     redis_timeout_s: float = Field(5.0, description="How long a Redis command may take.")
 
     s3_endpoint_url: str | None = Field(None, description="Any S3 server; unset: the embedded one.")
-    s3_access_key: str = Field("tuneline", description="Access key of the object store.")
-    s3_secret_key: SecretStr = Field(SecretStr("tuneline-local"), description="Secret key of the object store.")
+    s3_access_key: str | None = Field(
+        None, description="Access key of the object store; unset: the embedded one has keys that each start makes."
+    )
+    s3_secret_key: SecretStr | None = Field(None, description="Secret key of the object store.")
     s3_bucket: str = Field("tuneline", description="Bucket for artifacts, models and archived logs.")
     s3_patience_s: float = Field(120.0, description="How long a worker waits for an object store that is away.")
     s3_region: str = Field("us-east-1", description="Region to sign for.")

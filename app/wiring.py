@@ -36,6 +36,7 @@ from pipelines.engine.worker.workplace import Limits
 
 #: Looking an answer up for longer than this costs more than asking the model.
 ANSWER_TIMEOUT_S = 0.1
+STACK_KEYS = {"redis_url", "s3_endpoint_url", "s3_access_key", "s3_secret_key"}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -85,10 +86,11 @@ class Parts:
     @cached_property
     def objects(self) -> ObjectStore:
         settings = self.settings
+        access_key, secret_key = store_keys(settings)
         return ObjectStore(
             settings.s3_endpoint_url or stack(settings)["s3_endpoint_url"],
-            settings.s3_access_key,
-            settings.s3_secret_key.get_secret_value(),
+            access_key,
+            secret_key,
             settings.s3_bucket,
             region=settings.s3_region,
             **({"patience_s": settings.s3_patience_s} if self.patient else {}),
@@ -224,24 +226,57 @@ def redis_unavailable(url: str) -> Unavailable:
 
 
 def stack_file(settings: Settings) -> Path:
-    """Return where `tuneline up` writes down the addresses of its embedded servers."""
+    """Return where `tuneline up` writes down the addresses of its embedded servers, and the secrets they ask for."""
     return settings.state_dir / "stack.json"
 
 
 def stack(settings: Settings) -> Mapping[str, Any]:
-    """Return the addresses of the embedded servers.
+    """Return the addresses and secrets of the embedded servers.
 
     Raises:
-        Unavailable: they have not been started here.
+        Unavailable: they have not been started here, or by a release that kept no secrets.
+        NotAllowed: another user has started them.
     """
+    file = stack_file(settings)
     try:
-        found: Mapping[str, Any] = json.loads(stack_file(settings).read_text())
+        found = json.loads(file.read_text())
     except FileNotFoundError:
         raise Unavailable(
-            f"No embedded stack runs here: {stack_file(settings)} does not exist.",
+            f"No embedded stack runs here: {file} does not exist.",
             cure="Start one with `tuneline up`, or set TUNELINE_REDIS_URL and TUNELINE_S3_ENDPOINT_URL.",
         ) from None
+    except PermissionError:
+        raise NotAllowed(
+            f"The embedded stack in {settings.state_dir} is another user's: {file} can't be read.",
+            cure="Run this as that user, or set TUNELINE_STATE_DIR to a folder of your own.",
+        ) from None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not found.keys() >= STACK_KEYS:
+        raise Unavailable(f"{file} is damaged, or of an older release.", cure="Stop `tuneline up` and start it again.")
     return found
+
+
+def store_keys(settings: Settings) -> tuple[str, str]:
+    """Return the access key and the secret key of the object store: those of the settings, or of the embedded one.
+
+    Two empty texts, where the settings name an object store and no keys: it is asked without any.
+
+    Raises:
+        InvalidRequest: the settings have one of the two for an object store that they name.
+        Unavailable, NotAllowed: as `stack`.
+    """
+    access_key, secret_key = settings.s3_access_key or "", settings.s3_secret_key
+    secret = secret_key.get_secret_value() if secret_key else ""
+    if access_key and secret:
+        return access_key, secret
+    if settings.s3_endpoint_url:
+        if access_key or secret:
+            missing = "TUNELINE_S3_SECRET_KEY" if access_key else "TUNELINE_S3_ACCESS_KEY"
+            raise InvalidRequest("The object store has one of its two keys.", cure=f"Set {missing} too.")
+        return "", ""
+    found = stack(settings)
+    return found["s3_access_key"], found["s3_secret_key"]
 
 
 def extra_agents(written: Mapping[str, str]) -> dict[str, AgentEntry]:

@@ -111,7 +111,7 @@ class Leader:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "false"}
         with (self._folder / f"rank_{rank}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "agents.training.follower"],
+                [sys.executable, "-P", "-m", "agents.training.follower"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -69,7 +69,8 @@ def list_workers(fleet: FleetDep) -> FleetView:
 def get_health(server_faults: ServerFaultsDep, fleet: FleetDep, response: Response) -> HealthView:
     """Check that Redis and the object store answer; 503 where one doesn't.
 
-    `degraded`: they do, but the sweeper has set aside entries that it could not handle; `set_aside` lists them.
+    `degraded`: they do, but something was set aside that could not be handled, such as a foreign message in a queue;
+    `set_aside` lists it.
     """
     found = server_faults()
     ok = not any(found.values())

@@ -52,6 +52,6 @@ def create_app(parts: Parts) -> FastAPI:
     return app
 
 
-def main(settings: Settings) -> None:
-    """Serve the API until SIGTERM or SIGINT. Raises: as `run_service`."""
-    run_service(create_app, settings, settings.api_host, settings.api_port, "TUNELINE_API")
+def main(settings: Settings, socket_number: int | None = None) -> None:
+    """Serve the API until SIGTERM or SIGINT. Parameters, raises: as `run_service`."""
+    run_service(create_app, settings, settings.api_host, settings.api_port, "TUNELINE_API", socket_number)

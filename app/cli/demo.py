@@ -12,7 +12,7 @@ import typer
 from agents.base.errors import TunelineError, Unavailable
 from app.cli.common import console, print_line
 from app.cli.jobs import read_spec, watch
-from app.cli.servers import stop_on_signals
+from app.cli.servers import stop_on_signals, tell
 from app.client import Client
 from app.processes.embedded import free_port
 from app.processes.stack import Stack
@@ -39,7 +39,7 @@ def demo() -> None:
         console.print("Starting servers, API, workers and serving on loopback ...")
         tour.start()
         try:
-            Stack(settings).run(stop, ready)
+            Stack(settings, tell).run(stop, ready)
         finally:
             stop.set()
             ready.set()

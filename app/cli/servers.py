@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Annotated
 
 import typer
@@ -21,37 +21,45 @@ MARKS = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("not
 
 def up() -> None:
     """Start everything on this machine: servers, API, workers, serving. Ctrl-C stops it all in order."""
+    stop, ready = stop_on_signals(), threading.Event()
     from app.processes.stack import Stack
 
     settings = Settings()
-    stop, ready = stop_on_signals(), threading.Event()
 
     def announce() -> None:
         ready.wait()
         if not stop.is_set():
-            console.print(f"API      http://{settings.api_host}:{settings.api_port}  (docs at /docs)")
-            console.print(f"Serving  http://{settings.serving_host}:{settings.serving_port}")
-            console.print("Workers  " + ", ".join(f"{queue} {count}" for queue, count in settings.workers.items()))
-            stops = "Ctrl-C here stops everything; jobs go on at the next start"
-            console.print(f"Next     tuneline run spam     ({stops})", soft_wrap=True)
+            tell(f"API      http://{settings.api_host}:{settings.api_port}  (docs at /docs)")
+            tell(f"Serving  http://{settings.serving_host}:{settings.serving_port}")
+            tell("Workers  " + ", ".join(f"{queue} {count}" for queue, count in settings.workers.items()))
+            tell("Next     tuneline run spam     (Ctrl-C here stops everything; jobs go on at the next start)")
 
     def announce_the_end() -> None:
         stop.wait()
-        saving = f"a node that runs may take {settings.stop_grace_s:.0f} s to save what it has"
-        console.print(f"Stopping; {saving} ...", soft_wrap=True)
+        tell(f"Stopping; a node that runs may take {settings.stop_grace_s:.0f} s to save what it has ...")
 
     for say in (announce, announce_the_end):
         threading.Thread(target=say, daemon=True).start()
-    console.print(f"Starting, with state in {settings.state_dir.resolve()} ...", soft_wrap=True)
-    Stack(settings).run(stop, ready)
-    console.print("Stopped.")
+    tell(f"Starting, with state in {settings.state_dir.resolve()} ...")
+    Stack(settings, tell).run(stop, ready)
+    tell("Stopped.")
 
 
-def api() -> None:
+def tell(sentence: str) -> None:
+    """Print a sentence on a line; a terminal that was closed meanwhile is no reason to end."""
+    with suppress(OSError):
+        console.print(sentence, soft_wrap=True, markup=False)
+
+
+#: The socket that `tuneline up` listens on and hands down.
+Socket = Annotated[int | None, typer.Option("--socket", hidden=True, min=3)]
+
+
+def api(socket_number: Socket = None) -> None:
     """Start the API."""
     from app.api.main import main
 
-    main(Settings())
+    main(Settings(), socket_number)
 
 
 def worker(
@@ -67,11 +75,11 @@ def worker(
     run_fleet(settings, build_parts(settings), dict.fromkeys(queue or QUEUES, count), stop_on_signals())
 
 
-def serve() -> None:
+def serve(socket_number: Socket = None) -> None:
     """Start serving: answers with what is promoted."""
     from app.serving.main import main
 
-    main(Settings())
+    main(Settings(), socket_number)
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -123,8 +131,10 @@ def gc(
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM, SIGINT and the end of the terminal set."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # `nohup` has it ignored.
+        if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:
+            signal.signal(number, lambda *_: stop.set())
     return stop

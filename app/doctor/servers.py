@@ -17,6 +17,7 @@ from agents.base.object_store import ObjectStore
 from agents.base.records import Record
 from app.doctor.finding import Finding
 from app.settings import Settings
+from app.wiring import store_keys
 
 START_STACK = "`tuneline up` starts it."
 LEAST_REDIS_MAJOR = 7
@@ -138,7 +139,7 @@ def object_store(settings: Settings, stack: StackFile) -> Finding:
         cure = f"Make the bucket '{bucket}', or check TUNELINE_S3_BUCKET."
         return Finding(name=name, ok=False, found=f"{_place(url)} has no bucket '{bucket}'", cure=cure)
     except TunelineError as fault:
-        cure = START_STACK if settings.s3_endpoint_url is None else fault.cure
+        cure = START_STACK if settings.s3_endpoint_url is None and fault.retryable else fault.cure
         return Finding(name=name, ok=False, found=fault.message, cure=cure)
     except ValueError as fault:
         cure = "Set TUNELINE_S3_ENDPOINT_URL to http://host:port or https://host, and a valid TUNELINE_S3_BUCKET."
@@ -149,8 +150,7 @@ def object_store(settings: Settings, stack: StackFile) -> Finding:
 def _round_trip_ms(settings: Settings, url: str) -> float:
     store = ObjectStore(
         url,
-        settings.s3_access_key,
-        settings.s3_secret_key.get_secret_value(),
+        *store_keys(settings),
         settings.s3_bucket,
         region=settings.s3_region,
         timeout_s=STORE_TIMEOUT_S,

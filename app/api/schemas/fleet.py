@@ -83,7 +83,7 @@ class FleetView(View):
 
 
 class SetAsideView(View):
-    """An entry that a sweep could not handle."""
+    """An entry that a sweep could not handle, or a message in a queue that is not Tuneline's."""
 
     source: str = Field(description="Where it was.", examples=["tuneline:leases"])
     entry: str = Field(description="The entry as it was kept there.")
@@ -101,4 +101,4 @@ class HealthView(View):
     checks: dict[Check, str] = Field(
         description="Server -> `ok`, or what is wrong with it.", examples=[{"redis": "ok", "object_store": "ok"}]
     )
-    set_aside: list[SetAsideView] = Field([], description="Entries that sweeps could not handle, the oldest first.")
+    set_aside: list[SetAsideView] = Field([], description="What could not be handled, the oldest first.")

@@ -1,21 +1,25 @@
 """The queues: one small JSON message per attempt. The only file that imports RQ.
 
 RQ is a pipe here: order, retries, leases and results are the engine's own, so its `depends_on`,
-result store and registries stay unused, and the worker skips their book-keeping.
+result store and registries stay unused, and the worker skips their book-keeping. RQ never runs anything: a worker
+reads a message as data, and what is not the message of an attempt is set aside.
 """
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError, TimeoutError
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue, SimpleWorker, Worker
+from rq.exceptions import DequeueTimeout
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job as QueuedMessage
 from rq.serializers import JSONSerializer
@@ -23,10 +27,12 @@ from rq.worker import WorkerStatus
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from agents.base.identifiers import is_name
-from agents.base.records import Record
 from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.state.message import ForeignMessage, Message, read_message, shown
+from pipelines.engine.state.set_aside import set_aside_message
 from pipelines.plan import PlannedNode
 
+log = structlog.get_logger()
 #: The path that messages carry. Workers are given what handles a message and never look at it; those of older releases
 #: call what it names, so it stays as it is while they may run beside these.
 HANDLER = "app.worker.handle"
@@ -40,18 +46,12 @@ end
 HEARTBEAT_S = 10.0
 #: RQ forgets a worker a minute after this much silence.
 SILENCE_S = 30
-
-
-class Message(Record):
-    """What a worker needs to know of an attempt."""
-
-    job: str
-    node: str
-    attempt: int
-    agent: str
-    config: dict[str, Any]
-    inputs: list[str]
-    """Nodes whose outputs the agent gets."""
+#: How long to wait for a Redis that is away, full or refuses: twice as long each time.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+FOREIGN = (
+    "It is not a message of Tuneline: {reason}. Another program sends its RQ jobs through this queue; give it another "
+    "database of Redis, or set TUNELINE_REDIS_PREFIX. `RPUSH {queue} <entry>` puts it back."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,75 @@ class NodeQueues:
         return self._queues[name]
 
 
+@dataclass(frozen=True, slots=True)
+class TakenMessage:
+    """A message that a worker has taken out of its queue."""
+
+    id: str
+    message: Message
+
+    @property
+    def key(self) -> str:
+        """What it lies under in Redis."""
+        return str(QueuedMessage.key_for(self.id))
+
+
+def take_message(
+    queues: Sequence[Queue], timeout_s: int | None, connection: "Redis"
+) -> tuple[TakenMessage, Queue] | None:
+    """Take the next message, of several queues from the first that has one; set aside what is not ours.
+
+    `timeout_s`: how long to wait for one; None: not at all, and the answer is None where all are empty.
+
+    Raises:
+        DequeueTimeout: none came.
+        RedisError: Redis is away, full, or refuses.
+    """
+    by_key = {queue.key: queue for queue in queues}
+    while True:
+        if len(by_key) == 1:
+            found = Queue.lmove(connection, next(iter(by_key)), timeout_s)
+        else:
+            found = Queue.lpop(list(by_key), timeout_s, connection=connection)
+        if found is None:
+            return None
+        key, entry = found
+        queue = by_key[key.decode() if isinstance(key, bytes) else key]
+        if (taken := _read(queue, entry, connection)) is not None:
+            return taken, queue
+
+
+def _read(queue: Queue, entry: bytes, connection: "Redis") -> TakenMessage | None:
+    """Return the message of this id; None: there is none any more, or it is not ours and was set aside."""
+    taken_from = IntermediateQueue.get_intermediate_queue_key(queue.key)
+    try:
+        message_id = entry.decode()
+        data = _data(message_id, connection)
+        if data is not None:
+            return TakenMessage(message_id, read_message(data))
+        # Sent twice, and the other one was claimed.
+        AttemptId.parse(message_id)
+        connection.lrem(taken_from, 1, entry)
+        return None
+    except ForeignMessage as fault:
+        reason = str(fault)
+    except ValueError:
+        reason = "its id is not that of an attempt, and there is nothing under it"
+    log.warning("foreign_message", queue=queue.name, entry=shown(entry), reason=reason)
+    set_aside_message(connection, queue.key, taken_from, entry, FOREIGN.format(reason=reason, queue=queue.key))
+    return None
+
+
+def _data(message_id: str, connection: "Redis") -> bytes | None:
+    try:
+        found: bytes | None = connection.hget(QueuedMessage.key_for(message_id), "data")
+    except ResponseError as fault:
+        if str(fault).startswith("WRONGTYPE"):
+            raise ForeignMessage("there is no RQ job under its id") from None
+        raise
+    return found
+
+
 class NodeWorker(SimpleWorker):  # type: ignore[misc]
     """Takes messages and runs their handler, in this process.
 
@@ -160,19 +229,16 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
     its attempt; one that claims nothing is removed here.
     """
 
-    #: A Redis that was away for a while is back for long before RQ's 60 s are over.
-    max_connection_wait_time = 2.0
-
     def __init__(self, *args: Any, handle: Handle, on_stop: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handle = handle
         self._on_stop = on_stop
 
-    def execute_job(self, job: QueuedMessage, queue: Queue) -> None:
+    def execute_job(self, job: TakenMessage, queue: Queue) -> None:
         # Tells RQ's signal handler to wait for the handler's end; costs no round trip.
         self._state = WorkerStatus.BUSY
         try:
-            claimed = self._handle(Message.model_validate(job.args[0]))
+            claimed = self._handle(job.message)
         finally:
             self._state = WorkerStatus.IDLE
         if not claimed:
@@ -183,14 +249,29 @@ class NodeWorker(SimpleWorker):  # type: ignore[misc]
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
-    ) -> tuple[QueuedMessage, Queue] | None:
-        """Wait for a message, also for a Redis that is too slow to answer: RQ would quit there."""
+    ) -> tuple[TakenMessage, Queue] | None:
+        """Wait for a message, also for a Redis that is away, slow, full or refuses: RQ would quit there.
+
+        RQ's own also builds an RQ job of it, by rules that a foreign one breaks.
+        """
+        self.set_state(WorkerStatus.IDLE)
+        pause_s = FIRST_PAUSE_S
         while True:
             try:
-                found: tuple[QueuedMessage, Queue] | None = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
-                return found
-            except TimeoutError:
-                logging.getLogger("rq.worker").warning("Redis did not answer in time; asking again.")
+                return take_message(self.queues, timeout, self.connection)
+            except DequeueTimeout:
+                pause_s = FIRST_PAUSE_S
+            except RedisError as fault:
+                log.warning("queue_not_read", queues=self.queue_names(), message=str(fault))
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def subscribe(self) -> None:
+        """Nothing: RQ would take commands over this channel, such as to shut down."""
+
+    def _set_ip_address(self, connection: "Redis") -> None:
+        """Nothing that takes rights: RQ would list all clients of the server."""
+        self.ip_address = "unknown"
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Nothing: RQ would call it several times for each message, but not while one is worked on."""

@@ -28,7 +28,8 @@ from pipelines.engine.state.job import (
 )
 from pipelines.engine.state.job_index import add_to_index, move_in_index
 from pipelines.engine.state.job_reader import JobReader, as_state, node_field
-from pipelines.engine.state.queue import Message, NodeQueues, message_for
+from pipelines.engine.state.message import Message
+from pipelines.engine.state.queue import NodeQueues, message_for
 from pipelines.plan import Plan
 
 IDEMPOTENCY_TTL_S = 7 * 86400

@@ -10,7 +10,7 @@ from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.state.cache import StepCache
 from pipelines.engine.state.job import JOB_ENDED, Decision
 from pipelines.engine.state.logs import Logs
-from pipelines.engine.state.queue import Message
+from pipelines.engine.state.message import Message
 from pipelines.engine.state.registry import Registry
 from pipelines.engine.state.store import Claim
 from pipelines.engine.worker.attempt import Attempt

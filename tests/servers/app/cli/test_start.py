@@ -148,6 +148,34 @@ def test_processes_of_multiprocessing_are_not_misled_either(misleading: Path) ->
     assert json.loads(found.stdout) == {"forkserver": None, "spawn": None}
 
 
+@pytest.mark.parametrize("start", [("-P",), ()], ids=["safe", "as Python does it"])
+@pytest.mark.parametrize("named", [None, "", ":", ":{other}", "{other}:", "{other}::"])
+def test_an_empty_entry_of_pythonpath_is_not_the_users_folder(
+    misleading: Path, tmp_path_factory: pytest.TempPathFactory, start: tuple[str, ...], named: str | None
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "counting.py").write_text("")
+    program = (
+        "import sys; sys.path[:0] = ['']; import tuneline_start; fault = tuneline_start.prepare();"
+        "import os, subprocess;"
+        "print(fault); print(os.environ.get('PYTHONPATH'));"
+        "subprocess.run([sys.executable, '-c', 'import sys, os; print(os.getcwd() in sys.path or str() in sys.path)'])"
+    )
+    written = {} if named is None else {"PYTHONPATH": named.format(other=other)}
+    found = run(*start, "-c", program, cwd=misleading, **written)
+
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines() == ["None", str(other) if named and "other" in named else "None", "False"]
+
+
+def test_a_folder_that_pythonpath_names_is_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "counting.py").write_text("")
+    program = "import tuneline_start; tuneline_start.prepare(); import counting; print(counting.__file__)"
+    for named in (str(tmp_path), "."):
+        found = run("-P", "-c", program, cwd=tmp_path, PYTHONPATH=named)
+        assert found.stdout.strip() == str(tmp_path / "counting.py"), found.stderr
+
+
 def test_commands_work_in_a_folder_with_modules_of_our_names(misleading: Path) -> None:
     found = run("-P", "-m", "tuneline_start", "--help", cwd=misleading)
 

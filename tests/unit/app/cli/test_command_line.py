@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from rich.console import Console
 from rich.table import Table
 from typer.testing import CliRunner
@@ -16,7 +15,7 @@ from app.cli.commands import app, run
 from app.cli.common import file_name, print_table
 from app.cli.jobs import watch
 from app.client import ApiError, Client
-from app.http import serve_http
+from app.http import listen
 from app.processes.embedded import free_port
 from app.processes.stack import Stack
 from app.settings import Settings
@@ -140,7 +139,7 @@ def test_names_of_any_characters_stay_one_part_of_the_path(monkeypatch: pytest.M
 
 def test_a_port_that_is_taken_is_named_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Conflict) as caught:
-        serve_http(FastAPI(), "127.0.0.1", taken.getsockname()[1], "TUNELINE_API")
+        listen("127.0.0.1", taken.getsockname()[1], "TUNELINE_API")
 
     assert "Address already in use. Stop what uses it, or set TUNELINE_API_PORT" in str(caught.value)
 
@@ -148,7 +147,7 @@ def test_a_port_that_is_taken_is_named_with_its_setting() -> None:
 @pytest.mark.parametrize("port", [99_999, -1])
 def test_a_port_that_cannot_be_is_refused(port: int) -> None:
     with pytest.raises(Conflict, match=f"port {port}"):
-        serve_http(FastAPI(), "127.0.0.1", port, "TUNELINE_API")
+        listen("127.0.0.1", port, "TUNELINE_API")
 
 
 @pytest.mark.parametrize("lasting", [True, False])
