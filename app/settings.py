@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from agents.base.errors import NotAllowed
 from agents.formats import formats_of
 from agents.models.kinds import ModelKind
+from pipelines.caps import Caps
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
 URL_SCHEMES = {
@@ -153,6 +154,25 @@ class Settings(BaseSettings):
     workers: Annotated[dict[str, int], NoDecode] = Field(
         DEFAULT_WORKERS,
         description="Workers that `tuneline up` starts, by queue; of Tuneline's four, one that is not named has one.",
+    )
+    queue_workers_most: int = Field(
+        32, ge=0, le=256, description="Workers of a host that `PUT /queues/{name}` may ask for, for each queue."
+    )
+    job_nodes_most: int = Field(
+        Caps.job_nodes_most, ge=1, description="Nodes that a job may have, after the matrix; larger specs are refused."
+    )
+    job_cost_usd_most: float = Field(
+        Caps.job_cost_usd_most,
+        ge=0,
+        allow_inf_nan=False,
+        description="What the language models of one job may cost together, in US dollars; specs that ask for more are "
+        "refused.",
+    )
+    node_retries_most: int = Field(
+        Caps.node_retries_most, ge=0, description="Further attempts that a node may ask for."
+    )
+    node_timeout_s_most: float = Field(
+        Caps.node_timeout_s_most, gt=0, allow_inf_nan=False, description="Timeout that a node may ask for."
     )
     agents: Annotated[dict[str, str], NoDecode] = Field(
         {}, description="Agents of your own: `name=module:Class@queue`, separated by commas."

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from agents.base.object_store import ObjectStore
 from agents.base.source_uri import SOURCE_PACKAGES
 from agents.base.sources import Sources
 from app.settings import Settings
+from pipelines.caps import Caps
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.state.fleet import FleetState
 from pipelines.engine.state.job_index import JobIndex
@@ -119,7 +120,8 @@ class Parts:
 
     @cached_property
     def orchestrator(self) -> Orchestrator:
-        return Orchestrator(self.state, self.agents)
+        caps = Caps(**{cap.name: getattr(self.settings, cap.name) for cap in fields(Caps)})
+        return Orchestrator(self.state, self.agents, caps)
 
     @cached_property
     def logs(self) -> Logs:

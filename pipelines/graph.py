@@ -32,14 +32,43 @@ class Graph:
     def children(self, name: str) -> list[str]:
         return list(self._graph.successors(name))
 
-    def ancestors(self, name: str) -> frozenset[str]:
-        """Return all nodes that must run before `name`."""
-        return self._all_ancestors[name]
+    def ancestors(self, name: str) -> list[str]:
+        """Return all nodes that must run before `name`, in topological order."""
+        return self._named(self._ancestors[name])
+
+    def descendants(self, name: str) -> list[str]:
+        """Return all nodes that run only after `name`, in topological order."""
+        place = self._places[name]
+        return [other for other in self._sorted if self._ancestors[other] >> place & 1]
+
+    def runs_before(self, first: str, second: str) -> bool:
+        """Say whether `first` must have run before `second` does."""
+        return first in self._places and bool(self._ancestors[second] >> self._places[first] & 1)
+
+    def _named(self, members: int) -> list[str]:
+        found = []
+        while members:
+            lowest = members & -members
+            found.append(self._sorted[lowest.bit_length() - 1])
+            members ^= lowest
+        return found
 
     @cached_property
-    def _all_ancestors(self) -> dict[str, frozenset[str]]:
-        found: dict[str, frozenset[str]] = {}
-        for name in nx.topological_sort(self._graph):
-            needed = list(self._graph.predecessors(name))
-            found[name] = frozenset(needed).union(*(found[need] for need in needed))
+    def _sorted(self) -> list[str]:
+        return self.order()
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self._sorted)}
+
+    @cached_property
+    def _ancestors(self) -> dict[str, int]:
+        """Node -> the places of its ancestors, as the bits of a number: sets of names would take gigabytes for a chain
+        of some thousand nodes."""
+        found: dict[str, int] = {}
+        for name in self._sorted:
+            members = 0
+            for need in self._graph.predecessors(name):
+                members |= found[need] | 1 << self._places[need]
+            found[name] = members
         return found

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-REFERENCE = re.compile(r"\$\{([^}]*)\}")
+#: A name has no brace in it, so that a text of many `${` is gone through once.
+REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
 
 def references(value: Any) -> set[str]:

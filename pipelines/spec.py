@@ -3,7 +3,14 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from agents.base.records import Record
 
@@ -21,14 +28,14 @@ OPERATORS: tuple[Operator, ...] = ("equals", "not_equals", "at_least", "at_most"
 def seconds(value: object) -> object:
     """Turn `90`, `"90s"`, `"15m"`, `"2h"` or `"1d"` into seconds."""
     if isinstance(value, str):
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
+        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([smhd])", value)
         if not found:
             raise ValueError("a duration is a number with s, m, h or d, such as 90s or 2h")
         return float(found[1]) * UNIT_SECONDS[found[2]]
     return value
 
 
-Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 
 
 class When(Record):
@@ -39,8 +46,8 @@ class When(Record):
     param: str | None = None
     equals: Scalar = None
     not_equals: Scalar = None
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
     one_of: list[Scalar] | None = None
 
     @model_validator(mode="after")
@@ -68,7 +75,7 @@ class Node(Record):
     needs: list[str] = []
     config: dict[str, Any] = {}
     queue: str | None = Field(None, pattern=NAME_PATTERN)
-    retries: int = Field(2, ge=0, le=20)
+    retries: int = Field(2, ge=0)
     """Further attempts after a failure that can pass by itself."""
     timeout: Duration = 86400.0
     """Seconds one attempt may take."""

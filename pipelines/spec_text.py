@@ -4,39 +4,37 @@ The API and the command line read by it, so that a spec means the same to both.
 """
 
 import json
-import math
-import re
-from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import yaml
 
+from agents.base.budgets import SPEC
 from agents.base.errors import InvalidRequest, InvalidSpec
 from agents.data.files.documents import object_once
+from pipelines.plain_value import plain_value
+from pipelines.yaml_text import TooMuch, read_yaml
 
-Report = Callable[[str, str], None]
-#: References of YAML let a few lines stand for very many values, or for one inside itself.
-VALUES_MOST = 100_000
-DEPTH_MOST = 50
-TIMESTAMP = "tag:yaml.org,2002:timestamp"
-#: `5e-5` is a number too, as in JSON and YAML 1.2; PyYAML asks for a point.
-EXPONENT = re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$")
+#: The former names of two budgets.
+VALUES_MOST = SPEC.values
+DEPTH_MOST = SPEC.depth
+PATH_SHOWN = 300
 
 
 def read_document(text: bytes | str, what: str) -> Any:
     """Return the plain data of a JSON or YAML text; `what` is its name in faults.
 
     Raises:
-        InvalidRequest: it is neither, or has values that JSON can't hold.
+        InvalidRequest: it is neither, says more than a spec may, or has values that JSON can't hold.
     """
     value = parse_document(text, what)
-    faults: list[str] = []
+
+    def refuse(path: str, why: str) -> None:
+        raise InvalidRequest(f"{what}{f', {path[:PATH_SHOWN]}' if path else ''}: {why}.")
+
     try:
-        plain_value(value, lambda path, why: faults.append(f"{what}{f', {path}' if path else ''}: {why}."))
+        plain_value(value, refuse)
     except InvalidSpec as fault:
-        raise InvalidRequest(f"{what}: {fault.message}") from fault
-    if faults:
-        raise InvalidRequest(faults[0])
+        raise InvalidRequest(f"{what}: {fault.message}", cure=fault.cure) from fault
     return value
 
 
@@ -44,110 +42,50 @@ def parse_document(text: bytes | str, what: str) -> Any:
     """Return what a JSON or YAML text says, even where it is more than JSON can hold.
 
     Raises:
-        InvalidRequest: it is neither.
+        InvalidRequest: it is neither, or says more than a spec may.
     """
+    if len(text) > SPEC.characters:
+        raise InvalidRequest(
+            f"{what} has {len(text):,} bytes, at most {SPEC.characters:,} are read.", cure="Leave parts out."
+        )
     try:
-        return json.loads(text, object_pairs_hook=object_once)
+        return json.loads(text, object_pairs_hook=object_once, parse_int=_integer, parse_float=_number)
     except (ValueError, RecursionError):
-        # Read as YAML, a key that is there twice has a place.
+        # Read as YAML, a key that is there twice has a place, and so has a number that is too long.
         pass
     try:
         return read_yaml(text)
+    except TooMuch as fault:
+        raise InvalidRequest(f"{what}{_place(fault, text)}: {fault.problem}.") from fault
     except yaml.MarkedYAMLError as fault:
-        mark = fault.problem_mark or fault.context_mark
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InvalidRequest(f"{what} is neither JSON nor YAML{place}: {fault.problem}.") from fault
-    except RecursionError as fault:
-        raise InvalidRequest(f"{what}: it is nested too deep.") from fault
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as fault:
-        # The last two are what values of a tag fail with: `!!bool maybe`.
-        raise InvalidRequest(f"{what} is neither JSON nor YAML: {' '.join(str(fault).split())}.") from fault
+        raise InvalidRequest(f"{what} is neither JSON nor YAML{_place(fault, text)}: {fault.problem}.") from fault
+    except (yaml.YAMLError, ValueError) as fault:
+        raise InvalidRequest(f"{what} is neither JSON nor YAML: {' '.join(str(fault).split())[:300]}.") from fault
 
 
-# -- YAML ---------------------------------------------------------------------------------------
+def _place(fault: yaml.MarkedYAMLError, text: bytes | str) -> str:
+    mark = fault.problem_mark or fault.context_mark
+    if not mark:
+        return ""
+    lines = (text if isinstance(text, str) else text.decode(errors="replace")).splitlines()
+    if mark.line >= len(lines):
+        # The end of the text, which libyaml counts as a line of its own.
+        return f" at line {len(lines)}, column {len(lines[-1]) + 1}" if lines else ""
+    return f" at line {mark.line + 1}, column {mark.column + 1}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Dates stay the text they are written as: nothing in a spec is a date."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        if isinstance(node, yaml.MappingNode):
-            written: set[tuple[str, str]] = set()
-            for key, _ in node.value:
-                name = (key.tag, str(key.value))
-                if name in written:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key '{key.value}' is there twice", key.start_mark
-                    )
-                written.add(name)
-        return super().construct_mapping(node, deep)
+def _integer(digits: str) -> int:
+    return int(_bounded(digits))
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != TIMESTAMP]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
+def _number(digits: str) -> float:
+    return float(_bounded(digits))
 
 
-def read_yaml(text: str | bytes) -> Any:
-    """Return what a YAML text says.
-
-    Raises:
-        yaml.YAMLError: it is not YAML, or has a key twice. UnicodeDecodeError: it is not UTF-8.
-    """
-    return yaml.load(text, _Loader)
+def _bounded(digits: str) -> str:
+    if len(digits) > SPEC.number_characters:
+        raise ValueError("a number is too long")
+    return digits
 
 
-# -- plain values -------------------------------------------------------------------------------
-
-
-def plain_value(value: Any, report: Report, path: str = "") -> Any:
-    """Return a spec with text in place of all that JSON can't hold, after reporting each with its path.
-
-    Raises:
-        InvalidSpec: it is nested too deep, or has more values than a spec can have.
-    """
-    return _Plain(report).of(value, path, 0)
-
-
-class _Plain:
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        self.values = 0
-
-    def of(self, value: Any, path: str, depth: int) -> Any:
-        self.values += 1
-        if self.values > VALUES_MOST or depth > DEPTH_MOST:
-            raise InvalidSpec(f"A spec has at most {VALUES_MOST:,} values, nested {DEPTH_MOST} deep.")
-        if isinstance(value, Mapping):
-            keys = {key: self.key(key, path) for key in value}
-            return {
-                name: self.of(value[key], f"{path}.{name}" if path else name, depth + 1) for key, name in keys.items()
-            }
-        if isinstance(value, list | tuple):
-            return [self.of(item, f"{path}[{place}]", depth + 1) for place, item in enumerate(value)]
-        return self.text(value, path) if isinstance(value, str) else self.scalar(value, path)
-
-    def scalar(self, value: Any, path: str) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            self.report(path, f"{value} is not a number that can be stored")
-            return None
-        if value is None or isinstance(value, int | float):
-            return value
-        self.report(path, f"a {type(value).__name__} is not a value of a spec; write text, in quotes")
-        return str(value)
-
-    def text(self, value: str, path: str) -> str:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            self.report(path, "half of a character (a lone surrogate) is not text")
-            return value.encode(errors="replace").decode()
-        return value
-
-    def key(self, key: Any, path: str) -> str:
-        if key is None or isinstance(key, bool):
-            # YAML reads yes, no, on and off so; as JSON it would be the text "true" or "false".
-            self.report(path, f"YAML reads one of the keys as {key}; write it in quotes")
-        return self.text(str(key), path)
+__all__ = ["DEPTH_MOST", "VALUES_MOST", "parse_document", "read_document", "read_yaml"]

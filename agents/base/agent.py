@@ -116,6 +116,11 @@ class Agent(ABC, Generic[ConfigT, OutputT]):
         return DeviceNeed()
 
     @classmethod
+    def cost_usd_most(cls, config: ConfigT) -> float:
+        """What a run of this config may cost its operator at most, in US dollars; the judge adds up those of a job."""
+        return 0.0
+
+    @classmethod
     def check(cls, config: ConfigT, upstream: Mapping[str, Config]) -> list[str]:
         """Faults of this config beside those of the nodes before it (node name -> config)."""
         return []

@@ -16,9 +16,9 @@ class Record(BaseModel):
 
 
 class Config(Record):
-    """An agent's settings in a spec. Strict: `"2"` is not a number."""
+    """An agent's settings in a spec. Strict: `"2"` is not a number, and every number is finite."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class Artifact(Record):

@@ -6,9 +6,10 @@ from typing import Any
 
 from genson import SchemaBuilder
 
+from agents.base.schema_bounds import COMPACT, bounded_schema
+
 #: A grammar of more keys is slow, and objects with so many differing keys have no schema worth the name.
 KEYS_MOST = 64
-COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 Schema = dict[str, Any]
 
 
@@ -23,16 +24,24 @@ def answer_schema(answers: Iterable[str]) -> Schema | None:
     for answer in answers:
         try:
             value = json.loads(answer)
-        except ValueError:
+            if not isinstance(value, dict):
+                return None
+            compact = compact and answer == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            builder.add_object(value)
+        except (ValueError, RecursionError):
             return None
-        if not isinstance(value, dict):
-            return None
-        compact = compact and answer == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        builder.add_object(value)
         is_empty = False
     if is_empty:
         return None
-    return {**_closed(builder.to_schema()), **({"x-guidance": COMPACT} if compact else {})}
+    return {**_bounded(builder), **({"x-guidance": COMPACT} if compact else {})}
+
+
+def _bounded(builder: Any) -> Schema:
+    """Return the schema, or that of any object where it is larger than a grammar can be made of."""
+    try:
+        return dict(bounded_schema(_closed(builder.to_schema())))
+    except (ValueError, RecursionError):
+        return {"type": "object"}
 
 
 def _closed(schema: Schema) -> Schema:

@@ -1,11 +1,12 @@
 """Conversations as pieces of text, each learned or not: by a layout, or by the tokenizer's own chat template."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agents.base.errors import InvalidModel
 from agents.chat.layouts import Layout
+from agents.chat.template_process import Refused, TemplateProcess
 from agents.data.types import Message
 
 if TYPE_CHECKING:
@@ -87,10 +88,12 @@ class LayoutTemplate:
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """The tokenizer's own template. It is run in transformers' sandbox, which has no files and no imports."""
+    """The tokenizer's own template. It is run in a sandbox, which has no files and no imports, in a process of its own,
+    which has no keys and bounded memory and time."""
 
     tokenizer: "PreTrainedTokenizerFast"
     name: str = "tokenizer"
+    process: TemplateProcess = field(default_factory=TemplateProcess, compare=False, repr=False)
 
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         found: list[Piece] = []
@@ -115,16 +118,14 @@ class ChatTemplate:
 
         Raises:
             NoForm: the template refuses them.
+            InvalidModel: it takes more memory or time, or writes more, than a template may.
         """
-        from jinja2 import TemplateError
-
         try:
-            text: str = self.tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=opens_answer, date_string=FIXED_DATE
-            )
-        except (TemplateError, TypeError, ValueError) as fault:
+            template = self.tokenizer.get_chat_template()
+            variables = {**self.tokenizer.special_tokens_map, "date_string": FIXED_DATE}
+            return self.process.render(template, variables, messages, opens_answer=opens_answer)
+        except (Refused, ValueError) as fault:
             raise NoForm(f"the tokenizer's chat template refuses it: {fault}") from fault
-        return text
 
     def _after(self, start: str, messages: Sequence[Message], *, opens_answer: bool) -> str:
         """Render messages, which must go on from `start`."""

@@ -20,6 +20,10 @@ class GenerateAgent(Agent[GenerateConfig, DatasetOutput]):
     output_type = DatasetOutput
     stands_for: ClassVar[str | None] = "dataset"
 
+    @classmethod
+    def cost_usd_most(cls, config: GenerateConfig) -> float:
+        return config.llm.maximum_cost_usd if config.llm else 0.0
+
     def cache_inputs(self, config: GenerateConfig, sources: Sources) -> Mapping[str, str]:
         if config.llm is None:
             return {}

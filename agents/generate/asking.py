@@ -1,20 +1,18 @@
 """What a language model is asked, and what of its answer is a row."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import jsonschema
-
 from agents.data.types import Message
+from agents.generate.answer_check import schema_fault
 from agents.generate.types import Example, GenerateConfig
 
 #: Examples shown in one question.
 SHOWN_EXAMPLES = 8
-FENCE = re.compile(r"^\s*```(?:json)?\s*(?P<inside>.*?)\s*```\s*$", re.DOTALL)
+FENCE = "```"
 
 
 def question(config: GenerateConfig, made: Sequence[Example], counts: Counter[str], number: int) -> list[Message]:
@@ -44,9 +42,8 @@ def question(config: GenerateConfig, made: Sequence[Example], counts: Counter[st
 
 def rows_of(text: str, refused: Counter[str]) -> list[Example]:
     """Return the rows of an answer; what is not a row is counted in `refused`."""
-    fenced = FENCE.match(text)
     try:
-        found = json.loads(fenced["inside"] if fenced else text)
+        found = json.loads(_without_fence(text))
     except (ValueError, RecursionError):
         refused["answer_is_no_json"] += 1
         return []
@@ -67,7 +64,15 @@ def fault_of(row: Example, config: GenerateConfig) -> str | None:
         return None if row.label in config.labels else "unknown_label"
     if not row.label.strip():
         return "no_answer"
-    return None if config.answer_schema is None else _schema_fault(row.label, config.answer_schema)
+    return None if config.answer_schema is None else schema_fault(row.label, config.answer_schema)
+
+
+def _without_fence(text: str) -> str:
+    """Return what stands between the marks of a block of code, where an answer is one."""
+    found = text.strip()
+    if len(found) < 2 * len(FENCE) or not (found.startswith(FENCE) and found.endswith(FENCE)):
+        return text
+    return found[len(FENCE) : -len(FENCE)].removeprefix("json")
 
 
 def _row(item: Any) -> Example | None:
@@ -78,11 +83,3 @@ def _row(item: Any) -> Example | None:
         # Asked for JSON as text, some models write it as JSON.
         label = json.dumps(label, ensure_ascii=False)
     return Example(text=item["text"], label=label.strip()) if isinstance(label, str) else None
-
-
-def _schema_fault(answer: str, schema: dict[str, Any]) -> str | None:
-    try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
-        return "answer_no_json"
-    return None if jsonschema.Draft202012Validator(schema).is_valid(value) else "answer_not_of_schema"

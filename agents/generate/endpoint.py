@@ -1,5 +1,6 @@
 """An endpoint of OpenAI's form: one question at a time, no faster than allowed, waiting when it says so."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from agents.generate.types import LanguageModel
 TRIES = 6
 LONGEST_WAIT_S = 300.0
 TIMEOUT_S = 120.0
+ANSWER_BYTES_MOST = 16 << 20
+#: Headers that say how an answer was sent, which is no longer so once it was read.
+OF_THE_WAY = ("content-encoding", "content-length", "transfer-encoding")
+#: No model writes so many tokens in one answer.
+TOKENS_MOST = 1 << 30
 #: Statuses below 500 that may come right by themselves: timeout, conflict, too many requests.
 PASSING_STATUSES = (408, 409, 429)
 
@@ -77,7 +83,23 @@ class ChatEndpoint:
     def _post(self, body: dict[str, Any]) -> httpx.Response:
         self._keep_pace()
         headers = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
-        return self._http.post(self._url, json=body, headers=headers, timeout=TIMEOUT_S)
+        with self._http.stream("POST", self._url, json=body, headers=headers, timeout=TIMEOUT_S) as response:
+            return self._whole(response)
+
+    def _whole(self, response: httpx.Response) -> httpx.Response:
+        """Return an answer with its content, which is read as far as an answer may be long and may take."""
+        content, until = bytearray(), time.monotonic() + TIMEOUT_S
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > ANSWER_BYTES_MOST:
+                raise InvalidSpec(
+                    f"{self._url} answers with more than {ANSWER_BYTES_MOST >> 20} MiB.",
+                    cure="Lower `llm.rows_per_request`, or check GEN_BASE_URL of the workers.",
+                )
+            if time.monotonic() > until:
+                raise httpx.ReadTimeout(f"the answer took longer than {TIMEOUT_S:g} s")
+        kept = {name: value for name, value in response.headers.items() if name not in OF_THE_WAY}
+        return httpx.Response(response.status_code, headers=kept, content=bytes(content))
 
     def _keep_pace(self) -> None:
         pause = self._next_at - time.monotonic()
@@ -94,16 +116,18 @@ class ChatEndpoint:
         try:
             found = response.json()
             text = found["choices"][0]["message"]["content"] or ""
-        except (ValueError, KeyError, IndexError, TypeError) as fault:
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as fault:
             raise InvalidSpec(
                 f"{self._url} doesn't answer in OpenAI's form.", cure="Check GEN_BASE_URL of the workers."
             ) from fault
-        usage = found.get("usage") or {}
-        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        usage = found.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        prompt, completion = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
         return Answer(str(text), prompt, completion, self._cost_usd(usage.get("cost"), prompt, completion))
 
     def _cost_usd(self, reported: Any, prompt_tokens: int, completion_tokens: int) -> float | None:
-        if isinstance(reported, int | float):
+        # What is less than nothing, or no number, says nothing: it would give the limit back.
+        if isinstance(reported, int | float) and 0 <= reported <= sys.float_info.max:
             return float(reported)
         prices = self._config.prompt_price_usd, self._config.completion_price_usd
         if prices[0] is None or prices[1] is None:
@@ -113,7 +137,7 @@ class ChatEndpoint:
     def _refusal(self, response: httpx.Response) -> TunelineError:
         try:
             said = str(response.json()["error"]["message"])[:300]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             said = response.reason_phrase
         said = said.replace(self._key.get_secret_value(), "***")
         if response.status_code in (401, 402, 403):
@@ -121,6 +145,10 @@ class ChatEndpoint:
             return NotAllowed(f"{self._url} refuses the key: {response.status_code} {said}.", cure=cure)
         cure = "Check `llm.model` and GEN_BASE_URL."
         return InvalidSpec(f"{self._url} refuses the request: {response.status_code} {said}.", cure=cure)
+
+
+def _tokens(reported: Any) -> int:
+    return int(reported) if isinstance(reported, int | float) and 0 <= reported <= TOKENS_MOST else 0
 
 
 def _key(settings: EndpointSettings) -> SecretStr:

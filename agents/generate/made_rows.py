@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from hashlib import blake2b, sha256
 
 from agents.base.agent import Context
+from agents.base.budgets import GRAMMAR
 from agents.data.cleaning import exact_key
 from agents.generate.asking import fault_of
 from agents.generate.kept import KeptRows
@@ -29,6 +30,7 @@ class MadeRows:
         """`requests` (or filled patterns), `prompt_tokens`, `completion_tokens`."""
         self.cost_usd = 0.0
         self._seen: set[bytes] = set()
+        self._characters = 0
         same = config.model_dump(mode="json", exclude={"rows": True, "llm": LIMITS})
         self._kept = KeptRows(context, sha256(json.dumps(same, sort_keys=True).encode()).hexdigest())
         for part in self._kept.parts():
@@ -43,14 +45,19 @@ class MadeRows:
     def enough(self) -> bool:
         return len(self.rows) >= self.config.rows
 
-    def add(self, row: Example) -> bool:
-        """Take a row unless it can't be learned or is there already; say whether it was taken."""
+    def add(self, row: Example | None) -> bool:
+        """Take a row unless it can't be learned or is there already; say whether it was taken. None: a row that would
+        have been too long."""
+        if row is None or len(row.text) + len(row.label) > GRAMMAR.row_characters:
+            self.refused["too_long"] += 1
+            return False
         key = blake2b(exact_key(row.text).encode(), digest_size=16).digest()
         reason = fault_of(row, self.config) or self._superfluous(row, key)
         if reason is not None:
             self.refused[reason] += 1
             return False
         self._seen.add(key)
+        self._characters += len(row.text) + len(row.label)
         self.rows.append(row)
         self.counts[row.label] += 1
         return True
@@ -59,6 +66,8 @@ class MadeRows:
         """Return why a row that could be learned isn't needed, as a machine name; None: it is."""
         if key in self._seen:
             return "duplicate"
+        if self._characters + len(row.text) + len(row.label) > GRAMMAR.all_characters:
+            return "too_many_characters"
         labels = self.config.labels
         if labels is not None and self.counts[row.label] >= -(-self.config.rows // len(labels)):
             return "enough_of_this_label"

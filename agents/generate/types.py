@@ -1,16 +1,13 @@
 """Config of generation: what rows are about, and which of the two kinds of source makes them."""
 
-import re
 from typing import Any, Self
 
-import jsonschema
 from pydantic import Field, field_validator, model_validator
 
 from agents.base.records import Config
 from agents.data.files.records import whole_characters
-
-#: A rule's name in a pattern: `<name>`, or `<name:2>` for a second one that may differ.
-REFERENCE = re.compile(r"<(?P<rule>[a-z][a-z0-9_]*)(?::\d+)?>")
+from agents.generate.answer_check import check_schema
+from agents.generate.rules import check_rules
 
 
 class Example(Config):
@@ -33,7 +30,9 @@ class LanguageModel(Config):
     model: str | None = Field(None, description="Model's name at the endpoint; unset: GEN_MODEL of the workers.")
     rows_per_request: int = Field(10, ge=1, le=100, description="Rows asked for at once.")
     temperature: float = Field(1.0, ge=0, le=2, description="Higher: more different rows, more refused ones.")
-    maximum_cost_usd: float = Field(1.0, gt=0, description="No request that would probably go beyond is sent.")
+    maximum_cost_usd: float = Field(
+        1.0, ge=0, description="No request that would probably go beyond is sent; 0: only free endpoints are asked."
+    )
     prompt_price_usd: float | None = Field(
         None, ge=0, description="Per million tokens, where the endpoint doesn't say what a request costs."
     )
@@ -52,13 +51,7 @@ class Grammar(Config):
 
     @model_validator(mode="after")
     def _rules_can_be_filled(self) -> Self:
-        texts = [text for pattern in self.patterns for text in (pattern.text, pattern.label)]
-        texts += [text for choices in self.rules.values() for text in choices]
-        named = {match["rule"] for text in texts for match in REFERENCE.finditer(text)}
-        if lacking := sorted(named - set(self.rules)):
-            raise ValueError(f"no rule for {', '.join(f'<{name}>' for name in lacking)}")
-        if endless := sorted(set(self.rules) - set(depths(self.rules))):
-            raise ValueError(f"never comes to an end: {', '.join(f'<{name}>' for name in endless)}")
+        check_rules(self.rules, [(pattern.text, pattern.label) for pattern in self.patterns])
         return self
 
 
@@ -88,9 +81,9 @@ class GenerateConfig(Config):
     def _is_a_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
         if value is not None:
             try:
-                jsonschema.Draft202012Validator.check_schema(value)
-            except jsonschema.SchemaError as fault:
-                raise ValueError(f"is not a JSON Schema: {fault.message}") from fault
+                check_schema(value)
+            except ValueError as fault:
+                raise ValueError(f"is not a JSON Schema that can be followed: {fault}") from fault
         return value
 
     @model_validator(mode="after")
@@ -105,22 +98,3 @@ class GenerateConfig(Config):
         if self.labels is not None and (odd := sorted({row.label for row in given} - set(self.labels))):
             raise ValueError(f"not among the labels: {', '.join(odd)}")
         return self
-
-
-def depths(rules: dict[str, list[str]]) -> dict[str, int]:
-    """Return how many steps each rule takes at least until no rule is left; rules without an end are not there."""
-    found: dict[str, int] = {}
-    while True:
-        new = {
-            name: 1 + min(ends)
-            for name, choices in rules.items()
-            if name not in found and (ends := [steps for text in choices if (steps := _steps(text, found)) is not None])
-        }
-        if not new:
-            return found
-        found.update(new)
-
-
-def _steps(text: str, found: dict[str, int]) -> int | None:
-    named = [match["rule"] for match in REFERENCE.finditer(text)]
-    return max((found[name] for name in named), default=0) if all(name in found for name in named) else None

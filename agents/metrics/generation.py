@@ -112,11 +112,11 @@ def _slots(text: str) -> set[Slot] | None:
     """Return the keys of a JSON object, each with its value in one form; None for any other text."""
     try:
         value = json.loads(text)
-    except ValueError:
+        if not isinstance(value, dict):
+            return None
+        return {(key, json.dumps(found, sort_keys=True)) for key, found in value.items()}
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict):
-        return None
-    return {(key, json.dumps(found, sort_keys=True)) for key, found in value.items()}
 
 
 def _slot_counts(expected: set[Slot] | None, answered: set[Slot] | None) -> tuple[int, int, int]:

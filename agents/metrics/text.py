@@ -11,9 +11,10 @@ def as_json(text: str) -> str | None:
     """Return a text that is a JSON object or array in its canonical form; None for any other text."""
     try:
         value = json.loads(text)
-    except ValueError:
+        return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else None
+    except (ValueError, RecursionError):
+        # Models write brackets without end, too.
         return None
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else None
 
 
 def same_answer(expected: str, answer: str) -> bool:

@@ -45,5 +45,7 @@ FollowLogDep = Annotated[
 ServerFaultsDep = Annotated[Callable[[], dict[str, str | None]], _part(lambda parts: parts.server_faults)]
 #: How large an upload may be, in MiB.
 UploadLimitDep = Annotated[int, _part(lambda parts: parts.settings.upload_limit_mb)]
+#: How many workers of a host a queue may have.
+QueueWorkersMostDep = Annotated[int, _part(lambda parts: parts.settings.queue_workers_most)]
 #: The key for promotions against the verdict; None: there are none.
 ForceKeyDep = Annotated[SecretStr | None, _part(lambda parts: parts.settings.force_key)]

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from agents import QUEUES
-from agents.base.errors import NotFound
-from app.api.dependencies import FleetDep, ServerFaultsDep
+from agents.base.errors import InvalidRequest, NotFound
+from app.api.dependencies import FleetDep, QueueWorkersMostDep, ServerFaultsDep
 from app.api.schemas.fleet import (
     FleetView,
     HealthView,
@@ -33,11 +33,12 @@ def list_queues(fleet: FleetDep) -> QueuesView:
     return QueuesView(queues=[QueueView(**asdict(queue)) for queue in fleet.queues(QUEUES)])
 
 
-@router.put("/queues/{name}", summary="Set the workers of a queue", responses=faults(NotFound))
+@router.put("/queues/{name}", summary="Set the workers of a queue", responses=faults(NotFound, InvalidRequest))
 def scale_queue(
     name: Annotated[str, Path(description="The queue's name.", examples=["training"])],
     body: WorkersBody,
     fleet: FleetDep,
+    workers_most: QueueWorkersMostDep,
 ) -> QueueWanted:
     """Set how many workers a queue is to have; every fleet (`tuneline up`, `tuneline worker`) follows in seconds."""
     known = [queue.name for queue in fleet.queues(QUEUES)]
@@ -45,6 +46,11 @@ def scale_queue(
         raise NotFound(
             f"There is no queue '{name}'.",
             cure=f"There are: {', '.join(known)}. `tuneline worker --queue NAME` starts another.",
+        )
+    if body.workers > workers_most:
+        raise InvalidRequest(
+            f"{body.workers} workers are more than a queue may have on a host, which is {workers_most}.",
+            cure="Ask for fewer, or have the operator raise TUNELINE_QUEUE_WORKERS_MOST.",
         )
     fleet.want(name, body.workers)
     return QueueWanted(name=name, workers=body.workers)

@@ -132,7 +132,9 @@ class Fleet:
             said = self._parts.fleet.wanted()
         except RedisError:
             return self._counts
-        return {queue: said.get(queue, count) for queue, count in self._counts.items()}
+        # What an API with another setting, or an older one, has let somebody ask for is bounded here too.
+        most = self._parts.settings.queue_workers_most
+        return {queue: min(said[queue], most) if queue in said else count for queue, count in self._counts.items()}
 
     def _start(self, queue: str) -> WorkerProcess:
         warm_forkserver()

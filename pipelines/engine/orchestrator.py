@@ -13,6 +13,7 @@ from ulid import ULID
 
 from agents import AgentEntry
 from agents.base.errors import Conflict, Fenced, NotFound, StopKind
+from pipelines.caps import Caps
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state.cache import digest
 from pipelines.engine.state.job import (
@@ -40,9 +41,10 @@ QUEUES_MOST = 100
 class Orchestrator:
     """Any number of these may run, in any process: all they know is in Redis."""
 
-    def __init__(self, state: JobStore, agents: Mapping[str, AgentEntry]) -> None:
+    def __init__(self, state: JobStore, agents: Mapping[str, AgentEntry], caps: Caps | None = None) -> None:
         self.state = state
         self.agents = agents
+        self.caps = caps or Caps()
 
     # -- wishes of users -----------------------------------------------------------------------
 
@@ -65,7 +67,7 @@ class Orchestrator:
         agents = self.agents
         if started_by_us:
             agents = {name: entry._replace(started_by=None) for name, entry in agents.items()}
-        plan = judge(spec, params, agents)
+        plan = judge(spec, params, agents, self.caps)
         self._check_queues(plan)
         body = digest(json.loads(json.dumps({"spec": spec, "params": dict(params)}, default=str)))
         idempotency = (idempotency_key, body) if idempotency_key else None

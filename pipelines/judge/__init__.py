@@ -4,20 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents import AgentEntry
+from pipelines.caps import Caps
 from pipelines.judge.agents import check_upstream, with_agents
+from pipelines.judge.budgets import check_caps, fits_fanned_out, fits_with_parameters
 from pipelines.judge.conditions import check_conditions
-from pipelines.judge.fan_out import fanned_out
+from pipelines.judge.fan_out import fanned_out, sound_matrices
 from pipelines.judge.faults import Faults
 from pipelines.judge.order import graph_of
 from pipelines.judge.parameters import check_all_are_read, check_overrides, with_parameters
 from pipelines.judge.planning import plan_of
 from pipelines.judge.shape import read_head, read_nodes, written_nodes
+from pipelines.plain_value import plain_value
 from pipelines.plan import Plan
-from pipelines.spec_text import plain_value
 
 
-def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry]) -> Plan:
-    """Return the plan of a spec, with `overrides` in place of its params.
+def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry], caps: Caps | None = None) -> Plan:
+    """Return the plan of a spec, with `overrides` in place of its params; `caps`: what the operator lets it ask for.
 
     Raises:
         InvalidSpec: with every fault found, each `{"path", "message"}`.
@@ -25,20 +27,28 @@ def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEnt
     faults = Faults()
     spec, overrides = plain_value(spec, faults.report), plain_value(overrides, faults.report, "params")
     faults.close()
-    plan = _plan(spec, overrides, agents, faults)
+    plan = _plan(spec, overrides, agents, caps or Caps(), faults)
     faults.raise_found()
     assert plan is not None, "whatever has no plan was reported"
     return plan
 
 
-def _plan(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry], faults: Faults) -> Plan | None:
+def _plan(
+    spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry], caps: Caps, faults: Faults
+) -> Plan | None:
     """Pass over the spec until nothing more can be found; None where it has a fault."""
     nodes, head = read_nodes(spec, faults), read_head(spec, faults)
     params = {**(head.params if head else {}), **overrides}
     if head:
         check_overrides(head, overrides, faults)
         check_all_are_read(head, written_nodes(spec), faults)
-    nodes = fanned_out(with_parameters(nodes, params, faults), faults)
+    if not fits_with_parameters(nodes, params, faults):
+        return None
+    nodes = with_parameters(nodes, params, faults)
+    matrices = sound_matrices(nodes, faults)
+    if not fits_fanned_out(nodes, matrices, caps, faults):
+        return None
+    nodes = fanned_out(nodes, matrices)
     graph = graph_of(nodes, written_nodes(spec), faults)
     if head is None or graph is None:
         with_agents(nodes, agents, faults)
@@ -46,6 +56,7 @@ def _plan(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEnt
     nodes = with_agents({name: nodes[name] for name in graph.order()}, agents, faults)
     check_upstream(nodes, graph, faults)
     check_conditions(nodes, params, graph, faults)
+    check_caps(nodes, caps, faults)
     return None if faults.found else plan_of(head, nodes, graph, params, overrides)
 
 

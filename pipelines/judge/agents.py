@@ -57,7 +57,7 @@ def check_upstream(nodes: JudgedNodes, graph: Graph, faults: Faults) -> None:
     for name, judged in nodes.items():
         if judged.agent is None or judged.config is None:
             continue
-        before = {other: nodes[other] for other in nodes if other in graph.ancestors(name)}
+        before = {other: nodes[other] for other in graph.ancestors(name)}
         present = {kind for other in before.values() for kind in other.kinds}
         for wanted in judged.agent.consumes:
             if wanted not in present:

@@ -24,7 +24,7 @@ def check_conditions(nodes: JudgedNodes, params: Mapping[str, Any], graph: Graph
 def _check_output(name: str, output: str, nodes: JudgedNodes, graph: Graph, faults: Faults) -> None:
     path = f"nodes.{name}.when.output"
     other, _, field = output.rpartition(".")
-    if not field or other not in graph.ancestors(name):
+    if not field or not graph.runs_before(other, name):
         faults.report(path, "names node.field of a node that runs before this one")
         return
     agent = nodes[other].agent

@@ -10,13 +10,22 @@ from pipelines.judge.judged_node import JudgedNode, JudgedNodes
 from pipelines.params import combinations, variant_name, with_values
 from pipelines.wording import shown
 
+Matrices = Mapping[str, Mapping[str, list[Any]]]
 
-def fanned_out(nodes: JudgedNodes, faults: Faults) -> JudgedNodes:
+
+def sound_matrices(nodes: JudgedNodes, faults: Faults) -> Matrices:
+    """Return each node's matrix as it can be fanned out, empty where it has none; the rest is reported."""
+    return {name: _sound_matrix(node, faults) for name, node in nodes.items()}
+
+
+def fanned_out(nodes: JudgedNodes, matrices: Matrices) -> JudgedNodes:
     """Return the nodes with all variants in place of those with a matrix; who needs one of these needs them all."""
-    variants = {name: _variants(node, _sound_matrix(node, faults)) for name, node in nodes.items()}
+    variants = {name: _variants(node, matrices[name]) for name, node in nodes.items()}
     names = {name: list(found) for name, found in variants.items()}
     return {
-        variant: _with_needs(judged, [other for need in judged.node.needs for other in names.get(need, [need])])
+        variant: _with_needs(
+            judged, [other for need in dict.fromkeys(judged.node.needs) for other in names.get(need, [need])]
+        )
         for found in variants.values()
         for variant, judged in found.items()
     }

@@ -4,26 +4,38 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from agents.base.budgets import SPEC
 from agents.base.errors import InvalidSpec
-from pipelines.wording import shown, suggestion
+from pipelines.wording import cut, shown, suggestion
+
+#: A path or a message that is longer has a text of the spec in it, of which the beginning is enough.
+PATH_CHARACTERS = 300
+MESSAGE_CHARACTERS = 2_000
 
 
 class Faults:
-    """Collects `{"path", "message"}` records."""
+    """Collects `{"path", "message"}` records, no more than anybody reads."""
 
     def __init__(self) -> None:
         self.found: list[dict[str, str]] = []
         self._closed: set[str] = set()
 
     def report(self, path: str, message: str) -> None:
-        """Note a fault, unless it is known or its path was closed."""
+        """Note a fault, unless it is known or its path was closed.
+
+        Raises:
+            InvalidSpec: there are as many as are told at once.
+        """
+        path, message = cut(path, PATH_CHARACTERS), cut(message, MESSAGE_CHARACTERS)
         fault = {"path": path, "message": message}
         if path not in self._closed and fault not in self.found:
             self.found.append(fault)
+        if len(self.found) >= SPEC.faults:
+            self.raise_found()
 
     def report_validation(self, prefix: str, error: ValidationError, keys: Iterable[str]) -> None:
         """Note what pydantic found below `prefix`; `keys` are those that there may be."""
-        for fault in error.errors():
+        for fault in error.errors(include_url=False, include_context=False):
             path = ".".join(str(part) for part in (prefix, *fault["loc"]) if part != "")
             message = fault["msg"].removeprefix("Value error, ")
             if fault["type"] == "extra_forbidden":
@@ -43,4 +55,5 @@ class Faults:
         if self.found:
             count = "1 fault" if len(self.found) == 1 else f"{len(self.found)} faults"
             listed = "; ".join(f"{fault['path'] or 'spec'}: {fault['message']}" for fault in self.found)
-            raise InvalidSpec(f"The spec has {count}: {listed}.", details=self.found)
+            more = " The judge stops here; fix these first." if len(self.found) >= SPEC.faults else ""
+            raise InvalidSpec(f"The spec has {count}: {listed}.{more}", details=self.found)

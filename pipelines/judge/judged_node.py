@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from agents import AgentEntry
@@ -27,7 +28,7 @@ class JudgedNode:
     config: Config | None = None
     """None: it is not one for this agent, which was reported."""
 
-    @property
+    @cached_property
     def kinds(self) -> frozenset[str]:
         """The node's agent, and the one that it stands for."""
         stands_for = self.agent.stands_for if self.agent else None

@@ -56,8 +56,7 @@ def _inputs(judged: JudgedNode, agent: AgentType, nodes: JudgedNodes, graph: Gra
     wanted = {*agent.consumes, *agent.consumes_if_present}
     if not wanted:
         return tuple(dict.fromkeys(judged.node.needs))
-    before = graph.ancestors(judged.name)
-    return tuple(name for name, other in nodes.items() if name in before and wanted & other.kinds)
+    return tuple(name for name in graph.ancestors(judged.name) if wanted & nodes[name].kinds)
 
 
 def _config(judged: JudgedNode, nodes: JudgedNodes, graph: Graph) -> tuple[dict[str, Any], dict[str, str]]:
@@ -66,7 +65,7 @@ def _config(judged: JudgedNode, nodes: JudgedNodes, graph: Graph) -> tuple[dict[
     config = judged.config.model_dump(mode="json")
     sources = {**value_sources(judged.written_config, config), **dict.fromkeys(judged.node.matrix or (), "matrix")}
     if judged.agent and judged.agent.reads_champion and not config.get("model_name"):
-        after = [other for name, other in nodes.items() if judged.name in graph.ancestors(name)]
+        after = [nodes[name] for name in graph.descendants(judged.name)]
         if writer := _writer(after):
             config["model_name"] = getattr(writer.config, "model_name", None)
             sources["model_name"] = f"nodes.{writer.name}"

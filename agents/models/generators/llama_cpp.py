@@ -9,10 +9,12 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from agents.base.errors import InvalidModel, InvalidRequest
+from agents.base.schema_bounds import SPACED, bounded_schema
 from agents.chat.renderer import Renderer, matching_renderer
 from agents.data.types import Message
 from agents.models import gguf_file
@@ -20,12 +22,11 @@ from agents.models.files import ModelFiles
 from agents.models.generators.base import Completion, FinishReason, OnText, SamplingParams
 from agents.models.tokenizers import load_tokenizer
 
-#: JSON is written as Python writes it, unless the schema says otherwise: with free blanks a model that is at a loss
-#: writes nothing else.
-JSON_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 Messages = Sequence[Message]
 #: Memory for so many tokens is kept for each answer that is written at the same time.
 CONTEXT_MOST_TOKENS = 4096
+#: llama.cpp runs a file's template when it loads it, to see what it can: a program of whoever made the model.
+UNUSED_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 #: Answers that are written at the same time share each pass through the weights.
 AT_ONCE = 2
 #: Only Linux knows of fewer cores than there are.
@@ -132,13 +133,15 @@ def load_llama(
     """
     known = gguf_file.context_tokens(file)
     context = min(context_tokens or CONTEXT_MOST_TOKENS, known or CONTEXT_MOST_TOKENS)
-    server = start_llama(file, context, at_once=at_once, threads=threads)
+    server = start_llama(file, context, at_once=at_once, threads=threads, template=UNUSED_TEMPLATE)
     return LlamaGenerator(server, renderer, max_new_tokens, context, at_once)
 
 
-def start_llama(file: Path, context_tokens: int, *, at_once: int = 1, threads: int = CORES) -> Any:
+def start_llama(
+    file: Path, context_tokens: int, *, at_once: int = 1, threads: int = CORES, template: str | None = None
+) -> Any:
     """Return llama.cpp's server, in this process, with a GGUF file on the CPU; `context_tokens`: for each of `at_once`
-    answers, its prompt included.
+    answers, its prompt included. `template`: in place of the file's.
 
     Raises:
         InvalidModel: llama.cpp can't load it, or it is not installed.
@@ -147,7 +150,10 @@ def start_llama(file: Path, context_tokens: int, *, at_once: int = 1, threads: i
         # Of an extra; the error below names it.
         import xllamacpp
 
-        return xllamacpp.Server(_parameters(xllamacpp.CommonParams(), file, context_tokens, at_once, threads))
+        found = _parameters(xllamacpp.CommonParams(), file, context_tokens, at_once, threads)
+        if template is not None:
+            found.chat_template = template
+        return xllamacpp.Server(found)
     except ImportError as fault:
         raise InvalidModel("llama.cpp is not installed.", cure="Run: pip install 'tuneline[gguf]'.") from fault
     except (RuntimeError, ValueError) as fault:
@@ -211,19 +217,32 @@ def _request(prompt_ids: Sequence[int], sampling: SamplingParams) -> dict[str, A
 
 
 def _grammar(schema: dict[str, Any]) -> str:
-    """Return a schema as a grammar of llguidance. Checked here, since llama.cpp lets a model write whatever it likes
-    for a grammar that it can't follow.
+    """Return a schema as a grammar of llguidance. JSON is written as Python writes it, unless the schema says
+    otherwise: with free blanks a model that is at a loss writes nothing else.
 
     Raises:
         InvalidRequest: the schema can't be followed in full.
     """
+    try:
+        bounded = bounded_schema(schema)
+    except ValueError as fault:
+        raise InvalidRequest(f"The JSON schema can't be followed: {fault}.", cure="Use a simpler one.") from fault
+    return _checked_grammar(f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': SPACED, **bounded})}")
+
+
+@lru_cache(maxsize=64)
+def _checked_grammar(grammar: str) -> str:
+    """Return a grammar, checked here: for one that it can't follow llama.cpp lets a model write whatever it likes.
+
+    Raises:
+        InvalidRequest: it can't be followed.
+    """
     from llguidance import LLMatcher
 
-    grammar = f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': JSON_FORM, **schema})}"
     if fault := LLMatcher.validate_grammar(grammar):
         # Behind the reason it lists the grammar, line by line.
         reason = " ".join(fault.partition("\n   1 |")[0].split())
-        raise InvalidRequest(f"The JSON schema can't be followed: {reason}.", cure="Use a simpler one.")
+        raise InvalidRequest(f"The JSON schema can't be followed: {reason[:300]}.", cure="Use a simpler one.")
     return grammar
 
 
@@ -232,6 +251,6 @@ def _may_be_json(text: str, *, whole: bool) -> bool:
         return text.lstrip()[:1] in '{["-0123456789tfn'
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -57,7 +57,9 @@ def _sampling(served: Served) -> SamplingParams:
 def _object(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+        # What can't be sent, such as NaN or half of a character, is not JSON.
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from agents.base.schema_bounds import bounded_schema
 from agents.data.types import Message as Turn
 from agents.models.generators.base import SamplingParams
 
 CHARACTERS_MOST = 200_000
-SCHEMA_CHARACTERS_MOST = 20_000
 Content = Annotated[str, Field(max_length=CHARACTERS_MOST)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -68,14 +68,18 @@ class ResponseFormat(BaseModel):
     def _has_schema(self) -> "ResponseFormat":
         if self.type == "json_schema" and self.json_schema is None:
             raise ValueError("json_schema is missing")
-        if self.json_schema and len(str(self.json_schema.schema_)) > SCHEMA_CHARACTERS_MOST:
-            raise ValueError("the schema is too long")
+        self.schema_wanted()
         return self
 
     def schema_wanted(self) -> dict[str, Any] | None:
         if self.type == "text":
             return None
-        return self.json_schema.schema_ if self.json_schema and self.type == "json_schema" else {"type": "object"}
+        if self.json_schema is None or self.type != "json_schema":
+            return {"type": "object"}
+        try:
+            return dict(bounded_schema(self.json_schema.schema_))
+        except ValueError as fault:
+            raise ValueError(f"the JSON schema can't be followed: {fault}") from fault
 
 
 class StreamOptions(BaseModel):

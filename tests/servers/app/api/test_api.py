@@ -272,6 +272,10 @@ def test_queues_workers_and_health(api: Http) -> None:
     assert queues["default"]["messages"] == 1
     assert queues["training"]["workers_wanted"] == 3
     assert api.put("/queues/training", json={"workers": -1}).status_code == 422
+    for many in (33, 256):
+        said = api.put("/queues/training", json={"workers": many})
+        assert (said.status_code, "TUNELINE_QUEUE_WORKERS_MOST" in said.json()["message"]) == (422, True)
+    assert api.put("/queues/training", json={"workers": 32}).status_code == 200
     assert api.get("/workers").json() == {"workers": [], "hosts": []}
     assert api.get("/health").json()["checks"] == {"redis": "ok", "object_store": "ok"}
     assert 'tuneline_queue_messages{queue="default"} 1.0' in api.get("/metrics").text

@@ -1,7 +1,8 @@
 """Generation, offline: grammars that come to an end, answers that are rows, waits that are asked for."""
 
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from agents.base.budgets import GRAMMAR
 from agents.base.errors import NotAllowed, StopRequested, TunelineError, Unavailable
 from agents.generate.asking import fault_of, question, rows_of
 from agents.generate.endpoint import ChatEndpoint, retry_after_s
 from agents.generate.grammar import GrammarSource
+from agents.generate.rules import Shortest, named_in, shortest
 from agents.generate.settings import EndpointSettings
 from agents.generate.types import Example, GenerateConfig, Grammar, LanguageModel
 
@@ -68,6 +71,71 @@ def test_a_second_reference_may_come_out_otherwise() -> None:
 def test_a_config_that_can_not_work_is_refused(fault: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         config(**fault)
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """Return a grammar of few rules whose one row has 2^levels characters."""
+    rules = {f"r{n}": [f"<r{n + 1}><r{n + 1}>"] for n in range(levels)} | {f"r{levels}": ["x"]}
+    return {"patterns": [{"text": "<r0>", "label": "a"}], "rules": rules}
+
+
+def chained(levels: int) -> dict[str, Any]:
+    rules = {f"r{n}": [f"a <r{n + 1}>"] for n in range(levels)} | {f"r{levels}": ["x"]}
+    return {"patterns": [{"text": "<r0>", "label": "a"}], "rules": rules}
+
+
+@pytest.mark.parametrize(
+    ("grammar", "words"),
+    [
+        (doubling(24), "16,777,217 characters or more"),
+        (doubling(30), "1,073,741,825 characters or more"),
+        (doubling(60), "characters or more"),
+        (doubling(20_000), "only after more than 64 rules: <r"),
+        (chained(3_000), "only after more than 64 rules: <r"),
+        (chained(20_000), "only after more than 64 rules: <r"),
+        ({"patterns": [{"text": "<r>" * 200, "label": "a"}], "rules": {"r": ["x" * 1000]}}, "200,001 characters"),
+        ({"patterns": [{"text": "a", "label": "<r>"}], "rules": {"r": ["x" * 100_001]}}, "characters or more"),
+        ({"patterns": [PATTERN], "rules": {**RULES, **{f"n{n}": [f"<n{n}>"] for n in range(9)}}}, "and 4 more"),
+    ],
+)
+def test_a_grammar_whose_rows_would_be_too_long_or_too_deep_is_refused_at_once(
+    grammar: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        config(grammar=grammar)
+    assert words in caught.value.errors()[0]["msg"]
+
+
+def test_rows_of_shallow_grammars_are_made_whatever_their_rules_allow() -> None:
+    rules = {"all": ["<all><all><all><all>", "<all><all><all>", "x"]}
+    grammar = Grammar.model_validate({"patterns": [{"text": "<all>", "label": "a"}], "rules": rules})
+    source = GrammarSource(grammar, 1)
+    rows = [source.row(number) for number in range(200)]
+    assert any(row is None for row in rows)
+    assert any(row is not None for row in rows)
+    assert all(len(row.text) <= GRAMMAR.row_characters for row in rows if row is not None)
+    assert [source.row(number) for number in range(50)] == rows[:50]
+
+
+@given(st.dictionaries(st.sampled_from("abcde"), st.lists(st.text("<>abcde", max_size=12), min_size=1, max_size=3)))
+def test_the_shortest_way_of_each_rule_is_found(rules: dict[str, list[str]]) -> None:
+    found = shortest(rules)
+    for _ in range(len(rules) + 1):
+        again = {
+            name: 1 + min(ends)
+            for name, choices in rules.items()
+            if (ends := [max((found[n].steps for n in named_in(c)), default=0) for c in choices if known(c, found)])
+        }
+    assert {name: way.steps for name, way in found.items()} == again
+
+
+def known(choice: str, found: dict[str, Shortest]) -> bool:
+    return all(name in found for name in named_in(choice))
+
+
+@pytest.mark.parametrize("text", ["```" + " " * 300_000, "```" + "` " * 200_000 + "x", " " * 300_000 + "```"])
+def test_answers_of_many_blanks_are_gone_through_once(text: str) -> None:
+    assert rows_of(text, Counter()) == []
 
 
 @pytest.mark.parametrize(
@@ -173,6 +241,29 @@ def test_what_a_request_costs_is_told_or_worked_out_or_not_known() -> None:
     priced = {"prompt_price_usd": 0.5, "completion_price_usd": 2.0}
     assert endpoint([said(usage)], **priced).ask([], 1).cost_usd == 1.5
     assert endpoint([said(usage)]).ask([], 1).cost_usd is None
+
+
+@pytest.mark.parametrize("cost", [-5, -0.01, float("inf"), float("nan"), "free", [1], 1e400])
+def test_a_cost_that_is_none_gives_nothing_back(cost: Any) -> None:
+    usage = f'{{"cost": {json.dumps(cost)}, "prompt_tokens": -7, "completion_tokens": 1e300}}'
+    body = f'{{"choices": [{{"message": {{"content": "{{}}"}}}}], "usage": {usage}}}'
+    found = endpoint([httpx.Response(200, text=body)]).ask([], 1)
+    assert (found.cost_usd, found.prompt_tokens, found.completion_tokens) == (None, 0, 0)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b" " * (1 << 20)
+
+    with pytest.raises(TunelineError, match="answers with more than 16 MiB"):
+        endpoint([httpx.Response(200, content=endless())]).ask([], 1)
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"choices": []}', "[]", "nonsense"])
+def test_an_answer_of_another_form_is_a_sentence(body: str) -> None:
+    with pytest.raises(TunelineError, match="doesn't answer in OpenAI's form"):
+        endpoint([httpx.Response(200, text=body)]).ask([], 1)
 
 
 def test_requests_keep_their_distance() -> None:
