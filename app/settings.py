@@ -186,6 +186,20 @@ class Settings(BaseSettings):
         "commas.",
     )
     upload_limit_mb: int = Field(1024, description="Largest dataset that can be uploaded, in MiB.")
+    rows_unpacked_ratio: int = Field(
+        200, ge=1, description="A file of rows may become so many times its size, and 64 MiB, when it is unpacked."
+    )
+    rows_memory_mib: int = Field(
+        2048, ge=64, description="Memory that one JSON document of rows may take in a worker, in MiB."
+    )
+    rows_columns_most: int = Field(10_000, ge=1, description="Columns that a file of rows may have.")
+    rows_cell_mib: int = Field(
+        10, ge=1, le=1024, description="Longest line or cell of a file of rows, in millions of characters."
+    )
+    preview_memory_mib: int = Field(
+        1024, ge=256, description="Memory that one preview may take in its own process, in MiB."
+    )
+    preview_timeout_s: float = Field(60.0, gt=0, le=3600, description="How long one preview may take.")
     lease_ttl_s: float = Field(10.0, description="A worker silent for so long has lost its node.")
     lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
     sweep_interval_s: float = Field(1.0, description="How often lost leases and due retries are looked for.")

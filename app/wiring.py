@@ -18,6 +18,7 @@ from agents import AGENTS, AgentEntry
 from agents.base import bucket
 from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
 from agents.base.object_store import ObjectStore
+from agents.base.row_budget import RowBudget
 from agents.base.source_uri import SOURCE_PACKAGES
 from agents.base.sources import Sources
 from app.settings import Settings
@@ -207,6 +208,7 @@ def build_sources(settings: Settings, objects: ObjectStore) -> Sources:
         state / "cache",
         (state, *_history_files(settings)),
         (*SOURCE_PACKAGES, *settings.source_packages),
+        row_budget(settings),
     )
 
 
@@ -217,6 +219,16 @@ def _history_files(settings: Settings) -> list[Path]:
         return []
     file = Path(path.partition("?")[0]).resolve()
     return [file.with_name(f"{file.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
+
+
+def row_budget(settings: Settings) -> RowBudget:
+    """Return what a file of rows may hold on this host."""
+    return RowBudget(
+        unpacked_ratio=settings.rows_unpacked_ratio,
+        memory_mib=settings.rows_memory_mib,
+        columns=settings.rows_columns_most,
+        cell_mib=settings.rows_cell_mib,
+    )
 
 
 def redis_unavailable(url: str) -> Unavailable:

@@ -41,6 +41,8 @@ SET_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
     "MALLOC_ARENA_MAX": "2",
+    # What is freed is given back at once, so that limits of memory meet what is in use.
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONSAFEPATH": "1",

@@ -5,7 +5,7 @@
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ from agents.base.names import checked_name, usable_file_name
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 from agents.base.roots import Roots
+from agents.base.row_budget import RowBudget
 from agents.base.source_uri import (
     BUCKET,
     DATASET_ID,
@@ -62,6 +63,8 @@ class Sources:
     cache_dir: Path
     private: tuple[Path, ...] = ()
     packages: tuple[str, ...] = SOURCE_PACKAGES
+    rows: RowBudget = field(default_factory=RowBudget)
+    """What a file of rows may hold."""
 
     def local(self, uri: str, kind: SourceKind) -> Path:
         """Return a file or folder with what `uri` names, fetching it once where it is remote.

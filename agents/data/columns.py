@@ -1,12 +1,12 @@
 """Which column is the text and which the label: as named, by known names, or by what is in them."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from agents.base.errors import InvalidData
-from agents.data.files.names import LABEL_NAMES, TEXT_NAMES
+from agents.data.files.names import LABEL_NAMES, TEXT_NAMES, close_name, listed_names
+from agents.data.files.records import shortened
 from agents.data.shapes import is_label
 from agents.data.types import Shape
 
@@ -33,9 +33,11 @@ def find_columns(
     names = list(dict.fromkeys(name for row in sample for name in row))
     for wanted, option in ((text, "text_column"), (label, "label_column")):
         if wanted is not None and wanted not in names:
-            close = get_close_matches(wanted, names, 1)
-            guess = f"Did you mean '{close[0]}'?" if close else f"Set the dataset node's `{option}` to one of them."
-            raise InvalidData(f"{place} has no column '{wanted}'; it has: {_listed(names)}.", cure=guess)
+            close = close_name(wanted, names)
+            guess = f"Did you mean '{close}'?" if close else f"Set the dataset node's `{option}` to one of them."
+            raise InvalidData(
+                f"{place} has no column '{shortened(wanted)}'; it has: {listed_names(names)}.", cure=guess
+            )
     if not has_header:
         by_content = _label_by_content(names, sample)
         label = label or (by_content if by_content != text else None)
@@ -49,7 +51,7 @@ def find_columns(
     for found, option, what in ((text, "text_column", "text"), (label, "label_column", "label")):
         if found is None:
             raise InvalidData(
-                f"{place} has no column that is known to be the {what}; it has: {_listed(names)}.",
+                f"{place} has no column that is known to be the {what}; it has: {listed_names(names)}.",
                 cure=f"Set the dataset node's `{option}` to one of them.",
             )
     assert text is not None
@@ -76,8 +78,3 @@ def _text_by_content(names: Sequence[str], sample: Sequence[dict[str, Any]]) -> 
     """Return the column of the longest cells."""
     length = {name: fmean(len(str(row.get(name, ""))) for row in sample) for name in names}
     return max(length, key=lambda name: length[name], default=None)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:20]) or "none"
-    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"

@@ -98,6 +98,8 @@ def _turn(turn: Mapping[str, Any]) -> Message:
 
 def _calls(calls: Any) -> str:
     """Return an assistant's calls of tools as the JSON text that it is to learn."""
+    if not isinstance(calls, list):
+        raise Unusable("no_messages")
     functions = [call.get("function", call) if isinstance(call, dict) else call for call in calls]
     return _content([call if isinstance(call, dict) else str(call) for call in functions])
 

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from agents.base.errors import InvalidData
+from agents.base.row_budget import RowBudget
 from agents.base.sources import matching_files
 from agents.data.columns import Columns, find_columns
 from agents.data.conversations import Unusable, prompt_text, read_conversation
 from agents.data.files import Broken, RawRecord, Reading, open_rows
-from agents.data.files.records import as_json, as_text
+from agents.data.files.records import TooDeep, as_json, as_text, shortened
+from agents.data.files.tables import check_columns
 from agents.data.rows import OWN_KEYS
 from agents.data.shapes import find_shape
 from agents.data.statistics import Tally
@@ -35,14 +37,20 @@ class Listener(Protocol):
 class RowsReader:
     """Goes through the files of a source; what it learns on the way is in its attributes."""
 
-    def __init__(self, config: ReaderConfig, context: Listener, files: list[Path]) -> None:
+    def __init__(
+        self, config: ReaderConfig, context: Listener, files: list[Path], budget: RowBudget | None = None
+    ) -> None:
         self.config = config
         self.context = context
         self.files = files
+        self.budget = budget or RowBudget()
         self.columns: Columns | None = None
         self.dropped: Counter[str] = Counter()
         self.first_dropped: dict[str, str] = {}
         self.files_read: list[dict[str, Any]] = []
+        self.size_bytes = sum(file.stat().st_size for file in files)
+        self.most_bytes = self.budget.unpacked_bytes(self.size_bytes)
+        self._characters = 0
         self._used: set[str] = set()
 
     @property
@@ -59,17 +67,31 @@ class RowsReader:
                 try:
                     row = self._row(record, rows_before, file)
                 except Unusable as reason:
-                    self.dropped[str(reason)] += 1
-                    self.first_dropped.setdefault(str(reason), f"'{path.name}', row {record.row}")
+                    self._drop(str(reason), path, record)
+                    continue
+                except (TooDeep, RecursionError):
+                    self._drop("nested_too_deep", path, record)
                     continue
                 yield row
             rows_before += last
         self.context.progress(len(self.files), len(self.files))
 
+    def refuse_growth(self, what: str) -> NoReturn:
+        """Raise for a source that becomes much more than its size on disk."""
+        raise InvalidData(
+            f"{what} take more than {self.most_bytes:,} bytes, over {self.budget.unpacked_ratio} times the size of "
+            f"{self.place} ({self.size_bytes:,} bytes).",
+            cure="Write it as JSON lines that are not packed, or raise TUNELINE_ROWS_UNPACKED_RATIO.",
+        )
+
+    def _drop(self, reason: str, path: Path, record: RawRecord) -> None:
+        self.dropped[reason] += 1
+        self.first_dropped.setdefault(reason, f"'{path.name}', row {record.row}")
+
     def _records(self, path: Path, index: int) -> Iterator[RawRecord]:
         wanted = {name for name in (self.config.text_column, self.config.label_column) if name}
-        reading = open_rows(path, self.config.format, self.config.encoding, wanted)
-        sample = list(islice(reading.records, SAMPLE_ROWS))
+        reading = open_rows(path, self.config.format, self.config.encoding, wanted, self.budget)
+        sample = list(_first(reading.records, self.budget.sample_characters))
         self._open(reading, [item.values for item in sample if isinstance(item, RawRecord)])
         good, broken, first_broken = 0, 0, None
         for item in chain(sample, reading.records):
@@ -79,6 +101,9 @@ class RowsReader:
                 self.dropped[item.reason] += item.line_count
                 continue
             good += 1
+            self._characters += item.characters
+            if self._characters > self.most_bytes:
+                self.refuse_growth(f"'{path.name}', up to row {item.row}: the rows")
             if good % 1000 == 0:
                 share = reading.source.position_bytes() / reading.source.size_bytes
                 self.context.progress(index + share, len(self.files), rows=good)
@@ -108,6 +133,8 @@ class RowsReader:
 
     def _columns(self, reading: Reading, sample: list[dict[str, Any]]) -> Columns:
         place, known = f"'{reading.source.name}'", self.columns
+        names = list(dict.fromkeys(name for row in sample for name in row))
+        check_columns(reading.source, names)
         shape = known.shape if known else self.config.shape or ("text_label" if self.config.label_map else None)
         text = known.text if known else self.config.text_column
         label = known.label if known else self.config.label_column
@@ -117,7 +144,6 @@ class RowsReader:
         parts = conversation.parts
         prompt = parts.get("messages") or parts["prompt"]
         answer = parts.get("messages") or parts["answer"]
-        names = list(dict.fromkeys(name for row in sample for name in row))
         return Columns(names, prompt, answer, conversation.shape, parts)
 
     def _row(self, record: RawRecord, rows_before: int, file: dict[str, str]) -> Row:
@@ -128,7 +154,7 @@ class RowsReader:
         """
         assert self.columns is not None
         extra = {
-            f"source_{name}" if name in OWN_KEYS else name: as_json(value)
+            f"source_{name}" if name in OWN_KEYS else name: as_json(value, self.budget.depth)
             for name, value in record.values.items()
             if name not in self._used
         }
@@ -154,6 +180,15 @@ class RowsReader:
         if mapped is None:
             raise Unusable("label_not_in_map")
         return text, mapped
+
+
+def _first(records: Iterator[RawRecord | Broken], characters: int) -> Iterator[RawRecord | Broken]:
+    """Yield the first records of a file, up to 200, and of long ones fewer."""
+    for count, record in enumerate(records, start=1):
+        yield record
+        characters -= record.characters if isinstance(record, RawRecord) else 0
+        if count == SAMPLE_ROWS or characters <= 0:
+            return
 
 
 def row_files(path: Path) -> list[Path]:
@@ -184,7 +219,7 @@ def check_rows(reader: RowsReader, tally: Tally) -> None:
         _refuse_all(reader, columns)
     if len(tally.label_counts) == 1:
         raise InvalidData(
-            f"All {tally.row_count} rows of {place} have the label '{next(iter(tally.label_counts))}' "
+            f"All {tally.row_count} rows of {place} have the label '{shortened(next(iter(tally.label_counts)))}' "
             f"(column '{columns.label}'): there is nothing to learn.",
             cure="Add rows with another label, or set `label_column`.",
         )

@@ -8,6 +8,7 @@ from typing import Any
 from agents.base.errors import InvalidData
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
+from agents.data.files.records import whole_characters
 from agents.data.types import Row
 
 MEDIA_TYPE = "application/jsonl"
@@ -43,6 +44,7 @@ class RowsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.row_count = 0
+        self.characters = 0
         self._file = path.open("w", encoding="utf-8", newline="\n")
 
     def __enter__(self) -> "RowsFile":
@@ -52,8 +54,14 @@ class RowsFile:
         self._file.close()
 
     def add(self, row: Row) -> None:
-        self._file.write(json.dumps(to_json(row), ensure_ascii=False, separators=(",", ":")) + "\n")
+        line = json.dumps(to_json(row), ensure_ascii=False, separators=(",", ":")) + "\n"
+        try:
+            self._file.write(line)
+        except UnicodeEncodeError:
+            # Names of columns and keys may have halves of characters in them.
+            self._file.write(whole_characters(line))
         self.row_count += 1
+        self.characters += len(line)
 
     def store(self, objects: ObjectStore) -> Artifact:
         """Close the file and put it into the object store."""

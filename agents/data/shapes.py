@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from agents.base.errors import InvalidData
+from agents.data.files.names import listed_names
 from agents.data.types import Shape
 
 #: A column with longer cells on average is not a label.
@@ -89,7 +90,7 @@ def _named(place: str, names: Mapping[str, str], shape: Shape, text: str | None,
     if lacking:
         known = " and ".join(f"'{PARTS[shape][part][0]}'" for part in lacking)
         raise InvalidData(
-            f"{place} has no column {known} for the shape '{shape}'; it has: {', '.join(map(repr, names.values()))}.",
+            f"{place} has no column {known} for the shape '{shape}'; it has: {listed_names(list(names.values()))}.",
             cure="Set the dataset node's `text_column` and `label_column`, or leave out `shape`.",
         )
     more = {part: _first(names, known) for part, known in MORE.get(shape, {}).items()}

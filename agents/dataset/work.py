@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from random import Random
 
 from agents.base.agent import Context
+from agents.data.files.records import shortened
 from agents.data.reader import RowsReader, check_rows, row_files
 from agents.data.rows import RowsFile
 from agents.data.statistics import Tally
@@ -12,6 +13,8 @@ from agents.data.types import Row
 from agents.dataset.types import DatasetConfig, DatasetOutput
 
 LIMIT_SEED = 13
+#: Labels that the output counts, and characters of each.
+TOLD_LABELS, TOLD_CHARACTERS = 1000, 1000
 
 
 def open_source(config: DatasetConfig, context: Context) -> RowsReader:
@@ -20,7 +23,8 @@ def open_source(config: DatasetConfig, context: Context) -> RowsReader:
     Raises:
         InvalidData: it is a folder without rows.
     """
-    return RowsReader(config, context, row_files(context.sources.local(config.source, "rows")))
+    sources = context.sources
+    return RowsReader(config, context, row_files(sources.local(config.source, "rows")), sources.rows)
 
 
 def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> DatasetOutput:
@@ -34,6 +38,8 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
         for row in _limited(reader.rows(), config.limit, reader.dropped):
             file.add(row)
             tally.add(row)
+            if file.characters > reader.most_bytes:
+                reader.refuse_growth(f"{reader.place}, up to row {row.number}: the rows, as JSON,")
         check_rows(reader, tally)
         artifact = file.store(context.objects)
     _tell(reader, tally, context)
@@ -46,12 +52,18 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
         shape=columns.shape,
         text_column=columns.text,
         label_column=columns.label,
-        label_counts=dict(sorted(tally.label_counts.items())),
+        label_counts=_told_labels(tally),
         dropped=dict(reader.dropped),
         statistics={**tally.statistics(), "files": reader.files_read},
         source=config.source,
         source_sha256=context.sources.fingerprint(config.source, "rows"),
     )
+
+
+def _told_labels(tally: Tally) -> dict[str, int]:
+    """Return the counts of the most frequent labels: every row may have another one, as long as a text."""
+    told = tally.label_counts.most_common(TOLD_LABELS)
+    return dict(sorted((shortened(label, TOLD_CHARACTERS), count) for label, count in told))
 
 
 def _tell(reader: RowsReader, tally: Tally, context: Context) -> None:

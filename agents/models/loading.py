@@ -15,6 +15,7 @@ from agents.base.folders import make_folder
 from agents.models.files import is_gguf
 from agents.models.foreign import check_adapter, check_model
 from agents.models.quiet import quiet_libraries
+from agents.models.sizes import check_folder, check_gguf
 
 #: What the libraries raise for files that they can't read as a model.
 LOAD_FAULTS = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError)
@@ -59,6 +60,7 @@ def load_classifier_and_new_modules(
     Raises: as `load_classifier_base`.
     """
     folder = model_folder(path, cache_dir)
+    check_folder(folder)
     with loading(path, seed=seed):
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
@@ -89,6 +91,7 @@ def load_decoder(
         InvalidModel: there is no model in the files, or not one that writes text.
     """
     folder = model_folder(path, cache_dir)
+    check_folder(folder)
     with loading(path):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -159,6 +162,7 @@ def _convert_gguf(path: Path, folder: Path) -> None:
     """Write the GGUF's weights as safetensors to `folder`."""
     # The library looks for settings and adapters beside the file, too.
     check_model(path.parent)
+    check_gguf(path)
     with loading(path):
         loaded = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
         # A model that was read from GGUF refuses to be saved: its weights go into one made from its config, which

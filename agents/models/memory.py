@@ -3,15 +3,14 @@
 What learning needs on top is in `agents/training/estimate.py`.
 """
 
-import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from agents.base.errors import InvalidModel
+from agents.models.sizes import FAULTS, read_config, weight_count
 
 #: Of the memory that is free, to leave room for what is not counted: libraries, allocators, other processes.
 USABLE_SHARE = 0.9
@@ -47,9 +46,8 @@ class ModelShape:
             InvalidModel: one of them is not there, or is not a transformer's.
         """
         try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            return cls.of(config, sum(map(_parameters, folder.glob("*.safetensors"))))
-        except (OSError, ValueError, KeyError, struct.error) as fault:
+            return cls.of(read_config(folder), sum(map(weight_count, folder.glob("*.safetensors"))))
+        except FAULTS as fault:
             raise InvalidModel(
                 f"The base model at '{folder}' has no readable config.json and safetensors: {fault}.",
                 cure="Check that config.json and the weights belong together.",
@@ -115,11 +113,3 @@ def _first(config: Mapping[str, Any], *names: str) -> int:
         if config.get(name):
             return int(config[name])
     raise KeyError(names[0])
-
-
-def _parameters(file: Path) -> int:
-    """Count the values of a safetensors file by its header (https://huggingface.co/docs/safetensors)."""
-    with file.open("rb") as content:
-        (length,) = struct.unpack("<Q", content.read(8))
-        header = json.loads(content.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -18,6 +18,7 @@ from agents.models.loading import (
     ready,
     set_padding,
 )
+from agents.models.sizes import check_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,7 @@ def load_shared_base(path: Path, kind: ModelKind, cache_dir: Path) -> SharedBase
 
 def _own_labels(folder: Path) -> list[str]:
     """Return a base's own labels, so that a head that it has is loaded as it is."""
+    check_folder(folder)
     with loading(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return [str(label) for _, label in sorted(config.id2label.items())]

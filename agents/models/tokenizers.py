@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from agents.base.errors import InvalidModel, first_line
 from agents.models.files import is_gguf
 from agents.models.foreign import check_tokenizer
+from agents.models.sizes import check_tokenizer_sizes, read_config
 
 #: Model types whose position indices start behind the padding index, so that two positions are never used.
 OFFSET_POSITION_TYPES = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
@@ -31,6 +32,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
             f"'{path}' holds no tokenizer.", cure="Copy the model's tokenizer.json beside its config.json."
         )
     check_tokenizer(folder)
+    check_tokenizer_sizes(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except Exception as fault:
@@ -60,16 +62,25 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def longest_input_tokens(path: Path, tokenizer: PreTrainedTokenizerFast) -> int:
-    """Return how many tokens, special ones included, the model at `path` takes at most."""
-    positions = _gguf_positions(path) if is_gguf(path) else _config_positions(path)
-    return min(int(tokenizer.model_max_length), positions or int(tokenizer.model_max_length))
+    """Return how many tokens, special ones included, the model at `path` takes at most.
+
+    Raises:
+        InvalidModel: its files name a length that is not a number.
+    """
+    try:
+        positions = _gguf_positions(path) if is_gguf(path) else _config_positions(path)
+        return min(int(tokenizer.model_max_length), positions or int(tokenizer.model_max_length))
+    except (ValueError, TypeError, OverflowError) as fault:
+        raise InvalidModel(
+            f"The model at '{path}' names a length that is not a number: {first_line(fault)}.",
+            cure="Correct `model_max_length` in tokenizer_config.json and the sizes in config.json.",
+        ) from fault
 
 
 def _config_positions(folder: Path) -> int | None:
-    file = folder / "config.json"
-    if not file.exists():
+    if not (folder / "config.json").is_file():
         return None
-    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    config = read_config(folder)
     positions = config.get("max_position_embeddings") or config.get("n_positions")
     if not isinstance(positions, int):
         return None

@@ -3,24 +3,35 @@
 The same code reads and renders here as in the agents `dataset` and `preprocessing`, so what is shown is what happens.
 """
 
+import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from agents.base.errors import InvalidData
+from agents.base.records import Config
+from agents.base.row_budget import RowBudget
 from agents.chat.format import TemplateName
 from agents.data.columns import Columns
+from agents.data.files.records import shortened, whole_characters
 from agents.data.reader import RowsReader, check_rows, row_files
-from agents.data.rows import from_json, to_json
+from agents.data.rows import to_json
 from agents.data.statistics import Tally
+from agents.data.types import Row, Shape
 from agents.dataset.types import DatasetConfig
 from agents.preprocessing.types import PreprocessingConfig
-from agents.tasks import find_task
+from agents.tasks import TASKS, TaskName, find_task
 from agents.tasks.preparation import preparation_of
 
 #: Rows that are gone through for the counts.
 SCANNED_ROWS = 1000
+#: Of their texts and labels: rows with long texts are fewer.
+SCANNED_CHARACTERS = 32 << 20
+#: Of a cell that is shown; the rest is cut off. Of a conversation so many turns.
+SHOWN_CHARACTERS, SHOWN_TURNS = 4000, 100
+#: No row is longer, whatever a tokenizer says of itself.
+TOKENS_MOST = 1 << 20
 
 
 class _Quiet:
@@ -31,32 +42,64 @@ class _Quiet:
     def progress(self, done: float, total: float, **fields: Any) -> None: ...
 
 
-def preview_rows(config: DatasetConfig, path: Path, row_count: int) -> dict[str, Any]:
-    """Return the first rows of a file or folder as the dataset agent reads them, and what it found out on the way.
+class Rendering(Config):
+    """How rows are to be shown as tokens. `model`: a folder with a tokenizer, or a GGUF file."""
 
-    The first thousand rows are counted; `whole_file` says whether that was all. `problems`: why a job would stop.
+    model: str
+    task: TaskName | None = None
+    template: TemplateName | None = None
+    max_tokens: int | None = None
+
+
+def preview(
+    config: dict[str, Any], path: str, row_count: int, rendering: dict[str, Any] | None, budget: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the first rows of a file or folder as the dataset agent reads them, what it found out on the way and,
+    with `rendering`, the rows as tokens.
+
+    All arguments are JSON, since this is called in a process of its own: records of `DatasetConfig`, `Rendering` and
+    `RowBudget`.
 
     Raises:
         InvalidData: it can't be read, or its columns can't be told.
+        InvalidModel: there is no tokenizer, or the template doesn't fit it.
     """
-    reader = RowsReader(config, _Quiet(), row_files(path))
-    tally, whole = Tally(), True
-    shown: list[dict[str, Any]] = []
+    rows, found = read_preview(DatasetConfig.model_validate(config), Path(path), row_count, RowBudget(**budget))
+    rendered = None
+    if rendering is not None:
+        rendered = render_preview(rows, Rendering.model_validate(rendering), found["used"].get("shape"))
+    whole = {**found, "rows": [_shown_row(to_json(row)) for row in rows], "rendered": rendered}
+    # An answer has whole characters alone, whatever columns and tokens are called.
+    cleaned: dict[str, Any] = json.loads(whole_characters(json.dumps(whole, ensure_ascii=False)))
+    return cleaned
+
+
+def read_preview(
+    config: DatasetConfig, path: Path, row_count: int, budget: RowBudget
+) -> tuple[list[Row], dict[str, Any]]:
+    """Return the first rows of a file or folder, and what was found out about it.
+
+    The first thousand rows are counted; `whole_file` says whether that was all. `problems`: why a job would stop.
+    """
+    reader = RowsReader(config, _Quiet(), row_files(path), budget)
+    tally, whole, characters = Tally(), True, 0
+    rows: list[Row] = []
     problems: list[str] = []
     for row in reader.rows():
-        if tally.row_count == SCANNED_ROWS:
+        characters += len(row.text) + len(row.label)
+        if tally.row_count == SCANNED_ROWS or (rows and characters > SCANNED_CHARACTERS):
             whole = False
             break
         tally.add(row)
-        if len(shown) < row_count:
-            shown.append(to_json(row))
+        if len(rows) < row_count:
+            rows.append(row)
     if whole:
         try:
             check_rows(reader, tally)
         except InvalidData as fault:
             problems.append(str(fault))
     columns = reader.columns
-    return {
+    return rows, {
         "files": reader.files_read,
         "columns": columns.names if columns else [],
         "used": _used(columns) if columns else {},
@@ -64,10 +107,25 @@ def preview_rows(config: DatasetConfig, path: Path, row_count: int) -> dict[str,
         "whole_file": whole,
         "dropped": dict(reader.dropped),
         "first_dropped": reader.first_dropped,
-        "label_counts": dict(tally.label_counts.most_common(20)),
+        "label_counts": {shortened(label, 200): count for label, count in tally.label_counts.most_common(20)},
         "problems": problems,
-        "rows": shown,
     }
+
+
+def _shown_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its long cells cut."""
+    shown = {name: _shown(value) for name, value in row.items() if name != "messages"}
+    if turns := row.get("messages"):
+        cut = [{"role": turn["role"], "content": shortened(turn["content"], SHOWN_CHARACTERS)} for turn in turns]
+        shown["messages"] = cut[:SHOWN_TURNS]
+    return shown
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return shortened(value, SHOWN_CHARACTERS)
+    text = json.dumps(value)
+    return value if len(text) <= SHOWN_CHARACTERS else shortened(text, SHOWN_CHARACTERS)
 
 
 def _used(columns: Columns) -> dict[str, Any]:
@@ -81,24 +139,22 @@ def can_render() -> bool:
     return find_spec("transformers") is not None
 
 
-def render_preview(
-    rows: Sequence[dict[str, Any]], model: Path, task: str, template: TemplateName | None, max_tokens: int | None
-) -> dict[str, Any]:
-    """Return rows as tokens with those that carry loss.
-
-    `model`: a folder with a tokenizer, or a GGUF file.
+def render_preview(rows: Sequence[Row], rendering: Rendering, shape: Shape | None) -> dict[str, Any]:
+    """Return rows as tokens with those that carry loss. `shape`: of the rows, which decides what they are for.
 
     Raises:
         InvalidModel: there is no tokenizer, or the template doesn't fit it.
     """
     from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 
-    known = find_task(task)
-    config = PreprocessingConfig(task=task, template=None if known.has_labels else template)
+    rows_of = "labels" if shape == "text_label" else "conversations"
+    task = rendering.task or next(known.name for known in TASKS.values() if known.rows == rows_of)
+    known, model = find_task(task), Path(rendering.model)
+    config = PreprocessingConfig(task=task, template=None if known.has_labels else rendering.template)
     tokenizer = load_tokenizer(model)
-    limit = min(max_tokens or config.token_limit, longest_input_tokens(model, tokenizer))
+    limit = min(rendering.max_tokens or config.token_limit, longest_input_tokens(model, tokenizer), TOKENS_MOST)
     preparation = preparation_of(known)(config, _Quiet(), tokenizer, limit)
-    found = [preparation.preview(from_json(row)) for row in rows]
+    found = [preparation.preview(row) for row in rows]
     problems = []
     if found and not known.has_labels and not any(one.get("loss_tokens") for one in found):
         problems.append("None of these rows has a token to learn: preprocessing leaves them out.")

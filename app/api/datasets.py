@@ -10,6 +10,7 @@ from fastapi import APIRouter, File, Path, Query, UploadFile
 from pydantic import ValidationError
 
 from agents.base import bucket
+from agents.base.confined import Limits, confined
 from agents.base.errors import (
     CorruptArtifact,
     InvalidData,
@@ -18,17 +19,21 @@ from agents.base.errors import (
     NoSpace,
     NotAllowed,
     NotFound,
+    Overloaded,
     first_line,
 )
 from agents.base.names import checked_file_name
 from agents.base.object_store import ObjectStore
+from agents.base.sources import Sources
 from agents.chat.format import TemplateName
 from agents.data.files import Format
+from agents.data.files.records import shortened
 from agents.data.types import Shape
 from agents.dataset.types import DatasetConfig
-from agents.preprocessing.preview import can_render, preview_rows, render_preview
-from agents.tasks import TASKS, TaskName
-from app.api.dependencies import ObjectsDep, SourcesDep, StateDep, UploadLimitDep
+from agents.models.files import is_gguf
+from agents.preprocessing.preview import can_render, preview
+from agents.tasks import TaskName
+from app.api.dependencies import ObjectsDep, PreviewLimitsDep, SourcesDep, StateDep, UploadLimitDep
 from app.api.schemas.datasets import DatasetsView, DatasetView, PreviewView, UploadedView
 from app.openapi import faults
 
@@ -85,12 +90,13 @@ def get_dataset(dataset_id: DatasetId, objects: ObjectsDep) -> DatasetView:
     summary="Preview a dataset",
     response_model=PreviewView,
     response_model_exclude_unset=True,
-    responses=faults(NotFound, NotAllowed, InvalidRequest, InvalidData, InvalidModel),
+    responses=faults(NotFound, NotAllowed, InvalidRequest, InvalidData, InvalidModel, Overloaded),
 )
 def preview_dataset(
     dataset_id: DatasetId,
     objects: ObjectsDep,
     sources: SourcesDep,
+    limits: PreviewLimitsDep,
     rows: Annotated[int, Query(ge=1, le=100, description="How many rows to show.")] = 5,
     format: Annotated[Format | None, Query(description="The file's format. Unset: detected.")] = None,
     encoding: Annotated[str | None, Query(description="The file's encoding. Unset: detected.")] = None,
@@ -105,8 +111,7 @@ def preview_dataset(
     """Show the first rows as they are read (columns, shape, encoding, delimiter, what is dropped) and, with `model`, as
     it would see them: template applied, tokens, and which of them carry loss.
     """
-    _dataset(objects, dataset_id)
-    uri = f"dataset://{dataset_id}"
+    dataset, uri = _dataset(objects, dataset_id), f"dataset://{dataset_id}"
     config = DatasetConfig(
         source=uri,
         format=format,
@@ -115,18 +120,41 @@ def preview_dataset(
         text_column=text_column,
         label_column=label_column,
     )
-    found = {"source": uri, **preview_rows(config, sources.local(uri, "rows"), rows)}
+    rendering = None
+    if model is not None and can_render():
+        tokenizer = sources.local(model, "tokenizer")
+        rendering = {"model": str(tokenizer), "task": task, "template": template, "max_tokens": max_tokens}
+    found = _confined_preview(config, sources, rows, rendering, limits, f"'{shortened(dataset.filename)}'")
+    note = None
     if model is None:
-        return {**found, "rendered": None, "rendered_note": "Name a `model` to see the rows as tokens."}
-    if not can_render():
+        note = "Name a `model` to see the rows as tokens."
+    elif rendering is None:
         note = "transformers is not installed beside this API. Install the extra `train`, or see preprocessing's log."
-        return {**found, "rendered": None, "rendered_note": note}
-    if task is None:
-        rows_of = "labels" if found["used"].get("shape") == "text_label" else "conversations"
-        task = next(known.name for known in TASKS.values() if known.rows == rows_of)
-    tokenizer = sources.local(model, "tokenizer")
-    rendered = render_preview(found["rows"], tokenizer, task, template, max_tokens)
-    return {**found, "rendered": rendered, "rendered_note": None}
+    return {"source": uri, **found, "rendered_note": note}
+
+
+def _confined_preview(
+    config: DatasetConfig, sources: Sources, row_count: int, rendering: dict[str, Any] | None, limits: Limits, name: str
+) -> dict[str, Any]:
+    """Look at rows, and at the model that is to render them, in a process of its own: both are anybody's bytes."""
+    budget = sources.rows.model_copy(update={"apart": False, "batch_rows": 100})
+    if (half_mib := limits.memory_mib // 2) < budget.memory_mib:
+        fitting = {"memory_mib": half_mib, "memory_setting": "TUNELINE_PREVIEW_MEMORY_MIB"}
+        budget = budget.model_copy(update=fitting)
+    arguments = {
+        "config": config.model_dump(),
+        "path": str(sources.local(config.source, "rows")),
+        "row_count": row_count,
+        "rendering": rendering,
+        "budget": budget.model_dump(),
+    }
+    preload = ["agents.data.files.unpacking"]
+    if rendering is not None:
+        preload.append("agents.models.tokenizers")
+        # transformers reads GGUF with it.
+        preload += ["torch"] if is_gguf(FilePath(rendering["model"])) else []
+    subject = f"The preview of {name}" if rendering is None else f"The preview of {name} with this model's tokenizer"
+    return confined(preview, arguments, limits, subject=subject, preload=preload)
 
 
 def _dataset(objects: ObjectStore, dataset_id: str) -> DatasetView:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 from pydantic import SecretStr
 
+from agents.base.confined import Limits
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
+from app.settings import Settings
 from app.wiring import Parts
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.state.fleet import FleetState
@@ -18,6 +21,8 @@ from pipelines.engine.state.logs import Logs
 from pipelines.engine.state.registry import Registry
 from pipelines.engine.state.store import JobStore
 
+#: Long cells of a preview are cut; what is larger nonetheless is refused.
+PREVIEW_ANSWER_MIB = 8
 JobId = Annotated[str, Path(description="The job's id.", examples=["job_01JY3Z9S2M"])]
 
 
@@ -27,6 +32,19 @@ def _part(take: Callable[[Parts], Any]) -> Any:
         return take(request.app.state.parts)
 
     return Depends(give)
+
+
+def preview_limits(settings: Settings) -> Limits:
+    """Return what a preview may take."""
+    return Limits(
+        memory_mib=settings.preview_memory_mib,
+        cpu_s=ceil(settings.preview_timeout_s),
+        wall_s=settings.preview_timeout_s,
+        answer_mib=PREVIEW_ANSWER_MIB,
+        memory_cure="Make the file smaller, or raise TUNELINE_PREVIEW_MEMORY_MIB.",
+        time_cure="Make the file smaller, or raise TUNELINE_PREVIEW_TIMEOUT_S.",
+        answer_cure="Ask for fewer rows, or set a smaller max_tokens.",
+    )
 
 
 StateDep = Annotated[JobStore, _part(lambda parts: parts.state)]
@@ -47,5 +65,7 @@ ServerFaultsDep = Annotated[Callable[[], dict[str, str | None]], _part(lambda pa
 UploadLimitDep = Annotated[int, _part(lambda parts: parts.settings.upload_limit_mb)]
 #: How many workers of a host a queue may have.
 QueueWorkersMostDep = Annotated[int, _part(lambda parts: parts.settings.queue_workers_most)]
+#: What a preview may take.
+PreviewLimitsDep = Annotated[Limits, _part(lambda parts: preview_limits(parts.settings))]
 #: The key for promotions against the verdict; None: there are none.
 ForceKeyDep = Annotated[SecretStr | None, _part(lambda parts: parts.settings.force_key)]

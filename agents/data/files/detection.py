@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from typing import NamedTuple
 
 from agents.base.errors import InvalidData
 from agents.data.files.names import LABEL_NAMES, TEXT_NAMES
@@ -25,6 +26,13 @@ SAMPLE_LINES = 200
 SAMPLE_CHARACTERS = 1 << 16
 
 
+class Sample(NamedTuple):
+    """Lines from the start of a text file, without their ends, blank ones left out. `cut`: the only one goes on."""
+
+    lines: list[str]
+    cut: bool = False
+
+
 def is_parquet(source: SourceFile, wanted: Format | None) -> bool:
     """Say whether a file is Parquet, by its magic number.
 
@@ -41,28 +49,20 @@ def is_parquet(source: SourceFile, wanted: Format | None) -> bool:
     return magic
 
 
-def sample_lines(source: SourceFile, encoding: Encoding) -> list[str]:
-    """Return up to 200 whole lines from the start of a text file, without their ends, blank ones left out."""
+def sample_lines(source: SourceFile, encoding: Encoding) -> Sample:
+    """Return up to 200 whole lines from the start of a text file; of a long first line what the budget allows."""
+    lines: list[str] = []
+    longest, read, blank = source.budget.first_line_characters, 0, 0
     with source.open_text(encoding, newline=None) as text:
-        sample = text.read(SAMPLE_CHARACTERS)
-        whole = not text.read(1)
-    lines = sample.split("\n")
-    kept = lines if whole or len(lines) == 1 else lines[:-1]
-    return [line for line in kept if line.strip()][:SAMPLE_LINES]
-
-
-def check_first_line(source: SourceFile, lines: list[str]) -> None:
-    """Refuse a table whose sample ends within its first line: names would be cut, and columns left out.
-
-    Raises:
-        InvalidData: it does.
-    """
-    if len(lines) == 1 and len(lines[0]) == SAMPLE_CHARACTERS:
-        raise InvalidData(
-            f"The first line of '{source.name}' has {SAMPLE_CHARACTERS:,} characters or more: the names of the columns "
-            "can't be told.",
-            cure="Begin the file with a shorter line of names, or write JSON lines.",
-        )
+        while len(lines) < SAMPLE_LINES and read < SAMPLE_CHARACTERS and (line := text.readline(longest + 1)):
+            if len(line) > longest:
+                return Sample(lines) if lines else Sample([line], cut=True)
+            if line.strip():
+                lines.append(line.removesuffix("\n"))
+                read += len(line)
+            elif (blank := blank + len(line)) > source.budget.cell_characters:
+                break
+    return Sample(lines)
 
 
 def find_format(source: SourceFile, wanted: Format | None, lines: list[str]) -> Format:

@@ -4,12 +4,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from agents.base.errors import InvalidData
-from agents.data.files.records import Broken, RawRecord
+from agents.data.files.records import JSON_STRING, Broken, RawRecord, shortened
 from agents.data.files.source import Encoding, SourceFile
 
+#: What a value takes that such a character begins or comes before: a list, an object, the next value, a key's value.
+VALUE_BYTES = {"[": 96, "{": 240, ",": 64, ":": 64}
 #: A line in fastText's form: `__label__spam free entry ...`.
 LABELLED_LINE = re.compile(r"__label__(\S+)\s+(.*)")
 
@@ -30,10 +32,15 @@ def read_json_lines(source: SourceFile, encoding: Encoding) -> Iterator[RawRecor
         except (ValueError, RecursionError) as fault:
             yield Broken(number, "invalid_json", str(fault))
             continue
-        if isinstance(value, dict):
-            yield RawRecord(number, value)
-        else:
-            yield Broken(number, "no_json_object", f"{_json_type(value)}, not an object")
+        yield _record(source, number, value, len(line))
+
+
+def _record(source: SourceFile, number: int, value: Any, characters: int = 0) -> RawRecord | Broken:
+    if not isinstance(value, dict):
+        return Broken(number, "no_json_object", f"{_json_type(value)}, not an object")
+    if len(value) > source.budget.columns:
+        return Broken(number, "too_many_columns", f"{len(value):,} columns, more than {source.budget.columns:,}")
+    return RawRecord(number, value, characters)
 
 
 def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
@@ -42,11 +49,12 @@ def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRe
     It is a list of objects, an object with such a list in it, or an object of columns.
 
     Raises:
-        InvalidData: it is not JSON (with line and column), or has none of these forms.
+        InvalidData: it is not JSON (with line and column), has none of these forms, or takes more memory than it may.
     """
     with source.open_text(encoding, newline=None) as text:
+        document = _document_text(source, text)
         try:
-            document = json.load(text, object_pairs_hook=object_once)
+            rows = _rows_of(source, json.loads(document, object_pairs_hook=object_once))
         except json.JSONDecodeError as fault:
             raise InvalidData(
                 f"'{source.name}', line {fault.lineno}, column {fault.colno}: {fault.msg}.",
@@ -54,11 +62,30 @@ def read_json_document(source: SourceFile, encoding: Encoding) -> Iterator[RawRe
             ) from fault
         except (ValueError, RecursionError) as fault:
             raise InvalidData(f"'{source.name}' can't be read as JSON: {fault}.", cure="Write JSON lines.") from fault
-    for number, value in enumerate(_rows_of(source, document), start=1):
-        if isinstance(value, dict):
-            yield RawRecord(number, value)
-        else:
-            yield Broken(number, "no_json_object", f"{_json_type(value)}, not an object")
+    for number, value in enumerate(rows, start=1):
+        yield _record(source, number, value)
+
+
+def _document_text(source: SourceFile, text: IO[str]) -> str:
+    """Return the text of a JSON document that fits into memory together with the values made of it."""
+    allowed = source.budget.memory_mib << 20
+    document = text.read(allowed // 2)
+    # Overcounts where texts hold such characters: only then they are left out.
+    if text.read(1) or (
+        len(document) + _values_bytes(document) > allowed
+        and len(document) + _values_bytes(JSON_STRING.sub('""', document)) > allowed
+    ):
+        raise InvalidData(
+            f"'{source.name}' needs more than {source.budget.memory_mib:,} MiB of memory as one JSON document.",
+            cure="Write one object a line (JSON lines), which is read row by row, or raise "
+            f"{source.budget.memory_setting}.",
+        )
+    return document
+
+
+def _values_bytes(text: str) -> int:
+    """Return what the values of a JSON text take in memory at most, beside the characters in it."""
+    return sum(text.count(character) * size for character, size in VALUE_BYTES.items())
 
 
 def read_text(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
@@ -66,9 +93,9 @@ def read_text(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Br
     for number, line in source.lines(encoding):
         stripped = line.rstrip("\r\n")
         if labelled := LABELLED_LINE.fullmatch(stripped):
-            yield RawRecord(number, {"text": labelled[2], "label": labelled[1]})
+            yield RawRecord(number, {"text": labelled[2], "label": labelled[1]}, len(line))
         elif stripped.strip():
-            yield RawRecord(number, {"text": stripped})
+            yield RawRecord(number, {"text": stripped}, len(line))
 
 
 class _KeyTwice(ValueError):
@@ -84,7 +111,7 @@ def object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise _KeyTwice(f"the key '{twice}' is there twice")
+        raise _KeyTwice(f"the key '{shortened(twice)}' is there twice")
     return found
 
 

@@ -1,10 +1,12 @@
 """The encoding of a text file: as wanted, by BOM, UTF-8 or cp1252; binary files are refused."""
 
 import codecs
-import io
+import encodings
+import pkgutil
 import re
 
-from agents.base.errors import InvalidData
+from agents.base.errors import InvalidData, first_line
+from agents.data.files.records import shortened
 from agents.data.files.source import Encoding, SourceFile
 
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -17,6 +19,13 @@ NO_ROWS = {
     b"\xfd7zXZ": ("an xz file", "Unpack it, or pack it with gzip."),
     b"\x28\xb5\x2f\xfd": ("a zstd file", "Unpack it, or pack it with gzip."),
 }
+#: Of Python's codecs those that don't read text, or not that of files: transforms, escapes, names of hosts.
+NO_ENCODINGS = {
+    *("base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"),
+    *("aliases", "charmap", "idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"),
+}
+ENCODINGS = frozenset(module.name for module in pkgutil.iter_modules(encodings.__path__)) - NO_ENCODINGS
+ENCODING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+() -]{0,39}")
 ENCODING_CURE = "Save it as UTF-8, or name its encoding in the dataset node's `encoding`."
 
 
@@ -44,13 +53,23 @@ def find_encoding(source: SourceFile, wanted: str | None) -> Encoding:
 
 
 def _wanted(source: SourceFile, wanted: str) -> Encoding:
-    try:
-        # Also refuses codecs that don't encode characters, such as `hex`.
-        io.TextIOWrapper(io.BytesIO(), wanted)
-    except LookupError as fault:
-        raise InvalidData(f"'{wanted}' is not an encoding.", cure="Write utf-8, utf-16, cp1252, latin-1 ...") from fault
+    if not is_encoding(wanted):
+        raise InvalidData(
+            f"'{shortened(wanted)}' is not an encoding of text.", cure="Write utf-8, utf-16, cp1252, latin-1 ..."
+        )
     _check(source, wanted)
     return Encoding(wanted)
+
+
+def is_encoding(name: str) -> bool:
+    """Say whether a name from outside is that of an encoding which text files are written in."""
+    if not ENCODING_NAME.fullmatch(name):
+        return False
+    try:
+        found = codecs.lookup(name)
+    except LookupError:
+        return False
+    return encodings.normalize_encoding(found.name).lower() in ENCODINGS
 
 
 def _utf16_without_bom(source: SourceFile, sample: bytes) -> str:
@@ -103,3 +122,5 @@ def _check(source: SourceFile, name: str) -> None:
         raise InvalidData(
             f"'{source.name}', line {line}: byte 0x{fault.object[fault.start]:02x} is {what}.", cure=ENCODING_CURE
         ) from fault
+    except UnicodeError as fault:
+        raise InvalidData(f"'{source.name}' is not {name}: {first_line(fault)}.", cure=ENCODING_CURE) from fault

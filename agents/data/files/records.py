@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
 SURROGATE = re.compile("[\ud800-\udfff]")
+#: A string of JSON.
+JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class RawRecord:
 
     row: int
     values: dict[str, Any]
+    characters: int = 0
+    """What it took in its file; 0: it was in memory already."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,29 @@ def as_text(value: Any) -> str | None:
     return whole_characters(value) if isinstance(value, str) else str(value)
 
 
-def as_json(value: Any) -> Any:
-    """Return a cell other than the text or label in a form that JSON can hold."""
+class TooDeep(ValueError):
+    """A cell has more lists and objects inside each other than are read."""
+
+
+def as_json(value: Any, depth: int = 100) -> Any:
+    """Return a cell other than the text or label in a form that JSON can hold.
+
+    Raises:
+        TooDeep: it has more than `depth` lists and objects inside each other.
+    """
     if isinstance(value, str):
         return whole_characters(value)
     if isinstance(value, float) and not isfinite(value):
         return None
     if isinstance(value, dict | list):
         # Through text, so that what lies inside is made plain as well.
-        return json.loads(whole_characters(json.dumps(value, default=_plain)))
+        try:
+            text = json.dumps(value, default=_plain)
+        except RecursionError as fault:
+            raise TooDeep from fault
+        if text.count("[") + text.count("{") > depth and depth_of(text) > depth:
+            raise TooDeep
+        return json.loads(whole_characters(text))
     return value if value is None or isinstance(value, bool | int | float) else _plain(value)
 
 
@@ -56,6 +74,23 @@ def whole_characters(text: str) -> str:
     if not SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def depth_of(text: str) -> int:
+    """Return how many lists and objects of a JSON text lie inside each other at most."""
+    deepest = depth = 0
+    for character in JSON_STRING.sub("", text):
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def shortened(text: str, characters: int = 60) -> str:
+    """Return a text from outside as a sentence may show it."""
+    return text if len(text) <= characters else f"{text[:characters]}\u2026"
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A file of rows as bytes and as characters: unpacked where it is gzip, and knowing how far it was read."""
+"""A file of rows as bytes and as characters: unpacked where it is gzip, bounded, and knowing how far it was read."""
 
 import gzip
 import io
@@ -11,12 +11,11 @@ from typing import IO, Literal, NamedTuple, cast
 
 from agents.base.beneath import open_file
 from agents.base.errors import InvalidData
+from agents.base.row_budget import RowBudget
 
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16
 GZIP_MAGIC = b"\x1f\x8b"
-#: Longest line; a longer one is not a row, and would fill the memory.
-LINE_CHARACTERS = 10 << 20
 
 
 class Encoding(NamedTuple):
@@ -32,9 +31,10 @@ class SourceFile:
     Opened by `open_file`, which says what is refused.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, budget: RowBudget | None = None) -> None:
         self.path = path
         self.name = path.name
+        self.budget = budget or RowBudget()
         self._raw: IO[bytes] | None = None
         with open_file(path) as raw:
             self.size_bytes = os.fstat(raw.fileno()).st_size
@@ -51,12 +51,12 @@ class SourceFile:
         """Open the file, unpacked.
 
         Raises:
-            InvalidData: while reading: the gzip file is damaged or cut off.
+            InvalidData: while reading: the gzip file is damaged or cut off, or holds much more than it seems to.
         """
         with open_file(self.path) as raw:
             try:
                 self._raw = raw
-                yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if self.packed else raw
+                yield cast("IO[bytes]", _Unpacked(raw, self)) if self.packed else raw
             except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
                 raise InvalidData(
                     f"The gzip file '{self.name}' is damaged or cut off.", cure="Copy it or pack it again."
@@ -76,14 +76,15 @@ class SourceFile:
         Raises:
             InvalidData: a line is longer than ten million characters.
         """
+        longest = self.budget.cell_characters
         with self.open_text(encoding, newline) as text:
             number = 0
-            while line := text.readline(LINE_CHARACTERS + 1):
+            while line := text.readline(longest + 1):
                 number += 1
-                if len(line) > LINE_CHARACTERS:
+                if len(line) > longest:
                     raise InvalidData(
-                        f"'{self.name}', line {number} is longer than {LINE_CHARACTERS >> 20} million characters.",
-                        cure="Put one row on a line, or name the file's `format`.",
+                        f"'{self.name}', line {number} is longer than {self.budget.cell_mib} million characters.",
+                        cure="Put one row on a line, name the file's `format`, or raise TUNELINE_ROWS_CELL_MIB.",
                     )
                 yield number, line
 
@@ -96,3 +97,32 @@ class SourceFile:
         """Return the first bytes, unpacked."""
         with self.open_bytes() as file:
             return file.read(size_bytes)
+
+
+class _Unpacked(gzip.GzipFile):
+    """A gzip file that is read up to what its size allows."""
+
+    def __init__(self, raw: IO[bytes], source: SourceFile) -> None:
+        super().__init__(fileobj=raw)
+        self._source = source
+        self._left = source.budget.unpacked_bytes(source.size_bytes)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._counted(super().read(self._bounded(size)))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._counted(super().read1(size))
+
+    def _bounded(self, size: int | None) -> int:
+        return self._left + 1 if size is None or size < 0 else min(size, self._left + 1)
+
+    def _counted(self, found: bytes) -> bytes:
+        self._left -= len(found)
+        if self._left < 0:
+            source, budget = self._source, self._source.budget
+            raise InvalidData(
+                f"The gzip file '{source.name}' of {source.size_bytes:,} bytes unpacks to more than "
+                f"{budget.unpacked_bytes(source.size_bytes):,}, over {budget.unpacked_ratio} times its size.",
+                cure="Unpack it and name the unpacked file, or raise TUNELINE_ROWS_UNPACKED_RATIO.",
+            )
+        return found

@@ -1,23 +1,18 @@
-"""Readers of tables: CSV with any delimiter, TSV with literal quotes, Parquet."""
+"""Readers of tables: CSV with any delimiter, TSV with literal quotes."""
 
 import csv
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from agents.base.errors import InvalidData, first_line
-from agents.data.files.detection import find_delimiter
+from agents.base.errors import InvalidData
+from agents.data.files.detection import Sample, find_delimiter
 from agents.data.files.names import LABEL_NAMES, TEXT_NAMES
-from agents.data.files.records import Broken, Format, RawRecord
+from agents.data.files.records import Broken, Format, RawRecord, shortened
 from agents.data.files.source import Encoding, SourceFile
 
-#: Longest cell of a CSV file in characters; a longer one is a quote that is never closed.
-CELL_CHARACTERS = 10 << 20
 #: A longer first cell is not the name of a column.
 NAME_CHARACTERS = 64
-PARQUET_BATCH_ROWS = 1000
 NAMELESS = "column_"
 #: First line, number of lines, cells.
 Cells = tuple[int, int, list[str]]
@@ -33,8 +28,19 @@ class Layout:
     has_header: bool
 
 
-def find_layout(lines: list[str], form: Format, wanted: set[str]) -> Layout:
-    """Return delimiter, quoting and columns from a sample of lines. `wanted`: column names given by the user."""
+def find_layout(source: SourceFile, sample: Sample, form: Format, wanted: set[str]) -> Layout:
+    """Return delimiter, quoting and columns from a sample of lines. `wanted`: column names given by the user.
+
+    Raises:
+        InvalidData: there are more columns, or longer names, than are read.
+    """
+    if sample.cut:
+        raise InvalidData(
+            f"'{source.name}', line 1 is longer than {source.budget.first_line_characters:,} characters, too long for "
+            "the names of columns.",
+            cure="Begin with a line of names, such as text,label.",
+        )
+    lines = sample.lines
     delimiter = "\t" if form == "tsv" else find_delimiter(lines)
     first = lines[0].split("\t")
     quoted = form == "csv" or all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in first)
@@ -42,7 +48,35 @@ def find_layout(lines: list[str], form: Format, wanted: set[str]) -> Layout:
     rows = rows if quoted else [line.split(delimiter) for line in lines]
     has_header = _is_header(rows, wanted)
     width = len(rows[0]) if has_header else Counter(len(row) for row in rows).most_common(1)[0][0]
+    check_columns(source, rows[0] if has_header else [""] * width)
     return Layout(delimiter, quoted, _names(rows[0] if has_header else [""] * width), has_header)
+
+
+def check_columns(source: SourceFile, names: Sequence[str]) -> None:
+    """Refuse more columns, or longer names, than are read.
+
+    Raises:
+        InvalidData: with the figure.
+    """
+    budget = source.budget
+    if len(names) > budget.columns:
+        raise InvalidData(
+            f"'{source.name}' has {len(names):,} columns; at most {budget.columns:,} are read.",
+            cure="Keep the columns that you need, or raise TUNELINE_ROWS_COLUMNS_MOST.",
+        )
+    if (characters := sum(map(len, names))) > budget.first_line_characters:
+        raise InvalidData(
+            f"The names of the columns of '{source.name}' have {characters:,} characters together; at most "
+            f"{budget.first_line_characters:,} are read.",
+            cure="Give them shorter names, or keep the columns that you need.",
+        )
+    for place, name in enumerate(names, start=1):
+        if len(name) > budget.name_characters:
+            raise InvalidData(
+                f"'{source.name}', column {place} has a name of {len(name):,} characters: '{shortened(name)}'; at most "
+                f"{budget.name_characters:,} are read.",
+                cure="Give it a shorter name. If this is a row, begin with a line of names, such as text,label.",
+            )
 
 
 def read_table(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterator[RawRecord | Broken]:
@@ -65,37 +99,8 @@ def read_table(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterat
         else:
             # Cells of nameless columns count only where something is in them: spreadsheets add empty ones.
             named = zip(layout.columns, cells, strict=False)
-            yield RawRecord(row, {name: cell for name, cell in named if cell or not name.startswith(NAMELESS)})
-
-
-def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
-    """Yield the rows of a Parquet file, numbered from 1; class labels of Hugging Face's datasets become names.
-
-    Raises:
-        InvalidData: the file is damaged.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as fault:
-        raise InvalidData(
-            f"'{source.name}' is Parquet, and pyarrow is not installed here.",
-            cure="Install the extra `train`, or write CSV or JSON lines.",
-        ) from fault
-    try:
-        with source.open_bytes() as bytes_file:
-            # Parquet is read from its end: a packed one has to be in memory.
-            file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(bytes_file.read()) if source.packed else bytes_file)
-            names = _class_names(file.schema_arrow.metadata or {})
-            number = 0
-            for batch in file.iter_batches(batch_size=PARQUET_BATCH_ROWS):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield RawRecord(number, {key: _named(value, names.get(key)) for key, value in values.items()})
-    except (pyarrow.ArrowException, OSError) as fault:
-        raise InvalidData(
-            f"The Parquet file '{source.name}' is damaged: {first_line(fault)}", cure="Write it again."
-        ) from fault
+            values = {name: cell for name, cell in named if cell or not name.startswith(NAMELESS)}
+            yield RawRecord(row, values, sum(map(len, cells)))
 
 
 def _quoted_rows(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterator[Cells | Broken]:
@@ -104,7 +109,6 @@ def _quoted_rows(source: SourceFile, encoding: Encoding, layout: Layout) -> Iter
     Quotes are taken strictly, or a stray one would swallow rows up to the next; a line of bad quotes that
     stands for itself is cut as well as can be.
     """
-    csv.field_size_limit(CELL_CHARACTERS)
     taken: list[str] = []
     lines = (line for _, line in source.lines(encoding, newline=""))
     reader = csv.reader(_noted(lines, taken), delimiter=layout.delimiter, strict=True)
@@ -166,18 +170,10 @@ def _is_number(cell: str) -> bool:
 
 def _names(header: list[str]) -> list[str]:
     """Name nameless columns by their place, from 1, and number repeated names."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for place, cell in enumerate(header, start=1):
         name = cell.strip() or f"{NAMELESS}{place}"
-        names.append(name if name not in names else f"{name}_{place}")
-    return names
-
-
-def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
-    """Return column -> names of its classes, from what Hugging Face's `datasets` writes into a schema."""
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return {column: feature["names"] for column, feature in features.items() if "names" in feature}
-
-
-def _named(value: Any, names: list[str] | None) -> Any:
-    return names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
+        while name in names:
+            name = f"{name}_{place}"
+        names[name] = None
+    return list(names)

@@ -3,16 +3,18 @@
 Needs the extra `pii` and a spaCy model; nothing is ever downloaded here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from agents.base.errors import InvalidModel
-from agents.data.pii.rules import Found, find_pii
+from agents.data.pii.rules import Found, find_pii, with_others
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
 
 Finder = Callable[[str], list[Found]]
+#: Of a long text so much is looked at at once.
+PIECE_CHARACTERS = 50_000
 #: Presidio's entity -> our kind.
 KINDS = {"PERSON": "name", "LOCATION": "place"}
 
@@ -29,13 +31,26 @@ def name_finder(model: str) -> Finder:
     language = analyzer.supported_languages[0]
 
     def find(text: str) -> list[Found]:
-        found = find_pii(text)
-        for result in analyzer.analyze(text, language=language, entities=list(KINDS)):
-            if all(result.end <= other.start or other.end <= result.start for other in found):
-                found.append(Found(KINDS[result.entity_type], result.start, result.end))
-        return sorted(found, key=lambda one: one.start)
+        named: list[Found] = []
+        for start, end in _pieces(text):
+            results = analyzer.analyze(text[start:end], language=language, entities=list(KINDS))
+            for one in sorted(results, key=lambda result: result.start):
+                if not named or named[-1].end <= start + one.start:
+                    named.append(Found(KINDS[one.entity_type], start + one.start, start + one.end))
+        return with_others(find_pii(text), named)
 
     return find
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where pieces of a text begin and end, between words where it can be: spaCy refuses longer ones."""
+    start = 0
+    while start < len(text):
+        end = start + PIECE_CHARACTERS
+        if end < len(text):
+            end = text.rfind(" ", start + 1, end) + 1 or end
+        yield start, min(end, len(text))
+        start = end
 
 
 def _analyzer(model: str) -> "AnalyzerEngine":

@@ -4,7 +4,7 @@ Cards and IBANs count only with a right checksum, IP addresses only when they pa
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -67,16 +67,29 @@ def find_pii(text: str) -> list[Found]:
     """Return the personal data in a text, from left to right, no two overlapping."""
     found: list[Found] = []
     for kind, pattern, is_real in DETECTORS:
-        for match in pattern.finditer(text):
-            start, end = match.span()
-            free = all(end <= other.start or other.end <= start for other in found)
-            if free and is_real(match[0]):
-                found.append(Found(kind, start, end))
-    return sorted(found, key=lambda one: one.start)
+        matches = (Found(kind, *match.span()) for match in pattern.finditer(text))
+        found = with_others(found, (one for one in matches if is_real(text[one.start : one.end])))
+    return found
 
 
-def mask_pii(text: str, found: list[Found]) -> str:
-    """Return the text with each finding replaced by its kind, such as `[PHONE]`."""
-    for one in reversed(found):
-        text = f"{text[: one.start]}[{one.kind.upper()}]{text[one.end :]}"
-    return text
+def with_others(found: Sequence[Found], others: Iterable[Found]) -> list[Found]:
+    """Return findings and of others those that overlap none of them; both go from left to right, and so does this."""
+    added: list[Found] = []
+    place = 0
+    for other in others:
+        while place < len(found) and found[place].end <= other.start:
+            place += 1
+        if place == len(found) or other.end <= found[place].start:
+            added.append(other)
+    return sorted([*found, *added], key=lambda one: one.start) if added else list(found)
+
+
+def mask_pii(text: str, found: Sequence[Found]) -> str:
+    """Return the text with each finding replaced by its kind, such as `[PHONE]`. Findings go from left to right."""
+    if not found:
+        return text
+    pieces, done = [], 0
+    for one in found:
+        pieces += [text[done : one.start], f"[{one.kind.upper()}]"]
+        done = one.end
+    return "".join([*pieces, text[done:]])

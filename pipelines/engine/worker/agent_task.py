@@ -8,6 +8,7 @@ from pydantic import ConfigDict
 
 from agents.base.object_store import ObjectStore, StoreAddress
 from agents.base.records import Input, Record
+from agents.base.row_budget import RowBudget
 from agents.base.sources import Sources
 from pipelines.engine.worker.context import AttemptContext, Emit, WantedStop
 
@@ -27,6 +28,7 @@ class AgentTask(Record):
     cache_dir: Path
     private: tuple[Path, ...]
     packages: tuple[str, ...]
+    rows: RowBudget
     job_id: str
     pipeline: str
     node: str
@@ -53,6 +55,7 @@ class AgentTask(Record):
             cache_dir=context.sources.cache_dir,
             private=context.sources.private,
             packages=context.sources.packages,
+            rows=context.sources.rows,
             job_id=context.job_id,
             pipeline=context.pipeline,
             node=context.node,
@@ -76,7 +79,7 @@ class AgentTask(Record):
             attempt=self.attempt,
             inputs=self.inputs,
             objects=objects,
-            sources=Sources(objects, self.roots, self.cache_dir, self.private, self.packages),
+            sources=Sources(objects, self.roots, self.cache_dir, self.private, self.packages, self.rows),
             work_path=self.work_path,
             emit=emit,
             wanted_stop=wanted_stop,

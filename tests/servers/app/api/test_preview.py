@@ -1,7 +1,11 @@
 """Previews: rows as they are read and rendered; what is shown is what the agents do."""
 
+import gzip
+import io
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from app.api.main import create_app
 from app.cli import common
 from app.cli.commands import app as commands
 from app.client import Client
-from app.wiring import Parts
+from app.wiring import Parts, build_parts
 from tests.conftest import MINILM, AgentBench
 from tests.support.decoders import SMOLLM2, color_rows
 
@@ -85,6 +89,96 @@ def test_conversations_are_shown_with_the_tokens_that_carry_loss_as_preprocessin
     masks = prepared_masks(bench, dataset, tiny_decoder)
     assert all(masks.get(row["row"], row["carries_loss"]) == row["carries_loss"] for row in found["rendered"]["rows"])
     assert masks.keys() & {row["row"] for row in found["rendered"]["rows"]}
+
+
+def parquet(cells: list[str], **options: Any) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    out, labels = io.BytesIO(), ["x", "y"] * (len(cells) // 2)
+    pyarrow.parquet.write_table(pyarrow.table({"text": cells, "label": labels}), out, compression="zstd", **options)
+    return out.getvalue()
+
+
+BOMBS: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
+    "cells of a packed page": ("r.parquet", lambda: parquet(["a" * (1 << 20)] * 800, use_dictionary=False), "1024 MiB"),
+    "packed lists": ("r.json.gz", lambda: gzip.compress(b"[" + b"[]," * 20_000_000 + b"[]]"), "MiB of memory as one"),
+    "packed objects": ("r.json.gz", lambda: gzip.compress(b"[" + b"{}," * 20_000_000 + b"{}]"), "MiB of memory as one"),
+    "packed rows": ("r.csv.gz", lambda: gzip.compress(b"text,label\n" + b"a,b\n" * 30_000_000), "unpacks to more"),
+    "commas": ("r.csv", lambda: "," * 130_000, "has 130,001 columns"),
+    "commas of a packed file": ("r.csv.gz", lambda: gzip.compress(b"," * 50_000_000), "line 1 is longer"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_file_that_is_a_bomb_is_refused_by_a_sentence(api: TestClient, name: str) -> None:
+    filename, make, said = BOMBS[name]
+    answer = preview(api, make(), filename)
+    assert (answer["error"], said in answer["message"]) == ("INVALID_DATA", True), answer
+    assert filename in answer["message"]
+
+
+@pytest.mark.parametrize("cell_mib", [1, 4])
+def test_of_large_cells_a_few_are_looked_at(api: TestClient, cell_mib: int) -> None:
+    content = parquet(["a" * (cell_mib << 20)] * (800 // cell_mib))
+    assert len(content) < 10_000
+    found = preview(api, content, "r.parquet")
+    assert (found["whole_file"], len(found["rows"])) == (False, 5), found
+    assert found["rows_scanned"] < 100
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "undefined", "idna", "hex", "\0", "utf-8\0", "x" * 6000, "utf-16"])
+def test_an_encoding_that_does_not_fit_is_refused(api: TestClient, encoding: str) -> None:
+    answer = preview(api, "text,label\na,b\nc,d\n", encoding=encoding)
+    assert answer["error"] == "INVALID_DATA"
+    assert "encoding" in answer["message"]
+
+
+@pytest.mark.parametrize("model", ["\0", "a\0b", "m" * 6000, "hf://\0/x", "/" + "a/" * 3000, "dataset://" + "a" * 300])
+def test_a_model_that_is_no_place_is_refused(api: TestClient, model: str) -> None:
+    answer = preview(api, "text,label\na,b\nc,d\n", model=model)
+    assert answer["error"] in {"INVALID_MODEL", "NOT_ALLOWED", "NOT_FOUND", "INVALID_REQUEST"}, answer
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'a' | center(150000000) }}",
+        "{{ 'a' * 2000000000 }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}aaaaaaaa{% endfor %}{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{{ messages[0].content.__class__ }}",
+        "{{ 1 / 0 }}",
+    ],
+)
+def test_a_template_that_is_a_bomb_ends_with_a_sentence(
+    parts: Parts, tiny_decoder: Path, tmp_path: Path, template: str
+) -> None:
+    model = shutil.copytree(tiny_decoder, tmp_path / "model")
+    (model / "chat_template.jinja").write_text(template)
+    quick = build_parts(parts.settings.model_copy(update={"preview_timeout_s": 10.0}))
+    with closing(quick.connection), TestClient(create_app(quick)) as api:
+        answer = preview(api, '{"prompt": "a", "completion": "b"}\n', "r.jsonl", model=str(model), template="tokenizer")
+        assert answer["error"] in {"INVALID_DATA", "INVALID_MODEL"}, answer
+        assert "went wrong" not in answer["message"]
+        assert preview(api, "text,label\na,b\nc,d\n")["problems"] == []
+
+
+def test_long_cells_are_cut_and_halves_of_characters_replaced(api: TestClient) -> None:
+    rows = [{"text": "t" * 100_000, "label": n, "list": ["x"] * 9000, "half \ud800": "\udc00"} for n in "ab"]
+    found = preview(api, "".join(json.dumps(row) + "\n" for row in rows), "r.jsonl")
+    first = found["rows"][0]
+    assert (len(first["text"]), first["text"][-1]) == (4001, "\u2026")
+    assert (len(first["list"]), first["half \ufffd"]) == (4001, "\ufffd")
+
+
+def test_an_answer_that_would_be_too_large_names_the_cure(api: TestClient) -> None:
+    wide = [{f"column {place}": "x" * 100 for place in range(3000)} | {"text": n, "label": n} for n in "ab" * 50]
+    content = "".join(json.dumps(row) + "\n" for row in wide)
+    answer = preview(api, content, "wide.jsonl", rows=100)
+    assert "gives an answer of more than 8 MiB. Ask for fewer rows" in answer["message"]
+    assert len(preview(api, content, "wide.jsonl", rows=1)["rows"]) == 1
 
 
 def prepared_masks(bench: AgentBench, dataset: DatasetOutput, model: Path) -> dict[int, list[bool]]:

@@ -1,0 +1,93 @@
+"""Reader of Parquet files, unpacked some rows at a time in a process that has limits.
+
+What the pages of a file become is known only when they are unpacked: a cell of a dictionary may stand in every row.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from agents.base.confined import Limits, confined_stream
+from agents.base.errors import InvalidData, first_line
+from agents.data.files.records import Broken, RawRecord
+from agents.data.files.source import SourceFile
+
+#: Of processor time, in all, and of waiting for some rows: a node's own timeout comes before.
+PROCESSOR_S, WAIT_S = 1_000_000, 600.0
+SMALLER = (
+    "Write it without dictionaries and with small row groups (pyarrow: use_dictionary=False, row_group_size=1000), or "
+    "with smaller cells."
+)
+
+
+def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
+    """Yield the rows of a Parquet file, numbered from 1; class labels of Hugging Face's datasets become names.
+
+    Raises:
+        InvalidData: the file is damaged, or some of its rows take more memory than they may.
+    """
+    try:
+        # Where pyarrow is not installed, other formats are read all the same.
+        import pyarrow
+        import pyarrow.ipc
+
+        from agents.data.files.unpacking import unpack_parquet
+    except ImportError as fault:
+        raise InvalidData(
+            f"'{source.name}' is Parquet, and pyarrow is not installed here.",
+            cure="Install the extra `train`, or write CSV or JSON lines.",
+        ) from fault
+    number = 0
+    arguments: dict[str, Any] = {"path": str(source.path), "budget": source.budget.model_dump()}
+    try:
+        for piece in _apart(source, unpack_parquet, arguments) if source.budget.apart else unpack_parquet(**arguments):
+            with pyarrow.ipc.open_stream(piece) as stream:
+                names = _class_names(stream.schema.metadata or {})
+                for batch in stream:
+                    size = batch.nbytes // max(1, batch.num_rows)
+                    for values in batch.to_pylist():
+                        number += 1
+                        named = {key: _named(value, names.get(key)) for key, value in values.items()}
+                        yield RawRecord(number, named, size)
+    except MemoryError:
+        # Only where this process has limits already: whoever set them says so.
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as fault:
+        raise InvalidData(
+            f"The Parquet file '{source.name}' is damaged, from row {number + 1} on: {first_line(fault)}",
+            cure="Write it again.",
+        ) from fault
+
+
+def _apart(source: SourceFile, unpack: Callable[..., Iterator[bytes]], arguments: dict[str, Any]) -> Iterator[bytes]:
+    budget = source.budget
+    limits = Limits(
+        # A packed file has to be in memory.
+        memory_mib=budget.batch_mib + (budget.memory_mib if source.packed else 0),
+        cpu_s=PROCESSOR_S,
+        wall_s=WAIT_S,
+        answer_mib=budget.batch_mib,
+        memory_cure=SMALLER,
+        time_cure=SMALLER,
+        answer_cure=SMALLER,
+    )
+    subject = f"The Parquet file '{source.name}'"
+    return confined_stream(unpack, arguments, limits, subject=subject)
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Return column -> names of its classes, from what Hugging Face's `datasets` writes into a schema."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {
+            column: [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and isinstance(feature.get("names"), list)
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # Written by something else.
+        return {}
+
+
+def _named(value: Any, names: list[str] | None) -> Any:
+    return names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
