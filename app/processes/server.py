@@ -86,7 +86,9 @@ class Server:
 def rotate(log: Path, bytes_most: int = LOG_BYTES_MOST) -> None:
     """Where a log is larger than this, keep it as `<name>.1` and begin anew: who writes to it has it open."""
     if log.exists() and log.stat().st_size > bytes_most:
-        shutil.copy(log, log.with_name(f"{log.name}.1"))
+        # On a full disk the copy is given up, the bound is not.
+        with suppress(OSError):
+            shutil.copy(log, log.with_name(f"{log.name}.1"))
         os.truncate(log, 0)
 
 

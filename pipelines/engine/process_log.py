@@ -3,6 +3,7 @@ for bugs."""
 
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class _Appending:
         self._file = file
 
     def msg(self, line: str) -> None:
-        with self._file.open("a", encoding="utf-8") as file:
+        # A disk that is full or gone must not end who only wants to say something.
+        with suppress(OSError), self._file.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
     info = warning = error = msg

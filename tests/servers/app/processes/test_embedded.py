@@ -1,5 +1,6 @@
 """The embedded servers let in who has the secrets of their start, and the engine needs no more rights than it has."""
 
+import errno
 import json
 import stat
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from app.processes.server import Server, rotate
 from app.processes.stack import Secrets, write_private
 from app.settings import Settings
 from app.wiring import Parts, build_parts, stack, stack_file, store_keys
+from pipelines.engine.process_log import log_into
 from pipelines.engine.state.queue import run_worker
 from tests.support.agents import echo, spec
 
@@ -246,3 +248,21 @@ def test_a_log_is_bounded_while_its_process_goes_on_writing(tmp_path: Path) -> N
     assert b"\0" not in log.read_bytes() + old.read_bytes()
     assert (log.read_bytes() or old.read_bytes()).endswith(b"line 0099\n")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["server.log", "server.log.1"]
+
+
+def test_a_full_disk_stops_neither_the_bound_nor_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = tmp_path / "server.log"
+    log.write_text("x" * 1000)
+    monkeypatch.setattr("shutil.copy", full)
+    rotate(log, bytes_most=500)
+    log_into(Path("/dev/full")).warning("part_ended", part="API")
+    log_into(tmp_path / "nowhere" / "up.log").warning("part_ended", part="API")
+    log_into(log).warning("part_ended", part="API\x1b]0;x", exit_code=-9)
+
+    (line,) = log.read_text().splitlines()
+    assert "level=warning event=part_ended" in line
+    assert "exit_code=-9" in line
+    assert "\x1b" not in line
