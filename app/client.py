@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +15,8 @@ import httpx_sse
 from agents.base.errors import InvalidRequest, TunelineError, Unavailable, first_line
 from agents.base.identifiers import CURSOR, Cursor
 from app.downloads import CHUNK_BYTES, OnBytes, archive_label, receive, resume_headers, unpack
+from app.keys import is_loopback, read_token, token_path
+from app.settings import Settings
 
 #: A follower that lost its server comes back after so long; with its cursor it misses nothing.
 RECONNECT_S = 0.5
@@ -48,10 +50,35 @@ class ApiError(TunelineError):
         self.answer = answer
 
 
+class KeyAuth(httpx.Auth):
+    """Sends a key."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        yield request
+
+
+class TokenAuth(httpx.Auth):
+    """Sends the token of this machine's services, as it lies in their state folder at the time."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = token_path(state_dir)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        # Without one the server says what it lacks, or nobody answers at all.
+        if token := read_token(self.path.parent):
+            request.headers["Authorization"] = f"Bearer {token}"
+        yield request
+
+
 class Client:
     """Talks to one API and one serving process.
 
-    All methods raise `ApiError` for a refusal and `Unavailable` where nobody answers.
+    Without `api_key`, services on this machine get the token of `state_dir` (None: TUNELINE_STATE_DIR), and other
+    machines get none. All methods raise `ApiError` for a refusal and `Unavailable` where nobody answers.
     """
 
     def __init__(
@@ -61,13 +88,11 @@ class Client:
         api_key: str | None = None,
         force_key: str | None = None,
         timeout_s: float = 30.0,
+        state_dir: Path | None = None,
     ) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._force = {"X-Tuneline-Force-Key": force_key} if force_key else {}
-        self._api = httpx.Client(base_url=_address(api_url, "TUNELINE_API_URL"), headers=headers, timeout=timeout_s)
-        self._serving = httpx.Client(
-            base_url=_address(serving_url, "TUNELINE_SERVING_URL"), headers=headers, timeout=timeout_s
-        )
+        self._api = _http(api_url, "TUNELINE_API_URL", api_key, state_dir, timeout_s)
+        self._serving = _http(serving_url, "TUNELINE_SERVING_URL", api_key, state_dir, timeout_s)
 
     def __enter__(self) -> "Client":
         return self
@@ -324,7 +349,7 @@ class Client:
         except httpx.TransportError as fault:
             raise self._nobody(http) from fault
         if response.is_error:
-            raise _refusal(response)
+            raise _refusal(response, self._looked_at(http))
         if response.is_redirect:
             raise self._stranger(http)
         return response
@@ -335,6 +360,12 @@ class Client:
 
     def _stranger(self, http: httpx.Client) -> Unavailable:
         return Unavailable(f"Something else answers at {http.base_url}.", cure=f"Check {self._setting(http)}.")
+
+    def _looked_at(self, http: httpx.Client) -> str:
+        if not isinstance(http.auth, TokenAuth):
+            return ""
+        there = "The token was read from" if http.auth.path.exists() else "There is no token in"
+        return f"{there} {http.auth.path}; TUNELINE_STATE_DIR names the folder of the services."
 
     def _setting(self, http: httpx.Client) -> str:
         return "TUNELINE_SERVING_URL" if http is self._serving else "TUNELINE_API_URL"
@@ -347,6 +378,16 @@ def read_record(data: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and all(isinstance(found.get(k), t) for k, t in RECORD.items()) else None
+
+
+def _http(url: str, setting: str, api_key: str | None, state_dir: Path | None, timeout_s: float) -> httpx.Client:
+    address = _address(url, setting)
+    local = is_loopback(httpx.URL(address).host)
+    auth: httpx.Auth | None = KeyAuth(api_key) if api_key else None
+    if auth is None and local:
+        auth = TokenAuth(state_dir or Settings().state_dir)
+    # What is for this machine goes through no proxy, which would see the key.
+    return httpx.Client(base_url=address, auth=auth, timeout=timeout_s, trust_env=not local)
 
 
 def _address(url: str, setting: str) -> str:
@@ -370,13 +411,15 @@ def _segment(part: str | int) -> str:
     return quote(str(part), safe="")
 
 
-def _refusal(response: httpx.Response) -> ApiError:
+def _refusal(response: httpx.Response, looked_at: str = "") -> ApiError:
     try:
         answer = response.json()
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         answer = {"error": "HTTP_ERROR", "message": f"{response.request.url} answered {response.status_code}."}
+    if response.status_code == httpx.codes.UNAUTHORIZED and looked_at:
+        answer = {**answer, "message": f"{answer.get('message', '')} {looked_at}".strip()}
     return ApiError(response.status_code, answer)
 
 

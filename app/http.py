@@ -1,33 +1,47 @@
-"""What the API and serving share over HTTP: one error shape, the key check, and the server's start."""
+"""What the API and serving share over HTTP: one error shape, the door, and the server's start."""
 
-import hmac
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
 import structlog
-import uvicorn
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from redis import RedisError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
 
 from agents.base.errors import Conflict, Overloaded, TunelineError, Unavailable
 from agents.base.strict_json import clean
+from app.door.bodies import JSON, MIB, BodyRule, BodyRules
+from app.door.connections import BACKLOG, BoundedServer, Bounds, give_up_the_dead
+from app.door.guard import Guard, Refusal, Refuse, Rules
+from app.door.hosts import Hosts
+from app.door.pages import PAGE_PATHS, add_pages, add_session_routes
+from app.keys import door_key
 from app.openapi import install_openapi, operation_id
 from app.settings import Settings
 from app.state_folder import make_private
 from app.wiring import Parts, build_parts, require_key_beyond_loopback
 
 log = structlog.get_logger()
-NO_KEY = "Send the key as `Authorization: Bearer <key>`."
-#: Answered without a key, so that probes need none.
-OPEN_PATHS = {"/health", "/api/v1/health"}
+#: Answered without a key: probes need none, and pages ask for one.
+OPEN_PATHS = PAGE_PATHS | {"/health", "/api/v1/health"}
+PREFIX = "/api/v1"
+#: What health says without the key of something that is wrong: neither addresses nor reasons.
+NOT_TOLD = "unavailable; ask with the key for the reason"
+#: nginx's status for an answer that nobody waits for.
+CLIENT_GONE_STATUS = 499
+#: What pages of allowed origins may send.
+METHODS = ("GET", "POST", "PUT", "DELETE")
 #: Where a page begins. Stores count in 64 bits and fail beyond.
 Offset = Annotated[int, Query(ge=0, le=1 << 53, description="How many to skip before the page begins.")]
 #: A model in a path.
@@ -42,38 +56,82 @@ class PrometheusText(Response):
     media_type = "text/plain"
 
 
-def no_key(_: Request) -> Response:
-    """Return the answer to a request without the key."""
-    return fault_response(401, "NOT_AUTHENTICATED", NO_KEY)
+def refuse_plainly(_: str, refusal: Refusal) -> Response:
+    """Return the answer to a request that is not taken."""
+    return fault_response(refusal.status, refusal.code, refusal.message, headers=dict(refusal.headers))
+
+
+class Service(FastAPI):
+    """An application behind its door: nothing of it sees a request that the door refuses."""
+
+    rules: Rules
+    refuse: Refuse
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the application with the door before all else."""
+        app = super().build_middleware_stack()
+        if self.rules.origins:
+            app = CORSMiddleware(app, sorted(self.rules.origins), METHODS, allow_headers=["*"], expose_headers=["*"])
+        return Guard(app, self.rules, self.refuse)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a service says of itself."""
+
+    title: str
+    description: str
+    tags: list[dict[str, Any]]
+    sessions: Mapping[str, str]
+    """The functions of a browser's session -> the ids of their operations."""
+    common: Sequence[type[TunelineError]] = (Unavailable,)
+    more: Sequence[type[BaseModel]] = ()
 
 
 def create_service(
     settings: Settings,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
-    *,
-    title: str,
-    description: str,
-    tags: list[dict[str, Any]],
-    common: Sequence[type[TunelineError]] = (Unavailable,),
-    more: Sequence[type[BaseModel]] = (),
-    refuse: Callable[[Request], Response] = no_key,
-) -> FastAPI:
-    """Return a service without routes: its errors, its document and its key check are there.
+    about: About,
+    listens_on: str,
+    bodies: Mapping[str, BodyRule] | None = None,
+    refuse: Refuse = refuse_plainly,
+) -> Service:
+    """Return a service without routes of its own: its errors, its document, its pages and its door are there.
 
-    `common`, `more`: as `install_openapi` has them; `refuse` answers requests without the key.
+    `bodies`: what routes take that take more than JSON; `refuse` answers requests that are not taken.
+
+    Raises:
+        InvalidRequest, NotAllowed: as `door_key`.
     """
-    app = FastAPI(
-        title=title,
-        description=description,
+    app = Service(
+        title=about.title,
+        description=about.description,
         version=installed_version("tuneline"),
         lifespan=lifespan,
-        openapi_tags=tags,
+        openapi_tags=about.tags,
         generate_unique_id_function=operation_id,
+        docs_url=None,
+        redoc_url=None,
     )
+    app.rules = door_rules(settings, listens_on, bodies or {})
+    app.refuse = refuse
     install_error_handlers(app)
-    install_openapi(app, common=common, more=more)
-    install_key_check(app, settings, refuse)
+    install_openapi(app, common=about.common, more=about.more)
+    add_pages(app)
+    add_session_routes(app, app.rules.key, about.tags[-1]["name"], about.sessions)
     return app
+
+
+def door_rules(settings: Settings, listens_on: str, bodies: Mapping[str, BodyRule]) -> Rules:
+    """Return what a service that listens there asks of requests. Raises: as `door_key`."""
+    usual = BodyRule(JSON, settings.json_limit_mb * MIB, "TUNELINE_JSON_LIMIT_MB")
+    return Rules(
+        door_key(settings),
+        Hosts.of(listens_on, settings.allowed_hosts),
+        BodyRules(usual, bodies, PREFIX),
+        frozenset(origin.lower().rstrip("/") for origin in settings.allowed_origins),
+        OPEN_PATHS,
+    )
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -82,21 +140,13 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RedisError, _redis_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, client_gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
-def install_key_check(app: FastAPI, settings: Settings, refuse: Callable[[Request], Response] = no_key) -> None:
-    """Ask for `Authorization: Bearer <key>` where a key is set; `refuse` answers requests without it."""
-    if settings.api_key is None:
-        return
-    wanted = f"Bearer {settings.api_key.get_secret_value()}".encode()
-
-    @app.middleware("http")
-    async def check_key(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get("authorization", "").encode()
-        if request.url.path in OPEN_PATHS or hmac.compare_digest(given, wanted):
-            return await go_on(request)
-        return refuse(request)
+async def client_gone(_: Request, __: Exception) -> Response:
+    """Return an answer that nobody reads."""
+    return Response(status_code=CLIENT_GONE_STATUS)
 
 
 def run_service(
@@ -112,7 +162,7 @@ def run_service(
     `socket_number`: a socket that listens there already, inherited from `tuneline up`.
 
     Raises:
-        NotAllowed: it would listen beyond loopback without a key.
+        NotAllowed: it would listen beyond loopback without a key, or with one that can be guessed.
         Unavailable: Redis or the object store doesn't answer.
         Conflict: its address can't be listened on; the message names the settings with this prefix.
     """
@@ -121,7 +171,8 @@ def run_service(
     parts = build_parts(settings)
     parts.check()
     app = create(parts)
-    serve_http(app, socket.socket(fileno=socket_number) if socket_number else listen(host, port, settings_prefix))
+    listener = socket.socket(fileno=socket_number) if socket_number else listen(host, port, settings_prefix)
+    serve_http(app, listener, Bounds.of(settings))
 
 
 def listen(host: str, port: int, settings_prefix: str) -> socket.socket:
@@ -132,7 +183,7 @@ def listen(host: str, port: int, settings_prefix: str) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as fault:
         # Python adds the address to the system's own words; a name that is not found has a negative number.
         number = getattr(fault, "errno", None) or 0
@@ -143,9 +194,10 @@ def listen(host: str, port: int, settings_prefix: str) -> socket.socket:
         ) from fault
 
 
-def serve_http(app: FastAPI, listener: socket.socket) -> None:
+def serve_http(app: FastAPI, listener: socket.socket, bounds: Bounds) -> None:
     """Serve an application on a socket that listens until SIGTERM or SIGINT."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
+    give_up_the_dead(listener, bounds)
+    server = BoundedServer(app, bounds)
     # After a normal end it raises the signal again.
     with listener, suppress(KeyboardInterrupt):
         server.run([listener])

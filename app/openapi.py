@@ -16,8 +16,19 @@ from app.schemas import Fault
 Responses = dict[int | str, dict[str, Any]]
 REFERENCE = "#/components/schemas/{model}"
 RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}}}
-BEARER = {"type": "http", "scheme": "bearer", "description": "The key of TUNELINE_API_KEY, where one is set."}
-NO_KEY = "The key is missing or wrong."
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The key of TUNELINE_API_KEY, or the token that `tuneline token` prints.",
+}
+UNKNOWN_HOST = "The service is not known by the name that it was asked by."
+#: How the door refuses a request that needs a key, and one with a body.
+CALLER_FAULTS = {
+    401: "The key is missing or wrong.",
+    403: "The caller lacks a permission, or is a web page of another origin.",
+    429: "Too many wrong keys came from this address.",
+}
+BODY_FAULTS = {413: "The body is too large.", 415: "The body is of a type that is not taken here."}
 UNFORESEEN = "Something unexpected went wrong, or stored bytes are damaged."
 #: FastAPI's own shape of errors, which none of ours has.
 NOT_OURS = ("HTTPValidationError", "ValidationError")
@@ -138,26 +149,22 @@ def _add_faults(operation: dict[str, Any], common: Sequence[type[TunelineError]]
         if status >= "400" and "content" in answer:
             # FastAPI files them under the kind of the good answer, be it Markdown.
             answer["content"] = {"application/json": next(iter(answer["content"].values()))}
-    own = answers.get("422", {})
-    if _refers_to(own, NOT_OURS[0]):
+    if _refers_to(answers.get("422", {}), NOT_OURS[0]):
         del answers["422"]
-        if "requestBody" in operation or any(map(_may_be_refused, operation.get("parameters", ()))):
-            answers["422"] = _described(InvalidRequest.__doc__ or "")
-    everywhere = {"500": _described(UNFORESEEN)}
+    everywhere = {"500": _described(UNFORESEEN), "421": _described(UNKNOWN_HOST)}
+    if "400" not in answers:
+        # Queries that are too long are refused, whether a route has parameters or not.
+        everywhere["422"] = _described(InvalidRequest.__doc__ or "")
+    if "requestBody" in operation:
+        everywhere |= {str(status): _described(about) for status, about in BODY_FAULTS.items()}
     if not is_open:
-        everywhere["401"] = _described(NO_KEY)
         for status, about in faults(*common).items():
             shown = {key: value for key, value in about.items() if key != "model"}
             everywhere[str(status)] = {**_described(about["description"]), **shown}
+        everywhere |= {str(status): _described(about) for status, about in CALLER_FAULTS.items()}
     for status, answer in everywhere.items():
         answers.setdefault(status, answer)
     operation["responses"] = {status: answers[status] for status in sorted(answers)}
-
-
-def _may_be_refused(parameter: Mapping[str, Any]) -> bool:
-    """Say whether a parameter can have a value that is refused before the route sees it."""
-    kinds = parameter["schema"].get("anyOf", [parameter["schema"]])
-    return any(kind.get("type") not in {"string", "null"} or "maxLength" in kind or "enum" in kind for kind in kinds)
 
 
 def _described(description: str) -> dict[str, Any]:

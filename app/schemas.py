@@ -1,17 +1,28 @@
 """What the bodies of both services are made of, and the one answer of every error."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 #: What is written as text of seconds since 1970.
 Moment = Annotated[float, Field(examples=[1767225600.25])]
+
+
+#: Each key that is not known is a fault of its own, and a body has room for a million.
+KEYS_MOST = 100
 
 
 class Body(BaseModel):
     """A request's body: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > KEYS_MOST:
+            raise ValueError(f"has more than {KEYS_MOST} keys")
+        return value
 
 
 class View(BaseModel):

@@ -1,6 +1,7 @@
 """Settings: the only reader of the environment. Every name starts with `TUNELINE_`."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from agents.models.kinds import ModelKind
 from pipelines.caps import Caps
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
+#: A name or an address, without a port; with `*.` before it all names below.
+HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
+ORIGIN = re.compile(r"https?://[A-Za-z0-9_.\[\]:-]+")
 URL_SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     "s3_endpoint_url": ("http://", "https://"),
@@ -136,7 +140,27 @@ class Settings(BaseSettings):
     api_url: str = Field("http://127.0.0.1:8000", description="Where the command line finds the API.")
     serving_url: str = Field("http://127.0.0.1:8001", description="Where the command line finds serving.")
     api_key: SecretStr | None = Field(
-        None, description="Key that callers send as `Authorization: Bearer`; required beyond loopback."
+        None,
+        description="Key that callers send as `Authorization: Bearer`; required beyond loopback. Unset: the token that "
+        "`tuneline token` prints.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names that the API and serving are asked by beside those of loopback and their own address, "
+        "separated by commas; `*.example.com`: all below it.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins of web pages that may ask, such as `https://studio.example.com`, separated by commas."
+    )
+    json_limit_mb: int = Field(8, ge=1, le=1024, description="Largest body that is not an upload, in MiB.")
+    connections_most: int = Field(
+        1000, ge=16, description="Connections that the API, and serving, keep open; fewer where files are limited."
+    )
+    followers_most: int = Field(100, ge=1, description="Logs that are followed at the same time.")
+    uploads_most: int = Field(4, ge=1, description="Uploads that are received at the same time.")
+    head_timeout_s: float = Field(10.0, gt=0, description="How long the headers of a request may take.")
+    idle_timeout_s: float = Field(
+        30.0, gt=0, description="How long a body that is sent, or an answer that is fetched, may stand still."
     )
 
     force_key: SecretStr | None = Field(
@@ -256,6 +280,27 @@ class Settings(BaseSettings):
                     f"'{name}' is not the name of a package or of a folder in one: module or module/folder"
                 )
         return names
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _parse_names(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not HOST.fullmatch(name):
+                raise ValueError(f"'{name}' is not a host: write a name or an address without a port, or *.example.com")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(f"'{origin}' is not an origin: write it like https://studio.example.com")
+        return value
 
     @field_validator("state_dir")
     @classmethod

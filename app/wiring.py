@@ -21,6 +21,7 @@ from agents.base.object_store import ObjectStore
 from agents.base.row_budget import RowBudget
 from agents.base.source_uri import SOURCE_PACKAGES
 from agents.base.sources import Sources
+from app.keys import check_strength, is_loopback
 from app.settings import Settings
 from pipelines.caps import Caps
 from pipelines.engine.orchestrator import Orchestrator
@@ -39,7 +40,6 @@ from pipelines.engine.worker.workplace import Limits
 #: Looking an answer up for longer than this costs more than asking the model.
 ANSWER_TIMEOUT_S = 0.1
 STACK_KEYS = {"redis_url", "s3_endpoint_url", "s3_access_key", "s3_secret_key"}
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def probe_devices() -> list[Device] | None:
@@ -309,16 +309,19 @@ def extra_agents(written: Mapping[str, str]) -> dict[str, AgentEntry]:
 
 
 def require_key_beyond_loopback(host: str, settings: Settings) -> None:
-    """Refuse to listen on the network without a key.
+    """Refuse to listen on the network without a good key.
 
     Raises:
-        NotAllowed: `host` is not a loopback address and no key is set.
+        NotAllowed: `host` is not a loopback address, and no key is set or one that can be guessed.
     """
-    if host not in LOOPBACK and settings.api_key is None:
+    if is_loopback(host):
+        return
+    if settings.api_key is None:
         raise NotAllowed(
             f"Listening on {host} opens Tuneline to the network, and no key is set.",
-            cure="Set TUNELINE_API_KEY, or use 127.0.0.1.",
+            cure="Set TUNELINE_API_KEY (`openssl rand -hex 32` prints a good one), or use 127.0.0.1.",
         )
+    check_strength(settings.api_key.get_secret_value())
 
 
 def work_root(settings: Settings) -> Path:

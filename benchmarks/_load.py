@@ -10,6 +10,8 @@ from typing import cast
 
 import uvloop
 
+from benchmarks._key import KEY
+
 
 @dataclass(frozen=True)
 class Load:
@@ -99,6 +101,6 @@ def _maker(requests: Iterator[bytes], until: float, ended: "asyncio.Future[None]
 def _request(port: int, path: str, body: bytes) -> bytes:
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -8,6 +8,7 @@ from pathlib import Path
 from app.processes.embedded import start_s3, start_valkey
 from app.settings import Settings
 from app.wiring import Parts, build_parts
+from benchmarks._key import KEY
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,6 +24,7 @@ def servers(folder: Path, agents: dict[str, str], *, append_only: bool = True) -
             "TUNELINE_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3.port}",
             "TUNELINE_S3_ACCESS_KEY": "bench-key",
             "TUNELINE_S3_SECRET_KEY": "bench-secret",
+            "TUNELINE_API_KEY": KEY,
             "TUNELINE_STATE_DIR": str(folder / "state"),
             "TUNELINE_AGENTS": ",".join(f"{name}={path}" for name, path in agents.items()),
             "PYTHONPATH": str(ROOT),

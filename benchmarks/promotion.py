@@ -29,6 +29,7 @@ from agents.base.errors import TunelineError
 from app.cli.jobs import read_spec
 from app.client import ApiError, Client
 from app.processes.embedded import free_port
+from benchmarks._key import HEADERS, KEY
 from benchmarks._report import finish, machine, print_table
 
 TEXTS = (
@@ -95,7 +96,7 @@ class Load:
         self.wait_for(lambda own: len(own) >= wanted[next(i for i, one in enumerate(self.answers) if one is own)])
 
     def _ask(self, own: list[Answer]) -> None:
-        with httpx.Client(timeout=30) as http:
+        with httpx.Client(timeout=30, headers=HEADERS) as http:
             while not self._stop.wait(self.connections / self.requests_per_s):
                 sent_at, version, fault = time.time(), None, ""
                 try:
@@ -191,6 +192,7 @@ def stack(folder: Path, data_root: Path, **settings: str) -> Iterator[tuple[Clie
         "TUNELINE_STATE_DIR": str(folder),
         "TUNELINE_API_PORT": str(api_port),
         "TUNELINE_SERVING_PORT": str(serving_port),
+        "TUNELINE_API_KEY": KEY,
         "TUNELINE_FORCE_KEY": FORCE_KEY,
         "TUNELINE_DATA_ROOTS": str(data_root),
         **{f"TUNELINE_{name}": value for name, value in settings.items()},
@@ -202,7 +204,7 @@ def stack(folder: Path, data_root: Path, **settings: str) -> Iterator[tuple[Clie
         if not any(line.startswith("Next") for line in process.stdout):
             raise RuntimeError("The stack did not start.")
         serving_url = f"http://127.0.0.1:{serving_port}"
-        with Client(f"http://127.0.0.1:{api_port}", serving_url, force_key=FORCE_KEY) as client:
+        with Client(f"http://127.0.0.1:{api_port}", serving_url, KEY, FORCE_KEY) as client:
             yield client, serving_url
     finally:
         process.terminate()

@@ -34,6 +34,7 @@ from agents.models.tokenizers import load_tokenizer
 from app.processes.embedded import http_answers
 from app.processes.server import Server, launch
 from app.wiring import Parts
+from benchmarks._key import HEADERS
 from benchmarks._load import Load, load
 from benchmarks._report import finish, print_table
 from benchmarks._servers import ROOT, servers
@@ -190,7 +191,7 @@ def batch_rate(port: int, texts: list[str], repetitions: int) -> float:
             batch = (texts * 3)[start * 64 :][:BATCH_TEXTS]
             url = f"http://127.0.0.1:{port}/predict/spam/batch"
             started = time.perf_counter()
-            answer = pool.request("POST", url, json={"texts": batch})
+            answer = pool.request("POST", url, json={"texts": batch}, headers=HEADERS)
             assert answer.status == 200
             answer.json()
             rates.append(len(batch) / (time.perf_counter() - started))

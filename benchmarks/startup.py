@@ -20,6 +20,7 @@ import psutil
 
 from app.processes.embedded import free_port, http_answers
 from app.processes.server import launch
+from benchmarks._key import HEADERS
 from benchmarks._report import finish, machine, print_table
 from benchmarks._servers import servers
 from tuneline_start import start_command
@@ -61,7 +62,7 @@ def api_memory_mib(folder: Path, requests: int) -> dict[str, float]:
             server.wait_until_ready()
             process = psutil.Process(server.process.pid)
             at_start = process.memory_info().rss / 2**20
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as api:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=HEADERS) as api:
                 for path in (
                     "/jobs",
                     "/models",

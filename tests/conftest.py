@@ -17,6 +17,7 @@ from app.processes.embedded import Server, start_s3, start_valkey
 from pipelines.engine.worker.context import AttemptContext
 from tests.support.contract import contract  # noqa: F401
 from tests.support.decoders import write_short_smollm2, write_tiny_decoder
+from tests.support.door import known_client  # noqa: F401
 from tests.support.prepared import write_small_model
 
 REPOSITORY = Path(__file__).parent.parent

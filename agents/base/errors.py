@@ -3,6 +3,7 @@
     TunelineError
     ├── InvalidSpec            422  the spec has faults; `details` lists all of them
     ├── InvalidRequest         422  a request that is not valid
+    │   └── TooLarge           413  more bytes than are taken
     ├── NotAllowed             403  needs a permission the caller lacks
     ├── NotFound               404  no such job, model, version or dataset
     ├── Conflict               409  not possible in the present state
@@ -68,6 +69,12 @@ class InvalidRequest(TunelineError):
     """A request that is not valid."""
 
     status = 422
+
+
+class TooLarge(InvalidRequest):
+    """More bytes than are taken."""
+
+    status = 413
 
 
 class NotAllowed(TunelineError):

@@ -11,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result, stop_after_attempt
 
+from agents.base.dot_env import stands_in_dot_env
 from agents.base.errors import InvalidSpec, NotAllowed, TunelineError, Unavailable
 from agents.data.types import Message
 from agents.generate.settings import EndpointSettings
@@ -155,6 +156,12 @@ def _key(settings: EndpointSettings) -> SecretStr:
     if settings.openrouter_api_key is None:
         raise NotAllowed(
             "Generating with a language model needs a key.", cure="Set OPENROUTER_API_KEY for the workers."
+        )
+    if stands_in_dot_env(settings, "gen_base_url") and not stands_in_dot_env(settings, "openrouter_api_key"):
+        raise NotAllowed(
+            "GEN_BASE_URL comes from the .env of the workers' folder, OPENROUTER_API_KEY from elsewhere: a key is only "
+            "sent to an address that was set beside it.",
+            cure="Set GEN_BASE_URL in the environment, or the key in that .env.",
         )
     return settings.openrouter_api_key
 

@@ -6,8 +6,9 @@ from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, File, Path, Query, UploadFile
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from agents.base import bucket
 from agents.base.confined import Limits, confined
@@ -20,9 +21,9 @@ from agents.base.errors import (
     NotAllowed,
     NotFound,
     Overloaded,
+    TooLarge,
     first_line,
 )
-from agents.base.names import checked_file_name
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 from agents.chat.format import TemplateName
@@ -33,43 +34,52 @@ from agents.dataset.types import DatasetConfig
 from agents.models.files import is_gguf
 from agents.preprocessing.preview import can_render, preview
 from agents.tasks import TaskName
-from app.api.dependencies import ObjectsDep, PreviewLimitsDep, SourcesDep, StateDep, UploadLimitDep
+from app.api.dependencies import ObjectsDep, PreviewLimitsDep, SourcesDep, StateDep, UploadLimitDep, UploadRoomDep
 from app.api.schemas.datasets import DatasetsView, DatasetView, PreviewView, UploadedView
-from app.openapi import faults
+from app.api.uploads import receive_file
+from app.openapi import BYTES, faults
+from pipelines.engine.state.store import JobStore
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 log = structlog.get_logger()
-CHUNK_BYTES = 1 << 20
+FORM_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "title": "A form",
+                "required": ["file"],
+                "properties": {
+                    "file": {
+                        **BYTES,
+                        "title": "File",
+                        "description": "A file of rows in any format that the dataset agent reads.",
+                    }
+                },
+            }
+        }
+    },
+}
 DatasetId = Annotated[str, Path(description="The dataset's id.", examples=["0123456789abcdef"])]
 
 
-@router.post("", status_code=201, summary="Upload a dataset", responses=faults(InvalidRequest, NoSpace))
-def upload_dataset(
-    file: Annotated[UploadFile, File(description="A file of rows in any format that the dataset agent reads.")],
-    state: StateDep,
-    objects: ObjectsDep,
-    limit_mib: UploadLimitDep,
+@router.post(
+    "",
+    status_code=201,
+    summary="Upload a dataset",
+    responses=faults(InvalidRequest, TooLarge, NoSpace),
+    openapi_extra={"requestBody": FORM_BODY},
+)
+async def upload_dataset(
+    request: Request, state: StateDep, objects: ObjectsDep, limit_mib: UploadLimitDep, room: UploadRoomDep
 ) -> UploadedView:
-    """Store a file of rows; use it in a spec as `dataset://<id>`. Equal bytes have one id, and keep the name that they
-    were first uploaded under.
-    """
-    name = _name_of(file.filename)
-    with NamedTemporaryFile(prefix="tuneline-upload-") as copy:
-        size = 0
-        while chunk := file.file.read(CHUNK_BYTES):
-            size += len(chunk)
-            if size > limit_mib << 20:
-                raise InvalidRequest(
-                    f"'{name}' is larger than {limit_mib} MiB.",
-                    cure="Raise TUNELINE_UPLOAD_LIMIT_MB.",
-                )
-            copy.write(chunk)
-        copy.flush()
-        if size == 0:
-            raise InvalidRequest(f"'{name}' is empty.")
-        artifact = objects.put_artifact_file(FilePath(copy.name))
-    dataset = DatasetView(id=artifact.sha256[:16], filename=name, created_at=state.clock.now(), artifact=artifact)
-    return UploadedView(**vars(_kept(objects, dataset)), uri=f"dataset://{dataset.id}")
+    """Store a file of rows; use it in a spec as `dataset://<id>`. Equal bytes have one id, and their first name."""
+    room.check()
+    with room.take(), NamedTemporaryFile(prefix="tuneline-upload-") as copy:
+        name = await receive_file(request, copy, limit_mib)
+        dataset = await run_in_threadpool(_store, state, objects, name, FilePath(copy.name))
+    return UploadedView(**vars(dataset), uri=f"dataset://{dataset.id}")
 
 
 @router.get("", summary="List the datasets")
@@ -157,6 +167,12 @@ def _confined_preview(
     return confined(preview, arguments, limits, subject=subject, preload=preload)
 
 
+def _store(state: JobStore, objects: ObjectStore, name: str, path: FilePath) -> DatasetView:
+    artifact = objects.put_artifact_file(path)
+    dataset = DatasetView(id=artifact.sha256[:16], filename=name, created_at=state.clock.now(), artifact=artifact)
+    return _kept(objects, dataset)
+
+
 def _dataset(objects: ObjectStore, dataset_id: str) -> DatasetView:
     if not re.fullmatch(r"[0-9a-f]{16}", dataset_id):
         raise NotFound(f"There is no dataset '{dataset_id}'.", cure="See GET /datasets.")
@@ -164,18 +180,6 @@ def _dataset(objects: ObjectStore, dataset_id: str) -> DatasetView:
     if dataset is None:
         raise NotFound(f"There is no dataset '{dataset_id}'.", cure="See GET /datasets, or upload the file again.")
     return dataset
-
-
-def _name_of(given: str | None) -> str:
-    """Return the name of an uploaded file, without the folders that some browsers send.
-
-    Raises:
-        InvalidRequest: it is not a file's name.
-    """
-    try:
-        return checked_file_name((given or "rows.jsonl").replace("\\", "/").rpartition("/")[2])
-    except ValueError as fault:
-        raise InvalidRequest(f"The upload has no usable file name: {fault}", cure="Rename the file.") from fault
 
 
 def _kept(objects: ObjectStore, dataset: DatasetView) -> DatasetView:

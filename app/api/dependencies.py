@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from agents.base.confined import Limits
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
+from app.api.room import Room
 from app.settings import Settings
 from app.wiring import Parts
 from pipelines.engine.orchestrator import Orchestrator
@@ -47,6 +48,13 @@ def preview_limits(settings: Settings) -> Limits:
     )
 
 
+def _state(name: str) -> Any:
+    async def give(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(give)
+
+
 StateDep = Annotated[JobStore, _part(lambda parts: parts.state)]
 OrchestratorDep = Annotated[Orchestrator, _part(lambda parts: parts.orchestrator)]
 LogsDep = Annotated[Logs, _part(lambda parts: parts.logs)]
@@ -61,6 +69,9 @@ FollowLogDep = Annotated[
 ]
 #: Says of each server what is wrong with it, None: nothing.
 ServerFaultsDep = Annotated[Callable[[], dict[str, str | None]], _part(lambda parts: parts.server_faults)]
+#: Room for logs that are followed, and for uploads.
+FollowerRoomDep = Annotated[Room, _state("follower_room")]
+UploadRoomDep = Annotated[Room, _state("upload_room")]
 #: How large an upload may be, in MiB.
 UploadLimitDep = Annotated[int, _part(lambda parts: parts.settings.upload_limit_mb)]
 #: How many workers of a host a queue may have.

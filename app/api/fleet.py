@@ -4,7 +4,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from agents import QUEUES
@@ -21,7 +21,8 @@ from app.api.schemas.fleet import (
     WorkersBody,
     WorkerView,
 )
-from app.http import PrometheusText
+from app.door.guard import CALLER
+from app.http import NOT_TOLD, PrometheusText
 from app.openapi import faults
 
 router = APIRouter(tags=["fleet"])
@@ -72,21 +73,23 @@ def list_workers(fleet: FleetDep) -> FleetView:
     summary="Check the health of the API",
     responses={503: {"model": HealthView, "description": "Redis or the object store doesn't answer."}},
 )
-def get_health(server_faults: ServerFaultsDep, fleet: FleetDep, response: Response) -> HealthView:
+def get_health(request: Request, server_faults: ServerFaultsDep, fleet: FleetDep, response: Response) -> HealthView:
     """Check that Redis and the object store answer; 503 where one doesn't.
 
     `degraded`: they do, but something was set aside that could not be handled, such as a foreign message in a queue;
     `set_aside` lists it.
+    Without the key it says only which server does not answer, and lists nothing.
     """
     found = server_faults()
     ok = not any(found.values())
     response.status_code = 200 if ok else 503
     aside = [] if found["redis"] else fleet.set_aside()
+    known = request.scope[CALLER] is not None
     return HealthView(
         status=("degraded" if aside else "ok") if ok else "unavailable",
         version=version("tuneline"),
-        checks={name: fault or "ok" for name, fault in found.items()},
-        set_aside=[SetAsideView(**asdict(each)) for each in aside],
+        checks={name: (fault if known else NOT_TOLD) if fault else "ok" for name, fault in found.items()},
+        set_aside=[SetAsideView(**asdict(each)) for each in aside if known],
     )
 
 

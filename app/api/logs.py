@@ -1,6 +1,7 @@
 """A job's log: history by cursor, and the live stream as server-sent events."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from agents.base.errors import InvalidRequest, NotFound
 from agents.base.identifiers import Cursor
 from agents.base.strict_json import encode
-from app.api.dependencies import FollowLogDep, JobId, LogsDep, StateDep
+from app.api.dependencies import FollowerRoomDep, FollowLogDep, JobId, LogsDep, StateDep
 from app.api.schemas.logs import LogEnd, LogGap, LogPage, LogRecord, Ping
 from app.openapi import events, faults
 from pipelines.engine.state.job import JOB_ENDED
@@ -70,6 +71,7 @@ async def follow_log(
     state: StateDep,
     logs: LogsDep,
     follow: FollowLogDep,
+    room: FollowerRoomDep,
     level: Least = None,
     node: OfNode = None,
     after: After = FIRST,
@@ -83,13 +85,15 @@ async def follow_log(
     """
     cursor = str(Cursor.parse(last_event_id or after))
     await run_in_threadpool(state.head, job_id)
+    room.check()
 
     async def found() -> AsyncIterator[ServerSentEvent]:
         if await run_in_threadpool(logs.trimmed_after, job_id, cursor):
             yield _event("gap", {"after": cursor})
-        async with follow(job_id) as follower:
-            async for event in _events(follower, cursor, level, node):
-                yield event
+        with room.take():
+            async with follow(job_id) as follower, aclosing(_events(follower, cursor, level, node)) as events_:
+                async for event in events_:
+                    yield event
         status = (await run_in_threadpool(state.head, job_id)).status
         yield _event("end", {"status": status})
 
@@ -98,7 +102,7 @@ async def follow_log(
 
 async def _events(
     follower: LogFollower, cursor: str, level: str | None, node: str | None
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncGenerator[ServerSentEvent, None]:
     """Yield the records after a cursor until the job has ended and there are no more."""
     while True:
         records, ended = await follower.next(cursor)

@@ -8,8 +8,10 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.api import artifacts, datasets, fleet, jobs, logs, models
+from app.api.room import Room
 from app.api.schemas.logs import LogEnd, LogGap, LogRecord, Ping
-from app.http import create_service, run_service
+from app.door.bodies import FORM, FORM_BYTES, JSON, MIB, YAML, BodyRule
+from app.http import About, create_service, run_service
 from app.settings import Settings
 from app.wiring import Parts
 
@@ -22,7 +24,15 @@ TAGS = [
     {"name": "datasets", "description": "Files of rows."},
     {"name": "models", "description": "Versions, and which of them is the champion."},
     {"name": "fleet", "description": "Queues, workers and health."},
+    {"name": "sessions", "description": "Browsers that were given the key once."},
 ]
+ABOUT = About(
+    "Tuneline",
+    DESCRIPTION,
+    TAGS,
+    {"open_session": "open_session", "close_session": "close_session"},
+    more=(LogRecord, LogGap, Ping, LogEnd),
+)
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -37,15 +47,15 @@ def create_app(parts: Parts) -> FastAPI:
         stop.set()
         await run_in_threadpool(thread.join, SWEEP_ENDS_S)
 
-    app = create_service(
-        parts.settings,
-        lifespan,
-        title="Tuneline",
-        description=DESCRIPTION,
-        tags=TAGS,
-        more=(LogRecord, LogGap, Ping, LogEnd),
-    )
+    settings = parts.settings
+    bodies = {
+        "/jobs": BodyRule(JSON + YAML, settings.json_limit_mb * MIB, "TUNELINE_JSON_LIMIT_MB"),
+        "/datasets": BodyRule(FORM, settings.upload_limit_mb * MIB + FORM_BYTES, "TUNELINE_UPLOAD_LIMIT_MB"),
+    }
+    app = create_service(settings, lifespan, ABOUT, settings.api_host, bodies)
     app.state.parts = parts
+    app.state.follower_room = Room(settings.followers_most, "logs are followed", "TUNELINE_FOLLOWERS_MOST")
+    app.state.upload_room = Room(settings.uploads_most, "uploads are received", "TUNELINE_UPLOADS_MOST")
     for module in (jobs, artifacts, logs, datasets, models, fleet):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1", include_in_schema=False)

@@ -8,7 +8,7 @@ from agents.base.records import Artifact
 
 #: An artifact may hold what somebody else wrote: a browser shows it, and runs nothing in it.
 SAFE_TO_SHOW = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "worker": Place("app.cli.servers:worker", "Start workers on this machine."),
     "api": Place("app.cli.servers:api", "Start the API."),
     "serve": Place("app.cli.servers:serve", "Start serving: answers with what is promoted."),
+    "token": Place("app.cli.token:token", "Print the key that callers send on this machine."),
     "doctor": Place("app.cli.servers:doctor", "Check this machine and the servers."),
     "gc": Place("app.cli.servers:gc", "Show what is no longer referred to; remove it with --apply."),
     "models": Place("app.cli.models:app", "Models: list, show, card, download, push, promote."),

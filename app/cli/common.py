@@ -15,6 +15,7 @@ from agents.base.errors import InvalidRequest
 from agents.base.names import checked_file_name
 from agents.base.printable import one_line, printable
 from app.client import Client
+from app.keys import check_addresses
 from app.settings import Settings
 
 
@@ -41,11 +42,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 
 def client() -> Client:
-    """Return a client for the API and serving that the settings name."""
+    """Return a client for the API and serving that the settings name.
+
+    Raises:
+        NotAllowed: the `.env` of this folder names their address, and a key stands elsewhere.
+    """
     settings = Settings()
+    check_addresses(settings)
     key = settings.api_key.get_secret_value() if settings.api_key else None
     force_key = settings.force_key.get_secret_value() if settings.force_key else None
-    return Client(settings.api_url, settings.serving_url, key, force_key)
+    return Client(settings.api_url, settings.serving_url, key, force_key, state_dir=settings.state_dir)
 
 
 def existing_file(path: Path) -> Path:

@@ -73,7 +73,8 @@ class _Tour(threading.Thread):
             self._stop_all.set()
 
     def _go(self) -> None:
-        with Client(self._settings.api_url, self._settings.serving_url) as client:
+        settings = self._settings
+        with Client(settings.api_url, settings.serving_url, state_dir=settings.state_dir) as client:
             if watch(client, client.submit(read_spec("spam")), lasting=False)["status"] == "completed":
                 _ask(client)
                 self.arrived = True

@@ -31,6 +31,8 @@ def up() -> None:
         if not stop.is_set():
             tell(f"API      http://{settings.api_host}:{settings.api_port}  (docs at /docs)")
             tell(f"Serving  http://{settings.serving_host}:{settings.serving_port}")
+            key = "TUNELINE_API_KEY" if settings.api_key else "tuneline token"
+            tell(f"Key      {key}  (commands here find it by themselves)")
             tell("Workers  " + ", ".join(f"{queue} {count}" for queue, count in settings.workers.items()))
             tell("Next     tuneline run spam     (Ctrl-C here stops everything; jobs go on at the next start)")
 

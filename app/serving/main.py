@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 
 from agents.base.object_store import ObjectStore
 from agents.base.system import refuse_foreign_kernels
-from app.http import create_service, run_service
+from app.http import About, client_gone, create_service, run_service
 from app.serving.process import Serving
-from app.serving.routes.awaited import ClientGone, client_gone
+from app.serving.routes.awaited import ClientGone
 from app.serving.routes.batches import add_batch_routes
 from app.serving.routes.convert import add_convert_route
-from app.serving.routes.openai.errors import refuse_without_key
+from app.serving.routes.openai.errors import refuse
 from app.serving.routes.openai.events import EVENT_MODELS
 from app.serving.routes.openai.routes import add_openai_routes
 from app.serving.routes.predictions import add_prediction_routes
@@ -30,7 +30,16 @@ TAGS = [
     {"name": "batches", "description": "Answers for many texts, fetched later."},
     {"name": "openai", "description": "Decoders, for clients of OpenAI's API."},
     {"name": "watching", "description": "What is served, and how it performs."},
+    {"name": "sessions", "description": "Browsers that were given the key once."},
 ]
+ABOUT = About(
+    "Tuneline serving",
+    DESCRIPTION,
+    TAGS,
+    {"open_session": "open_serving_session", "close_session": "close_serving_session"},
+    common=(),
+    more=EVENT_MODELS,
+)
 
 
 def create_app(
@@ -57,16 +66,7 @@ def create_app(
         await serving.close()
 
     serving = Serving(versions, objects, settings, load, look_every_s, redis)
-    app = create_service(
-        settings,
-        lifespan,
-        title="Tuneline serving",
-        description=DESCRIPTION,
-        tags=TAGS,
-        common=(),
-        more=EVENT_MODELS,
-        refuse=refuse_without_key,
-    )
+    app = create_service(settings, lifespan, ABOUT, settings.serving_host, refuse=refuse)
     app.state.serving = serving
     app.add_exception_handler(ClientGone, client_gone)
     add_prediction_routes(app, serving.predictions)

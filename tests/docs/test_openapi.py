@@ -12,6 +12,13 @@ from tests.docs.openapi_changes import breaking_changes
 from tests.docs.openapi_documents import present_documents
 
 KEPT = REPOSITORY / "deploy" / "openapi"
+#: Texts that are kept for ever and shown in every list have a bound now, which no reason that a person gives meets.
+BOUNDED = [
+    "DELETE /models/{name}/{version} body reason: maxLength asks for more",
+    "POST /models/{name}/promote body version: maxLength asks for more",
+    "POST /models/{name}/promote body reason: maxLength asks for more",
+    "POST /models/{name}/rollback body reason: maxLength asks for more",
+]
 
 
 def kept(name: str) -> dict[str, Any]:
@@ -22,7 +29,7 @@ def kept(name: str) -> dict[str, Any]:
 def test_nothing_breaks_those_who_were_written_for_the_last_release() -> None:
     found = {name: breaking_changes(kept(name), document) for name, document in present_documents().items()}
 
-    assert found == {"api": [], "serving": []}, "see CHANGELOG; `make openapi` keeps the present documents"
+    assert found == {"api": BOUNDED, "serving": []}, "see CHANGELOG; `make openapi` keeps the present documents"
 
 
 Change = Callable[[dict[str, Any]], Any]

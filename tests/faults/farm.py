@@ -24,6 +24,7 @@ from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine.worker.child import WARM_MODULES
 from tests.faults import breakpoints
+from tests.support.door import write_token
 
 PATIENCE_S = 60.0
 KEYS = ("fault-key", "fault-secret")
@@ -131,6 +132,7 @@ def farm(folder: Path, environment: dict[str, str]) -> Iterator[Farm]:
     }
     before = dict(os.environ)
     os.environ.update(settings)
+    write_token(folder / "state")
     _start_forkserver(folder / "workers.log")
     built = build_parts(Settings(_env_file=None))
     built.check()

@@ -16,6 +16,7 @@ from tests.faults import breakpoints
 from tests.faults.conftest import pipeline, submit
 from tests.faults.farm import Farm, log_of, wait_completed
 from tests.faults.soundness import assert_sound
+from tests.support.door import BEARER
 
 pytestmark = pytest.mark.slow
 AWAY_S = 30.0 if os.environ.get("FAULTS") == "all" else 3.0
@@ -63,7 +64,7 @@ def test_redis_goes_away_while_a_training_runs(armed: Farm, weights: dict[str, s
         armed.valkey.process.wait()
         breakpoints.let_go(armed.breakpoints)
         body = {"spec": pipeline(armed.folder, "refused"), "params": {}}
-        answer = httpx.post(f"http://127.0.0.1:{port}/jobs", json=body, timeout=HANGS_S)
+        answer = httpx.post(f"http://127.0.0.1:{port}/jobs", json=body, headers=BEARER, timeout=HANGS_S)
         armed.restart_valkey(away_s=AWAY_S)
         wait_completed(armed, job_id)
 
@@ -96,7 +97,7 @@ def test_the_object_store_goes_away_while_a_training_runs(armed: Farm, weights: 
         armed.s3.process.wait()
         breakpoints.let_go(armed.breakpoints)
         upload = {"file": ("rows.jsonl", b'{"text": "hi", "label": "ham"}\n')}
-        answer = httpx.post(f"http://127.0.0.1:{port}/datasets", files=upload, timeout=HANGS_S)
+        answer = httpx.post(f"http://127.0.0.1:{port}/datasets", files=upload, headers=BEARER, timeout=HANGS_S)
         armed.restart_s3(away_s=AWAY_S)
         wait_completed(armed, job_id)
 

@@ -19,6 +19,7 @@ from pipelines.engine.state.queue import run_worker
 from tests.conftest import AgentBench, new_bucket
 from tests.support.agents import NAMES, TEST_AGENTS
 from tests.support.decoders import prepare_answers, write_tiny_decoder
+from tests.support.door import write_token
 from tests.support.served import put_versions, write_merged
 
 
@@ -48,6 +49,7 @@ def settings(
     }
     for name, value in values.items():
         monkeypatch.setenv(f"TUNELINE_{name}", value)
+    write_token(tmp_path / "state")
     return Settings(_env_file=None)
 
 

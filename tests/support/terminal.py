@@ -38,7 +38,9 @@ class Terminal:
             "TUNELINE_DATA_ROOTS": str(folder),
             **settings,
         }
-        self.client = Client(f"http://127.0.0.1:{self.api_port}", f"http://127.0.0.1:{self.serving_port}")
+        self.client = Client(
+            f"http://127.0.0.1:{self.api_port}", f"http://127.0.0.1:{self.serving_port}", state_dir=self.state
+        )
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()

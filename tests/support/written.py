@@ -9,14 +9,15 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
 from agents.chat.format import PromptFormat
 from agents.chat.renderer import make_renderer
 from agents.models.gguf_file import CHAT_TEMPLATE_KEY, FINGERPRINT_KEY, MODEL_FILE, text_digest
+from app.door.connections import BoundedServer, Bounds
 from app.wiring import Parts
 from tests.support.decoders import SMOLLM2_FILE, smollm2_tokenizer, write_tiny_decoder
+from tests.support.door import Known
 from tests.support.models import stored
 
 #: Of bounded length: any model has written it after some forty tokens.
@@ -82,11 +83,11 @@ def _listed(files: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"path": path, "artifact": artifact.model_dump()} for path, artifact in files.items()]
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """Says when it listens."""
 
-    def __init__(self, app: FastAPI) -> None:
-        super().__init__(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=3))
+    def __init__(self, app: FastAPI, bounds: Bounds) -> None:
+        super().__init__(Known(app), bounds, port=0)
         self.listens = threading.Event()
 
     async def startup(self, sockets: Any = None) -> None:
@@ -95,9 +96,9 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """Serve an app on a port of loopback; give its URL."""
-    server = _Server(app)
+def listening(app: FastAPI, bounds: Bounds | None = None) -> Iterator[str]:
+    """Serve an app on a port of loopback, to callers who have its key; give its URL."""
+    server = _Server(app, bounds or Bounds())
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -1,12 +1,14 @@
 """Bodies of `/models`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from agents.metrics.types import Figures
 from app.schemas import Body, Fault, Moment, PartialView, View
 
+#: Characters of a reason, which every list of models shows again, and of an alias.
+REASON_MOST, NAME_MOST = 1000, 100
 #: Which aliases there are.
 Aliases = dict[str, int]
 ALIASES = Field(description="Alias -> the version that it points at.", examples=[{"champion": 3, "previous": 2}])
@@ -15,21 +17,28 @@ ALIASES = Field(description="Alias -> the version that it points at.", examples=
 class PromoteBody(Body):
     """Which version becomes the champion, and why."""
 
-    version: int | str = Field(description="A number or an alias.", examples=[3])
-    reason: str = Field(min_length=1, description="The reason, kept in the history.", examples=["checked by hand"])
+    version: int | Annotated[str, Field(max_length=NAME_MOST)] = Field(
+        description="A number or an alias.", examples=[3]
+    )
+    reason: str = Field(
+        min_length=1,
+        max_length=REASON_MOST,
+        description="The reason, kept in the history.",
+        examples=["checked by hand"],
+    )
     force: bool = Field(False, description="Promote it against its verdict; that needs the force key.")
 
 
 class RollbackBody(Body):
     """Why the previous champion comes back."""
 
-    reason: str = Field("rollback", description="The reason, kept in the history.")
+    reason: str = Field("rollback", max_length=REASON_MOST, description="The reason, kept in the history.")
 
 
 class DeleteBody(Body):
     """Why a version is deleted."""
 
-    reason: str = Field("deleted", description="The reason, kept in the history.")
+    reason: str = Field("deleted", max_length=REASON_MOST, description="The reason, kept in the history.")
 
 
 class VersionSummary(PartialView):

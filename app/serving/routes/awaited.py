@@ -4,20 +4,14 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from fastapi import Request, Response
+from fastapi import Request
 
 ResultT = TypeVar("ResultT")
 LOOK_EVERY_S = 0.2
-CLIENT_GONE_STATUS = 499
 
 
 class ClientGone(Exception):
     """Nobody waits for the answer any more."""
-
-
-async def client_gone(_: Request, __: Exception) -> Response:
-    """Return an answer that nobody reads, with nginx's status for it."""
-    return Response(status_code=CLIENT_GONE_STATUS)
 
 
 async def while_awaited(request: Request, answer: Awaitable[ResultT]) -> ResultT:

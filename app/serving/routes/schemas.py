@@ -32,7 +32,12 @@ class BatchBody(Body):
 class AsyncBatchBody(Body):
     """Many texts for later; how many may come is a setting."""
 
-    texts: list[Text] = Field(min_length=1, description="Texts that are not blank.", examples=[["Win a prize now"]])
+    texts: list[Text] = Field(
+        min_length=1,
+        fail_fast=True,
+        description="Texts that are not blank.",
+        examples=[["Win a prize now"]],
+    )
 
 
 class ConvertBody(Body):

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from agents.base.errors import Unavailable
-from app.http import Offset, PrometheusText
+from app.door.guard import CALLER
+from app.http import NOT_TOLD, Offset, PrometheusText
 from app.openapi import faults
 from app.serving.process import Serving
 from app.serving.routes.schemas import DriftView, HistoryPage, ServedModel, ServedModels, ServingHealth
@@ -44,9 +45,11 @@ def add_watching_routes(app: FastAPI, serving: Serving) -> None:
         return {"models": serving.drift()}
 
     @app.get("/health", tags=["watching"], summary="Check the health of serving", response_model=ServingHealth)
-    def get_serving_health() -> dict[str, Any]:
-        """Show what is served, and what can't be."""
+    def get_serving_health(request: Request) -> dict[str, Any]:
+        """Show what is served, and what can't be; without the key not why."""
         troubles = serving.reconciler.troubles()
+        if request.scope[CALLER] is None:
+            troubles = dict.fromkeys(troubles, NOT_TOLD)
         return {"status": "degraded" if troubles else "ok", "models": serving.versions(), "troubles": troubles}
 
     @app.get("/metrics", tags=["watching"], summary="Read the metrics of serving", response_class=PrometheusText)

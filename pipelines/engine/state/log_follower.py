@@ -4,6 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+import anyio
 import redis.asyncio
 from redis import RedisError
 
@@ -18,6 +19,7 @@ BLOCK_MS = 2000
 #: A socket that is silent for longer than a blocking read is broken.
 SOCKET_SLACK_S = 5
 RECONNECT_S = 0.5
+CLOSE_TIMEOUT_S = 2.0
 
 
 class LogFollower:
@@ -34,7 +36,9 @@ class LogFollower:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        # Who leaves is cancelled, and would be again at this very word: the connection would stay open.
+        with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+            await self._client.aclose()
 
     async def next(self, cursor: str) -> tuple[list[Record], bool]:
         """Return the records after a cursor, waiting a while for them, and whether the job had ended before.
@@ -42,9 +46,9 @@ class LogFollower:
         While Redis is away there are none: who follows keeps the cursor and asks again.
         """
         try:
-            head, live = await asyncio.gather(
-                self._client.hget(keys.state(self._job), "head"), self._client.exists(keys.log(self._job))
-            )
+            # In one message over the one connection that a follower has.
+            asked = self._client.pipeline(transaction=False)
+            head, live = await asked.hget(keys.state(self._job), "head").exists(keys.log(self._job)).execute()
             # A job that was forgotten meanwhile has ended.
             ended = head is None or shown_head(head).status in JOB_ENDED
             if not live:

@@ -40,7 +40,9 @@ class Message(BaseModel):
     """A turn."""
 
     role: Role = Field(description="Whose turn it is.", examples=["user"])
-    content: Content | list[TextPart] = Field(description="The text of the turn.", examples=["Remind me to call Ann"])
+    content: Content | Annotated[list[TextPart], Field(fail_fast=True)] = Field(
+        description="The text of the turn.", examples=["Remind me to call Ann"]
+    )
 
     def plain(self) -> Turn:
         """Return it as training has it."""
@@ -148,6 +150,6 @@ class ChatBody(AnswerBody):
 class CompletionBody(AnswerBody):
     """`POST /v1/completions`: the prompt as it is, without the template."""
 
-    prompt: Content | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=100_000)] = Field(
-        description="A text, or token ids.", examples=["Call"]
-    )
+    prompt: (
+        Content | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=100_000, fail_fast=True)]
+    ) = Field(description="A text, or token ids.", examples=["Call"])

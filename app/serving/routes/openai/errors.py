@@ -1,6 +1,6 @@
 """Errors below `/v1`, in the shape that OpenAI's clients read."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import Request, Response
@@ -9,20 +9,29 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from agents.base.errors import InvalidRequest, NotFound, Overloaded, TimedOut, TunelineError, Unavailable
-from app.http import NO_KEY, faults_of, no_key
-from app.openapi import Responses, faults
+from app.door.guard import Refusal
+from app.http import faults_of, refuse_plainly
+from app.openapi import BODY_FAULTS, CALLER_FAULTS, UNKNOWN_HOST, Responses, faults
 from app.schemas import Fault
 from app.serving.routes.openai.answers import OpenAIFault
 
 PREFIX = "/v1"
+
+
+def _of_the_door(said: Mapping[int, str]) -> Responses:
+    return {status: {"model": OpenAIFault, "description": about} for status, about in said.items()}
+
+
 #: What every route below /v1 can answer with.
 COMMON: Responses = {
-    401: {"model": OpenAIFault, "description": NO_KEY},
+    **_of_the_door(CALLER_FAULTS),
+    400: {"model": OpenAIFault, "description": "A request that is not valid."},
+    421: {"model": OpenAIFault, "description": UNKNOWN_HOST},
     500: {"model": OpenAIFault | Fault, "description": "Something unexpected went wrong."},
 }
 ANSWERING = {
     **faults(NotFound, Overloaded, TimedOut, Unavailable, model=OpenAIFault),
-    400: {"model": OpenAIFault, "description": "A request that is not valid."},
+    **_of_the_door(BODY_FAULTS),
     422: {"model": Fault, "description": "A body that can't be read."},
 }
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -43,11 +52,13 @@ class OpenAIRoute(APIRoute):
         return answer
 
 
-def refuse_without_key(request: Request) -> Response:
-    """Return the answer to a request without the key, in the shape that its route's errors have."""
-    if request.url.path.startswith(f"{PREFIX}/"):
-        return JSONResponse(fault_record(401, "invalid_api_key", NO_KEY), 401)
-    return no_key(request)
+def refuse(path: str, refusal: Refusal) -> Response:
+    """Return the answer to a request that is not taken, in the shape that its route's errors have."""
+    if not path.startswith(f"{PREFIX}/"):
+        return refuse_plainly(path, refusal)
+    status = 400 if refusal.status == InvalidRequest.status else refusal.status
+    code = "invalid_api_key" if status == 401 else refusal.code.lower()
+    return JSONResponse(fault_record(status, code, refusal.message), status, dict(refusal.headers))
 
 
 def fault_answer(fault: TunelineError | RequestValidationError) -> Response:

@@ -38,7 +38,7 @@ def add_openai_routes(app: FastAPI, answers: Answers) -> None:
         "/models/{model}",
         summary="Show a decoder",
         response_model=OpenAIModel,
-        responses={400: ANSWERING[400], **faults(NotFound, model=OpenAIFault)},
+        responses=faults(NotFound, model=OpenAIFault),
     )
     def get_openai_model(
         model: Annotated[str, Path(description="The model's name.", examples=["task"])],

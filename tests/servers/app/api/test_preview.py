@@ -217,7 +217,7 @@ def test_the_command_line_uploads_a_file_and_marks_what_is_learned(
     client = Client()
     client._api.close()
     client._api = api
-    monkeypatch.setattr(common, "Client", lambda *_: client)
+    monkeypatch.setattr(common, "Client", lambda *_, **__: client)
     options = ["--model", SMOLLM2, "--template", "chatml", "--shape", "input_output"]
     result = CliRunner().invoke(commands, ["datasets", "preview", str(file), *options])
     assert result.exit_code == 0, result.output

@@ -19,6 +19,7 @@ from agents.models.generators.base import Completion, SamplingParams
 from agents.models.generators.llama_cpp import LlamaGenerator
 from app.serving.main import create_app
 from app.wiring import Parts
+from tests.support.door import TOKEN
 from tests.support.loaded import load_exported_llama
 from tests.support.written import gguf_folder, listening, merged_folder, prompt_format, put_decoder, smollm2_tokenizer
 
@@ -54,7 +55,7 @@ def url(app: FastAPI) -> Iterator[str]:
         yield found
 
 
-def client_of(url: str, key: str = "none") -> openai.OpenAI:
+def client_of(url: str, key: str = TOKEN) -> openai.OpenAI:
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
     CLIENTS.append(client)
     return client
@@ -211,7 +212,7 @@ def test_the_key_is_asked_for_on_v1_too(parts: Parts) -> None:
     app = served_app(parts, api_key=SecretStr("right"))
     follow(app)
     with listening(app) as url:
-        with pytest.raises(openai.AuthenticationError, match="Send the key"):
+        with pytest.raises(openai.AuthenticationError, match="Send it as"):
             client_of(url, "wrong").models.list()
         assert [model.id for model in client_of(url, "right").models.list()] == ["task"]
 

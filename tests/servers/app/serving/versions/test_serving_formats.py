@@ -98,7 +98,7 @@ from app.wiring import build_parts
 parts = build_parts(Settings(_env_file=None))
 app = create_app(parts.registry, parts.objects, parts.settings, look_every_s=3600)
 app.state.serving.reconciler.follow()
-with TestClient(app) as client:
+with TestClient(app, "http://127.0.0.1", headers={"Authorization": f"Bearer {app.rules.key}"}) as client:
     assert client.post("/predict/spam", json={"text": "hello"}).status_code == 200
 print(sorted({"torch", "transformers", "peft"} & set(sys.modules)))
 """
