@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     )
 
     redis_url: str | None = Field(None, description="Redis 7/8 or Valkey; unset: the embedded one.")
+    redis_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.-]{0,64}$",
+        description="Stands with a colon before every key in Redis, so that installations share a database; empty: "
+        "nothing does, as in 0.1.0.",
+    )
     redis_timeout_s: float = Field(5.0, description="How long a Redis command may take.")
 
     s3_endpoint_url: str | None = Field(None, description="Any S3 server; unset: the embedded one.")
@@ -226,8 +232,20 @@ class Settings(BaseSettings):
     preview_timeout_s: float = Field(60.0, gt=0, le=3600, description="How long one preview may take.")
     lease_ttl_s: float = Field(10.0, description="A worker silent for so long has lost its node.")
     lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
+    queue_share: int = Field(
+        20,
+        ge=1,
+        description="Nodes of one job that wait in a queue at once; the rest follow as these start, so that a large "
+        "job holds up no small one.",
+    )
     sweep_interval_s: float = Field(1.0, description="How often lost leases and due retries are looked for.")
     stop_grace_s: float = Field(20.0, description="Time for a stopping node to save a checkpoint before it is killed.")
+    light_memory_mib: int = Field(
+        0,
+        ge=0,
+        description="Memory in MiB that a worker's process may hold while a light agent runs in it; 0: three quarters "
+        "of the host's.",
+    )
     device_wait_s: float = Field(
         300.0, ge=0, description="How long a heavy node waits for room on a GPU before it runs on the CPU."
     )

@@ -21,6 +21,7 @@ from agents.base.object_store import ObjectStore
 from agents.base.row_budget import RowBudget
 from agents.base.source_uri import SOURCE_PACKAGES
 from agents.base.sources import Sources
+from agents.base.system import total_memory_bytes
 from app.keys import check_strength, is_loopback
 from app.settings import Settings
 from pipelines.caps import Caps
@@ -28,6 +29,7 @@ from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.state.fleet import FleetState
 from pipelines.engine.state.job_index import JobIndex
 from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.prefix import keeping_to, keeping_to_async
 from pipelines.engine.state.registry import Registry
 from pipelines.engine.state.store import JobStore
 from pipelines.engine.upkeep.housekeeping import Housekeeper, Retention
@@ -35,11 +37,14 @@ from pipelines.engine.upkeep.sweeper import Sweeper
 from pipelines.engine.worker import nvidia
 from pipelines.engine.worker.devices import Device, DevicePool, Probe
 from pipelines.engine.worker.runner import AttemptRunner
+from pipelines.engine.worker.slot import AttemptSlot
 from pipelines.engine.worker.workplace import Limits
 
 #: Looking an answer up for longer than this costs more than asking the model.
 ANSWER_TIMEOUT_S = 0.1
 STACK_KEYS = {"redis_url", "s3_endpoint_url", "s3_access_key", "s3_secret_key"}
+#: Of this host's memory: what a light agent may hold where no setting says so.
+LIGHT_SHARE = 0.75
 
 
 def probe_devices() -> list[Device] | None:
@@ -56,34 +61,42 @@ class Parts:
     """In workers: wait for an object store that is away instead of failing at once."""
     probe: Probe = probe_devices
     """Looks at this host's devices."""
+    redis_retries: int = 3
 
     @cached_property
     def redis_url(self) -> str:
         return self.settings.redis_url or stack(self.settings)["redis_url"]
 
+    @property
+    def key_prefix(self) -> str:
+        """What stands before every key in Redis, RQ's too."""
+        return f"{self.settings.redis_prefix}:" if self.settings.redis_prefix else ""
+
     @cached_property
     def connection(self) -> "redis.Redis":
         """The Redis connection; a lost one is made again, with a few tries before an error is raised."""
         timeout_s = self.settings.redis_timeout_s
-        return redis.Redis.from_url(
+        made = redis.Redis.from_url(
             self.redis_url,
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=self.redis_retries),
             health_check_interval=30,
         )
+        return keeping_to(self.key_prefix, made)
 
     @cached_property
     def answer_connection(self) -> "redis.asyncio.Redis | None":
         """The connection of serving's answer cache, None where that is off. One that is slow is none: no retries."""
         if not self.settings.answer_cache:
             return None
-        return redis.asyncio.Redis.from_url(
+        made = redis.asyncio.Redis.from_url(
             self.redis_url,
             socket_connect_timeout=ANSWER_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,
             retry=redis.asyncio.retry.Retry(NoBackoff(), retries=0),
         )
+        return keeping_to_async(self.key_prefix, made)
 
     @cached_property
     def objects(self) -> ObjectStore:
@@ -109,7 +122,12 @@ class Parts:
     @cached_property
     def state(self) -> JobStore:
         settings = self.settings
-        return JobStore(self.connection, lease_ttl_s=settings.lease_ttl_s, log_max_entries=settings.log_max_entries)
+        return JobStore(
+            self.connection,
+            lease_ttl_s=settings.lease_ttl_s,
+            log_max_entries=settings.log_max_entries,
+            queue_share=settings.queue_share,
+        )
 
     @cached_property
     def job_index(self) -> JobIndex:
@@ -154,17 +172,30 @@ class Parts:
             default_mib=settings.device_mib_default,
         )
 
-    def runner(self, worker: str) -> AttemptRunner:
-        """Return what runs attempts in a worker process."""
+    def limits(self, worker: str) -> Limits:
+        """Return what bounds the attempts of a worker."""
         settings = self.settings
-        limits = Limits(
+        light_mib = settings.light_memory_mib
+        return Limits(
             settings.lease_ttl_s,
             settings.lease_renew_s,
             settings.stop_grace_s,
-            work_root(settings) / worker_name(),
+            work_root(settings) / worker,
+            light_mib << 20 if light_mib else int(total_memory_bytes() * LIGHT_SHARE),
         )
+
+    def runner(self, worker: str, slot: AttemptSlot) -> AttemptRunner:
+        """Return what runs attempts in a worker's process; what it runs stands in `slot`."""
         return AttemptRunner(
-            worker, self.orchestrator, self.logs, self.registry, self.objects, self.sources, limits, self.devices
+            worker,
+            self.orchestrator,
+            self.logs,
+            self.registry,
+            self.objects,
+            self.sources,
+            self.limits(worker),
+            self.devices,
+            slot,
         )
 
     def server_faults(self) -> dict[str, str | None]:
@@ -193,9 +224,9 @@ class Parts:
         self.objects.create_bucket()
 
 
-def build_parts(settings: Settings, *, patient: bool = False) -> Parts:
+def build_parts(settings: Settings, *, patient: bool = False, redis_retries: int = 3) -> Parts:
     """Return the parts for these settings, for a worker with `patient`; nothing is connected yet."""
-    return Parts(settings, patient)
+    return Parts(settings, patient, redis_retries=redis_retries)
 
 
 def build_sources(settings: Settings, objects: ObjectStore) -> Sources:

@@ -1,5 +1,6 @@
 """A plan: a judged spec with every value resolved. Immutable for the whole life of its job."""
 
+from functools import cached_property
 from typing import Any
 
 from agents.base.records import Record
@@ -42,6 +43,12 @@ class Plan(Record):
     param_sources: dict[str, str]
     """Parameter -> `spec` or `request`."""
     nodes: dict[str, PlannedNode]
+
+    @cached_property
+    def most_ready(self) -> int:
+        """A number of nodes that at most are ready at once: each that ends makes its children ready."""
+        roots = sum(not node.needs for node in self.nodes.values())
+        return roots + sum(max(0, len(node.children) - 1) for node in self.nodes.values())
 
     def descendants(self, name: str) -> list[str]:
         """Return all nodes that need `name`, directly or not, in topological order."""

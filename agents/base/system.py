@@ -4,6 +4,8 @@ import ctypes
 import logging
 import os
 import resource
+import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,8 @@ CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CONTAINER_USED = Path("/sys/fs/cgroup/memory.current")
 #: Where Linux says how much a process has; the sixth number is what it may write to, in pages.
 STATM = Path("/proc/self/statm")
+#: prctl(2): the signal that a process gets when its parent dies.
+PR_SET_PDEATHSIG = 1
 #: Parameters of mallopt(3), by glibc's malloc.h, and the value that switches trimming off.
 TRIM_THRESHOLD, MMAP_THRESHOLD, NEVER = -1, -3, -1
 
@@ -27,6 +31,21 @@ def free_memory_bytes() -> int:
 def writable_bytes() -> int | None:
     """Return how much memory this process has that it may write to; None where the system doesn't say."""
     return int(STATM.read_text().split()[5]) * resource.getpagesize() if STATM.exists() else None
+
+
+def total_memory_bytes() -> int:
+    """Return how much memory this host has, or this container where that is less."""
+    total = int(psutil.virtual_memory().total)
+    limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
+    return total if limit == "max" else min(total, int(limit))
+
+
+def resident_bytes(process: int) -> int:
+    """Return how much memory a process holds; 0 where it is gone."""
+    try:
+        return int(psutil.Process(process).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def keep_freed_memory() -> None:
@@ -54,3 +73,13 @@ def refuse_foreign_kernels() -> None:
 def quiet_bitsandbytes() -> None:
     """Leave out what it says when it is imported: that a faster kernel could be fetched, which nothing here does."""
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+def die_with_parent(parent: int, how: signal.Signals) -> None:
+    """Have the kernel end this process by a signal when `parent`, which started it, dies. On Linux; else nothing."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
+    if os.getppid() != parent:
+        # It died before the kernel was told.
+        os.kill(os.getpid(), how)

@@ -1,48 +1,51 @@
-"""The worker process: takes messages from its queues and runs them."""
+"""The worker: a process that supervises, and one below it that takes messages from its queues and runs them."""
 
 import gc
 import os
 import shutil
-import signal
 import socket
 import threading
-import time
 from collections.abc import Sequence
-from functools import cache
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from app.settings import Settings
-from app.wiring import Parts, build_parts, work_root, worker_name
+from app.wiring import build_parts, work_root, worker_name
 from pipelines.engine.process_log import configure_process_log
-from pipelines.engine.state.queue import run_worker
+from pipelines.engine.state.message_loop import run_worker
+from pipelines.engine.state.registration import Registration
 from pipelines.engine.worker.child import share_forkserver
-from pipelines.engine.worker.runner import AttemptRunner
+from pipelines.engine.worker.slot import AttemptSlot
+from pipelines.engine.worker.supervisor import Supervisor
 
 #: Past the grace time of its agent a worker still has to report.
 STOP_SLACK_S = 10.0
 
 
-@cache
-def _parts() -> Parts:
-    return build_parts(Settings(), patient=True)
+def work(queues: Sequence[str], *, alive: Connection | None = None) -> None:
+    """Be a worker for `queues` until SIGTERM or SIGINT, or until the other end of the pipe `alive` is closed.
 
-
-@cache
-def _runner() -> AttemptRunner:
-    return _parts().runner(worker_name())
-
-
-def work(queues: Sequence[str], *, burst: bool = False) -> None:
-    """Be a worker for `queues` until SIGTERM or SIGINT; `burst`: until they are empty.
-
-    Raises:
-        Unavailable: Redis or the object store doesn't answer.
+    This process supervises; the work is done in one that it starts, and replaces where it dies or does not stop.
     """
     configure_process_log()
-    parts = _parts()
-    parts.check()
-    remove_left_over_work(work_root(parts.settings))
+    settings, name = Settings(), worker_name()
+    remove_left_over_work(work_root(settings))
+    # Without tries of its own: while Redis is away the supervisor still has to look after its worker.
+    parts = build_parts(settings, redis_retries=0)
+    supervisor = Supervisor(
+        partial(run_messages, name, tuple(queues)),
+        parts.orchestrator,
+        Registration(parts.connection, name, queues),
+        parts.limits(name),
+        alive=alive,
+    )
+    supervisor.run()
+
+
+def run_messages(name: str, queues: Sequence[str], slot: AttemptSlot) -> None:
+    """Take messages and run their attempts, in the worker's own process; what runs stands in `slot`."""
+    parts = build_parts(Settings(), patient=True)
     stop = threading.Event()
     # With parts of its own: it must go on looking while an object store that is away keeps the worker waiting.
     sweeper = threading.Thread(
@@ -52,11 +55,12 @@ def work(queues: Sequence[str], *, burst: bool = False) -> None:
         daemon=True,
     )
     sweeper.start()
+    runner = parts.runner(name, slot)
     # What the imports made stays: without this, each full collection would walk through all of it, between two nodes.
     gc.collect()
     gc.freeze()
     try:
-        run_worker(queues, parts.connection, worker_name(), _runner().run, _runner().shut_down, burst=burst)
+        run_worker(queues, parts.connection, runner.run, runner.shut_down)
     finally:
         stop.set()
         sweeper.join()
@@ -68,9 +72,7 @@ def work_in_fleet(queues: Sequence[str], environment: dict[str, str], alive: Con
     os.setpgrp()
     os.environ.update(environment)
     share_forkserver()
-    patience_s = _parts().settings.stop_grace_s + STOP_SLACK_S
-    threading.Thread(target=_stop_without, args=(alive, patience_s), daemon=True).start()
-    work(queues)
+    work(queues, alive=alive)
 
 
 def remove_left_over_work(root: Path) -> None:
@@ -78,13 +80,3 @@ def remove_left_over_work(root: Path) -> None:
     for folder in root.glob(f"{socket.gethostname()}-*"):
         if not Path("/proc", folder.name.rpartition("-")[2]).exists():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _stop_without(alive: Connection, patience_s: float) -> None:
-    """End this worker once the fleet's end of the pipe is closed: gently, then firmly."""
-    try:
-        alive.recv_bytes()
-    except (EOFError, OSError):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(patience_s)
-        os._exit(1)

@@ -77,6 +77,11 @@ class Farm:
         until(found.exists, "no process came to the moment")
         return int(found.read_text())
 
+    @staticmethod
+    def family(worker: int) -> list[int]:
+        """Return a worker's supervisor, and the process below it that runs attempts."""
+        return [worker, *(child.pid for child in psutil.Process(worker).children())]
+
     def children(self) -> set[int]:
         """Return every living process of the forkserver's but the workers."""
         found = psutil.Process(forkserver._forkserver._forkserver_pid).children()  # type: ignore[attr-defined]

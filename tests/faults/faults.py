@@ -5,6 +5,8 @@ import os
 import signal
 from collections.abc import Callable
 
+import psutil
+
 from agents.base.errors import Conflict
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state.queue import message_for
@@ -16,9 +18,10 @@ Fault = Callable[[Farm, str, str, int], None]
 
 
 def worker_of(farm: Farm, reached: int) -> int:
-    """Return the worker whose attempt is at the moment: the process itself, or that which started it."""
-    if reached in farm.workers:
-        return reached
+    """Return the worker whose attempt is at the moment: the supervisor of the process itself, or of its starter."""
+    parent = psutil.Process(reached).ppid()
+    if parent in farm.workers:
+        return parent
     busy = [pid for pid in farm.workers if _runs_in_child(farm, pid)]
     assert len(busy) == 1
     return busy[0]
@@ -46,11 +49,11 @@ def kill_both(farm: Farm, _job: str, _node: str, reached: int) -> None:
 
 def freeze(farm: Farm, job: str, node: str, reached: int) -> None:
     """SIGSTOP the worker (its agent's process goes on), let the others end the job, then thaw the zombie."""
-    _freeze(farm, job, node, [worker_of(farm, reached)])
+    _freeze(farm, job, node, farm.family(worker_of(farm, reached)))
 
 
 def freeze_both(farm: Farm, job: str, node: str, reached: int) -> None:
-    _freeze(farm, job, node, [worker_of(farm, reached), reached])
+    _freeze(farm, job, node, [*farm.family(worker_of(farm, reached)), reached])
 
 
 def terminate(farm: Farm, _job: str, _node: str, reached: int) -> None:

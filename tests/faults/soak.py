@@ -36,7 +36,7 @@ JOBS_AT_ONCE = 20
 HOSTS = 2
 STRIKE_EVERY_S = (1.0, 6.0)
 #: How often each kind is struck, as a share.
-KINDS = {"agent": 6, "worker": 6, "fleet": 2, "forkserver": 1, "api": 2, "valkey": 1, "s3": 1}
+KINDS = {"agent": 6, "worker": 4, "below": 4, "fleet": 2, "forkserver": 1, "api": 2, "valkey": 1, "s3": 1}
 #: A node that is hit again and again must not be given up by its own dials.
 RETRIES = 20
 
@@ -132,6 +132,9 @@ class Soak:
             return servers
         workers = {int(worker.name.rpartition("-")[2]) for worker in self._workers()}
         below = [child for server in servers for child in _children(server.pid)]
+        if kind == "below":
+            # The process under a worker's supervisor, which runs what is light.
+            return [child for process in below if process.pid in workers for child in _children(process.pid)]
         return [process for process in below if (process.pid in workers) == (kind == "worker")]
 
     def _workers(self) -> list[ListeningWorker]:

@@ -15,11 +15,11 @@ from app.processes.embedded import Server
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine.state.job import Job
-from pipelines.engine.state.queue import run_worker
 from tests.conftest import AgentBench, new_bucket
 from tests.support.agents import NAMES, TEST_AGENTS
 from tests.support.decoders import prepare_answers, write_tiny_decoder
 from tests.support.door import write_token
+from tests.support.in_process import InProcessWorker
 from tests.support.served import put_versions, write_merged
 
 
@@ -107,18 +107,15 @@ RunJob = Callable[..., Job]
 
 
 @pytest.fixture
-def drain(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def own_worker(parts: Parts) -> InProcessWorker:
+    """Return a worker in this process."""
+    return InProcessWorker(build_parts(parts.settings, patient=True))
+
+
+@pytest.fixture
+def drain(own_worker: InProcessWorker) -> Callable[[], None]:
     """Return a function that works off the queue `default` in this process."""
-    from app.processes import worker
-
-    worker._parts.cache_clear()
-    worker._runner.cache_clear()
-    runner = worker._runner()
-
-    def work() -> None:
-        run_worker(["default"], parts.connection, "worker-of-the-test", runner.run, runner.shut_down, burst=True)
-
-    return work
+    return lambda: own_worker.work_off(["default"])
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Small agents for tests of the engine: each does one thing that a real agent may do."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ from agents import AgentEntry
 from agents.base.agent import Agent, Context
 from agents.base.errors import InvalidData, StopRequested, Unavailable
 from agents.base.records import Artifact, Config, DeviceNeed, Output
+from agents.base.sources import Sources
 
 
 class EchoConfig(Config):
@@ -234,6 +237,106 @@ class HeavyCarelessAgent(CarelessAgent):
     heavy: ClassVar[bool] = True
 
 
+class StubbornConfig(Config):
+    """What it does, and whether it does so while it is asked what its step's key is made of."""
+
+    how: str
+    early: bool = False
+
+
+class StubbornAgent(Agent[StubbornConfig, EchoOutput]):
+    """Does in the worker's own process what no agent should."""
+
+    config_type = StubbornConfig
+    output_type = EchoOutput
+
+    def cache_inputs(self, config: StubbornConfig, sources: Sources) -> dict[str, str]:
+        if config.early:
+            STUBBORN[config.how]()
+        return {}
+
+    def run(self, config: StubbornConfig, context: Context) -> EchoOutput:
+        context.log("waiting", pid=os.getpid(), attempt=context.attempt)
+        STUBBORN[config.how]()
+        artifact = context.objects.put_artifact(b"done")
+        return EchoOutput(said="done", level=context.attempt, heard=[], artifact=artifact)
+
+
+class HeavyStubbornAgent(StubbornAgent):
+    """The same in a process of its own."""
+
+    heavy: ClassVar[bool] = True
+
+
+def loop_in_c() -> None:
+    """Hold the interpreter's lock: no other thread and no signal's handler runs."""
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def catch_everything() -> None:
+    while True:
+        try:
+            threading.Event().wait(0.05)
+            raise ValueError
+        except BaseException:
+            continue
+
+
+def read_what_never_comes() -> None:
+    os.read(os.pipe()[0], 1)
+
+
+def ignore_signals() -> None:
+    for number in {signal.SIGTERM, signal.SIGALRM, signal.SIGINT}:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    catch_everything()
+
+
+def leave_an_alarm() -> None:
+    """Return with a timer that would end the process, or break into the next agent."""
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+
+def fill_memory() -> None:
+    kept = []
+    while True:
+        kept.append(bytearray(b"x") * (4 << 20))
+        threading.Event().wait(0.01)
+
+
+def throw(fault: BaseException) -> None:
+    raise fault
+
+
+class OwnEnd(BaseException):
+    """An exception that only `except BaseException` catches."""
+
+
+STUBBORN: dict[str, Callable[[], object]] = {
+    "loops in C": loop_in_c,
+    "catches everything": catch_everything,
+    "reads what never comes": read_what_never_comes,
+    "ignores signals": ignore_signals,
+    "stops its process": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "leaves an alarm": leave_an_alarm,
+    "fills memory": fill_memory,
+    "sys.exit": lambda: sys.exit(3),
+    "sys.exit with a text": lambda: sys.exit("no more"),
+    "KeyboardInterrupt": lambda: throw(KeyboardInterrupt()),
+    "GeneratorExit": lambda: throw(GeneratorExit()),
+    "own BaseException": lambda: throw(OwnEnd("over")),
+    "os._exit": lambda: os._exit(7),
+    "os._exit(0)": lambda: os._exit(0),
+    "abort": os.abort,
+    "SIGALRM": lambda: (signal.signal(signal.SIGALRM, signal.SIG_DFL), signal.raise_signal(signal.SIGALRM)),
+    "SIGSEGV": lambda: signal.raise_signal(signal.SIGSEGV),
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+}
+
+
 class KilledAgent(FailAgent):
     """Fails in a process of its own."""
 
@@ -242,6 +345,7 @@ class KilledAgent(FailAgent):
 
 NAMES = (
     *("echo", "version", "fail", "wait", "light_wait", "killed", "chatter", "anything", "careless", "heavy_careless"),
+    *("stubborn", "heavy_stubborn"),
 )
 TEST_AGENTS: dict[str, AgentEntry] = {
     name: AgentEntry(f"tests.support.agents:{name.title().replace('_', '')}Agent", "default") for name in NAMES

@@ -8,6 +8,8 @@ DUE = "tuneline:due"
 """Sorted set: attempt by the time its next try is due."""
 SENT = "tuneline:sent"
 """Sorted set: attempt by the time its message was queued; looked at for lost messages."""
+HOLDING = "tuneline:holding"
+"""Sorted set: job and queue (`share.member`) that has messages held back, by the time the last was sent."""
 SET_ASIDE = "tuneline:set_aside"
 """Hash: sorted set and an entry of it that could not be handled -> when and why, as JSON."""
 UNARCHIVED = "tuneline:unarchived"
@@ -68,6 +70,11 @@ def progress(job: str) -> str:
 def said(job: str) -> str:
     """Hash: attempt -> number of the newest record it has in the log."""
     return f"tuneline:job:{job}:said"
+
+
+def held(job: str, queue: str) -> str:
+    """List: messages of a job that wait until others of it have left the queue."""
+    return f"tuneline:job:{job}:held:{queue}"
 
 
 def log(job: str) -> str:

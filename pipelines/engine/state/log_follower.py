@@ -13,6 +13,7 @@ from pipelines.engine.state.job import JOB_ENDED
 from pipelines.engine.state.job_reader import shown_head
 from pipelines.engine.state.log_records import Record, as_record
 from pipelines.engine.state.logs import PAGE, Logs
+from pipelines.engine.state.prefix import keeping_to_async, prefix_of
 
 #: How long one blocking read waits.
 BLOCK_MS = 2000
@@ -26,7 +27,9 @@ class LogFollower:
     """Reads one job's log over a connection of its own."""
 
     def __init__(self, redis_url: str, logs: Logs, job: str) -> None:
-        self._client = redis.asyncio.Redis.from_url(redis_url, socket_timeout=BLOCK_MS / 1000 + SOCKET_SLACK_S)
+        timeout_s = BLOCK_MS / 1000 + SOCKET_SLACK_S
+        client = redis.asyncio.Redis.from_url(redis_url, socket_timeout=timeout_s)
+        self._client = keeping_to_async(prefix_of(logs.connection), client)
         self._logs = logs
         self._job = job
 

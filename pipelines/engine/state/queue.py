@@ -1,57 +1,38 @@
-"""The queues: one small JSON message per attempt. The only file that imports RQ.
+"""The queues: one small JSON message per attempt.
 
-RQ is a pipe here: order, retries, leases and results are the engine's own, so its `depends_on`,
-result store and registries stay unused, and the worker skips their book-keeping. RQ never runs anything: a worker
-reads a message as data, and what is not the message of an attempt is set aside.
+RQ is a pipe here: order, retries, leases and results are the engine's own, so its `depends_on`, result store,
+registries and worker stay unused. What it lends is the format of messages, queues and living workers in Redis.
 """
 
-import logging
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError, ResponseError
-from rq import Queue, SimpleWorker, Worker
-from rq.exceptions import DequeueTimeout
+from rq import Queue, Worker
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job as QueuedMessage
 from rq.serializers import JSONSerializer
-from rq.worker import WorkerStatus
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from agents.base.identifiers import is_name
 from pipelines.engine.attempt_id import AttemptId
-from pipelines.engine.state.message import ForeignMessage, Message, read_message, shown
-from pipelines.engine.state.set_aside import set_aside_message
+from pipelines.engine.state.message import Message
 from pipelines.plan import PlannedNode
 
-log = structlog.get_logger()
 #: The path that messages carry. Workers are given what handles a message and never look at it; those of older releases
 #: call what it names, so it stays as it is while they may run beside these.
 HANDLER = "app.worker.handle"
 NO_TIMEOUT = -1
 #: RQ keeps the name of every queue there ever was. Asked and removed at once: a message may come any moment.
 FORGET_EMPTY = """
+local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
 for _, queue in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  if redis.pcall('LLEN', queue) == 0 then redis.call('SREM', KEYS[1], queue) end
+  if redis.pcall('LLEN', prefix .. queue) == 0 then redis.call('SREM', KEYS[1], queue) end
 end
 """
-HEARTBEAT_S = 10.0
-#: RQ forgets a worker a minute after this much silence.
-SILENCE_S = 30
-#: How long to wait for a Redis that is away, full or refuses: twice as long each time.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
-FOREIGN = (
-    "It is not a message of Tuneline: {reason}. Another program sends its RQ jobs through this queue; give it another "
-    "database of Redis, or set TUNELINE_REDIS_PREFIX. `RPUSH {queue} <entry>` puts it back."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +45,11 @@ class ListeningWorker:
     pid: int
 
 
-#: Runs a message; says whether its attempt was claimed.
-Handle = Callable[[Message], bool]
+class _UnsentQueue(Queue):  # type: ignore[misc]
+    """Writes messages without their ids into the queue's list."""
+
+    def push_job_id(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
 
 
 class NodeQueues:
@@ -78,6 +62,18 @@ class NodeQueues:
 
     def send(self, queue: str, messages: Sequence[tuple[str, Message]], pipeline: Pipeline) -> None:
         """Add messages, each with its id, to a queue, as part of the caller's transaction."""
+        self._write(self._queue(queue), messages, pipeline)
+
+    def keep(self, queue: str, messages: Sequence[tuple[str, Message]], pipeline: Pipeline) -> None:
+        """Write messages down that go to a queue by their ids, then or later, in the caller's transaction."""
+        self._write(_UnsentQueue(queue, connection=self._connection, serializer=JSONSerializer), messages, pipeline)
+
+    def key(self, queue: str) -> str:
+        """Return the list that workers take the messages of a queue from."""
+        return str(self._queue(queue).key)
+
+    @staticmethod
+    def _write(queue: Queue, messages: Sequence[tuple[str, Message]], pipeline: Pipeline) -> None:
         rows = [
             Queue.prepare_data(
                 HANDLER,
@@ -90,7 +86,7 @@ class NodeQueues:
             )
             for message_id, message in messages
         ]
-        self._queue(queue).enqueue_many(rows, pipeline=pipeline)
+        queue.enqueue_many(rows, pipeline=pipeline)
 
     def holds(self, queue: str, message_id: str) -> bool:
         """Say whether a message still waits in a queue."""
@@ -136,14 +132,19 @@ class NodeQueues:
 
     def forget_empty(self) -> None:
         """Forget the names of queues without a message. The next message brings its queue's name back."""
-        self._forget_empty(keys=[Queue.redis_queues_keys])
+        self._forget_empty(keys=[Queue.redis_queues_keys], args=[Queue.redis_queues_keys])
 
     def workers(self) -> list[ListeningWorker]:
         """Return the living workers."""
-        return [
-            ListeningWorker(worker.name, tuple(worker.queue_names()), worker.hostname, worker.pid)
-            for worker in Worker.all(connection=self._connection, serializer=JSONSerializer)
-        ]
+        names = sorted(key.decode() for key in self._connection.smembers(REDIS_WORKER_KEYS))
+        with self._connection.pipeline(transaction=False) as pipe:
+            for key in names:
+                pipe.hgetall(key)
+            found = dict(zip(names, pipe.execute(), strict=True))
+        if gone := [key for key, entry in found.items() if not entry]:
+            # Nothing else takes out those that were killed. One that lives after all is back with its next beat.
+            self._connection.srem(REDIS_WORKER_KEYS, *gone)
+        return [_listening(key, entry) for key, entry in found.items() if b"queues" in entry and b"death" not in entry]
 
     def _queue(self, name: str) -> Queue:
         if name not in self._queues:
@@ -151,190 +152,10 @@ class NodeQueues:
         return self._queues[name]
 
 
-@dataclass(frozen=True, slots=True)
-class TakenMessage:
-    """A message that a worker has taken out of its queue."""
-
-    id: str
-    message: Message
-
-    @property
-    def key(self) -> str:
-        """What it lies under in Redis."""
-        return str(QueuedMessage.key_for(self.id))
-
-
-def take_message(
-    queues: Sequence[Queue], timeout_s: int | None, connection: "Redis"
-) -> tuple[TakenMessage, Queue] | None:
-    """Take the next message, of several queues from the first that has one; set aside what is not ours.
-
-    `timeout_s`: how long to wait for one; None: not at all, and the answer is None where all are empty.
-
-    Raises:
-        DequeueTimeout: none came.
-        RedisError: Redis is away, full, or refuses.
-    """
-    by_key = {queue.key: queue for queue in queues}
-    while True:
-        if len(by_key) == 1:
-            found = Queue.lmove(connection, next(iter(by_key)), timeout_s)
-        else:
-            found = Queue.lpop(list(by_key), timeout_s, connection=connection)
-        if found is None:
-            return None
-        key, entry = found
-        queue = by_key[key.decode() if isinstance(key, bytes) else key]
-        if (taken := _read(queue, entry, connection)) is not None:
-            return taken, queue
-
-
-def _read(queue: Queue, entry: bytes, connection: "Redis") -> TakenMessage | None:
-    """Return the message of this id; None: there is none any more, or it is not ours and was set aside."""
-    taken_from = IntermediateQueue.get_intermediate_queue_key(queue.key)
-    try:
-        message_id = entry.decode()
-        data = _data(message_id, connection)
-        if data is not None:
-            return TakenMessage(message_id, read_message(data))
-        # Sent twice, and the other one was claimed.
-        AttemptId.parse(message_id)
-        connection.lrem(taken_from, 1, entry)
-        return None
-    except ForeignMessage as fault:
-        reason = str(fault)
-    except ValueError:
-        reason = "its id is not that of an attempt, and there is nothing under it"
-    log.warning("foreign_message", queue=queue.name, entry=shown(entry), reason=reason)
-    set_aside_message(connection, queue.key, taken_from, entry, FOREIGN.format(reason=reason, queue=queue.key))
-    return None
-
-
-def _data(message_id: str, connection: "Redis") -> bytes | None:
-    try:
-        found: bytes | None = connection.hget(QueuedMessage.key_for(message_id), "data")
-    except ResponseError as fault:
-        if str(fault).startswith("WRONGTYPE"):
-            raise ForeignMessage("there is no RQ job under its id") from None
-        raise
-    return found
-
-
-class NodeWorker(SimpleWorker):  # type: ignore[misc]
-    """Takes messages and runs their handler, in this process.
-
-    `handle` is called with each message, whatever path the message carries, and says whether it claimed anything. It
-    reports to the engine by itself and never raises for an agent's fault, so nothing of
-    RQ's success and failure handling is wanted. A message is removed in the transaction that claims
-    its attempt; one that claims nothing is removed here.
-    """
-
-    def __init__(self, *args: Any, handle: Handle, on_stop: Callable[[], None], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._handle = handle
-        self._on_stop = on_stop
-
-    def execute_job(self, job: TakenMessage, queue: Queue) -> None:
-        # Tells RQ's signal handler to wait for the handler's end; costs no round trip.
-        self._state = WorkerStatus.BUSY
-        try:
-            claimed = self._handle(job.message)
-        finally:
-            self._state = WorkerStatus.IDLE
-        if not claimed:
-            with self.connection.pipeline(transaction=False) as pipeline:
-                pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 1, job.id)
-                pipeline.delete(job.key)
-                pipeline.execute()
-
-    def dequeue_job_and_maintain_ttl(
-        self, timeout: int | None, max_idle_time: int | None = None
-    ) -> tuple[TakenMessage, Queue] | None:
-        """Wait for a message, also for a Redis that is away, slow, full or refuses: RQ would quit there.
-
-        RQ's own also builds an RQ job of it, by rules that a foreign one breaks.
-        """
-        self.set_state(WorkerStatus.IDLE)
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                return take_message(self.queues, timeout, self.connection)
-            except DequeueTimeout:
-                pause_s = FIRST_PAUSE_S
-            except RedisError as fault:
-                log.warning("queue_not_read", queues=self.queue_names(), message=str(fault))
-                time.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    def subscribe(self) -> None:
-        """Nothing: RQ would take commands over this channel, such as to shut down."""
-
-    def _set_ip_address(self, connection: "Redis") -> None:
-        """Nothing that takes rights: RQ would list all clients of the server."""
-        self.ip_address = "unknown"
-
-    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Nothing: RQ would call it several times for each message, but not while one is worked on."""
-
-    def beat(self, stop: threading.Event) -> None:
-        """Say now and then that this worker lives, until `stop` is set."""
-        while not stop.wait(HEARTBEAT_S):
-            with suppress(RedisError):
-                super().heartbeat()
-
-    def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
-        if state != self._state:
-            super().set_state(state, pipeline)
-
-    def handle_warm_shutdown_request(self) -> None:
-        self._on_stop()
-
-    def set_shutdown_requested_date(self) -> None:
-        """Nothing: it is called in a signal's handler, where a Redis that is away would break into the agent."""
-
-    def check_for_suspension(self, burst: bool) -> None:
-        """Nothing: queues are not suspended here, and asking would cost a round trip for each message."""
-
-    def register_death(self) -> None:
-        with suppress(RedisError):
-            super().register_death()
-
-    @property
-    def should_run_maintenance_tasks(self) -> bool:
-        """No: lost messages are found by the engine's sweeper, not by RQ's registries."""
-        return False
-
-
-def run_worker(
-    queues: Sequence[str],
-    connection: "Redis",
-    name: str,
-    handle: Handle,
-    on_stop: Callable[[], None],
-    *,
-    burst: bool = False,
-) -> None:
-    """Take messages from `queues` until told to stop by SIGTERM or SIGINT; `burst`: until they are empty.
-
-    `handle` runs a message and says whether its attempt was claimed; `on_stop` is called when the signal comes, while
-    a message may be running.
-    """
-    logging.getLogger("rq.worker").setLevel(logging.WARNING)
-    worker = NodeWorker(
-        list(queues),
-        connection=connection,
-        name=name,
-        serializer=JSONSerializer,
-        worker_ttl=SILENCE_S,
-        handle=handle,
-        on_stop=on_stop,
-    )
-    stop = threading.Event()
-    threading.Thread(target=worker.beat, args=(stop,), name="heartbeat", daemon=True).start()
-    try:
-        worker.work(burst=burst, logging_level="WARNING")
-    finally:
-        stop.set()
+def _listening(key: str, entry: dict[bytes, bytes]) -> ListeningWorker:
+    name = key.removeprefix(Worker.redis_worker_namespace_prefix)
+    host, pid = entry.get(b"hostname", b"").decode(), int(entry.get(b"pid", b"0"))
+    return ListeningWorker(name, tuple(entry[b"queues"].decode().split(",")), host, pid)
 
 
 def message_for(attempt: AttemptId, node: PlannedNode) -> Message:

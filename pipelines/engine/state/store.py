@@ -30,6 +30,7 @@ from pipelines.engine.state.job_index import add_to_index, move_in_index
 from pipelines.engine.state.job_reader import JobReader, as_state, node_field
 from pipelines.engine.state.message import Message
 from pipelines.engine.state.queue import NodeQueues, message_for
+from pipelines.engine.state.share import Share
 from pipelines.plan import Plan
 
 IDEMPOTENCY_TTL_S = 7 * 86400
@@ -49,8 +50,10 @@ class Claim:
 class JobStore(JobReader):
     """The only place that writes job state."""
 
-    def __init__(self, connection: "Redis", *, lease_ttl_s: float, log_max_entries: int) -> None:
+    def __init__(self, connection: "Redis", *, lease_ttl_s: float, log_max_entries: int, queue_share: int) -> None:
+        """`queue_share`: messages of one job that wait in a queue at once."""
         super().__init__(connection)
+        self._queue_share = queue_share
         self.clock = ServerClock(connection)
         self.queues = NodeQueues(connection)
         self._lease_ttl_s = lease_ttl_s
@@ -231,7 +234,7 @@ class JobStore(JobReader):
         for node in decision.due:
             state = decision.nodes[node]
             pipe.zadd(keys.DUE, {attempt_at(job, node, state.attempt).key(): state.due_at or now})
-        self._unqueue(pipe, job, decision)
+        self._unqueue(pipe, job, decision, now)
         self._queue(pipe, job, decision, now)
         for line in decision.log:
             self.append_log(pipe, job.id, line)
@@ -245,16 +248,43 @@ class JobStore(JobReader):
         for queue, names in by_queue.items():
             attempts = {name: attempt_at(job, name, decision.nodes[name].attempt) for name in names}
             rows = [(each.key(), message_for(each, job.plan.nodes[name])) for name, each in attempts.items()]
-            self.queues.send(queue, rows, pipe)
-            pipe.zadd(keys.SENT, {each.key(): now for each in attempts.values()})
+            if self._may_hold_back(job):
+                self.queues.keep(queue, rows, pipe)
+                self._share(job.id, queue).send(pipe, [key for key, _ in rows], self._queue_share, now)
+            else:
+                self.queues.send(queue, rows, pipe)
+                pipe.zadd(keys.SENT, {key: now for key, _ in rows})
 
-    def _unqueue(self, pipe: Pipeline, job: Job, decision: Decision) -> None:
+    def _unqueue(self, pipe: Pipeline, job: Job, decision: Decision, now: float) -> None:
         """Remove the messages of nodes that are no longer ready: claimed, cancelled or paused."""
-        for name, state in decision.nodes.items():
-            if job.nodes[name].status == "ready" and state.status != "ready":
-                key = attempt_at(job, name, state.attempt).key()
-                self.queues.remove(job.plan.nodes[name].queue, key, pipe)
-                pipe.zrem(keys.SENT, key)
+        left = [
+            name
+            for name, state in decision.nodes.items()
+            if job.nodes[name].status == "ready" and state.status != "ready"
+        ]
+        for name in left:
+            key = attempt_at(job, name, decision.nodes[name].attempt).key()
+            self.queues.remove(job.plan.nodes[name].queue, key, pipe)
+            pipe.zrem(keys.SENT, key)
+        if left and self._may_hold_back(job):
+            for queue in {job.plan.nodes[name].queue for name in left}:
+                share = self._share(job.id, queue)
+                if decision.leased:
+                    share.send_next(pipe, now)
+                else:
+                    share.drop(pipe)
+
+    def _may_hold_back(self, job: Job) -> bool:
+        return job.plan.most_ready > self._queue_share
+
+    def _share(self, job: str, queue: str) -> Share:
+        return Share(job, queue, self.queues.key(queue))
+
+    def send_next(self, job_id: str, queue: str) -> bool:
+        """Send one of a job's messages that are held back; say whether there was one."""
+        with self.connection.pipeline() as pipe:
+            self._share(job_id, queue).send_next(pipe, self.clock.now())
+            return bool(pipe.execute()[0])
 
     @staticmethod
     def _write_states(pipe: Pipeline, job_id: str, nodes: Mapping[str, NodeState]) -> None:

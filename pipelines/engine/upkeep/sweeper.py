@@ -16,6 +16,7 @@ from pipelines.engine.state import keys
 from pipelines.engine.state.logs import Logs
 from pipelines.engine.state.registry import Registry
 from pipelines.engine.state.set_aside import give_back, set_aside
+from pipelines.engine.state.share import held_by
 
 log = structlog.get_logger()
 #: A message that was queued so long ago and is not in its queue either waits in a worker or was lost.
@@ -36,6 +37,7 @@ class Sweeper:
         self._registry = registry
         self._lease_ttl_s = lease_ttl_s
         self._swept_at: float | None = None
+        self._cut_off = False
         self._blind_until = 0.0
         self._queues_looked_at: float | None = None
 
@@ -51,12 +53,15 @@ class Sweeper:
         now = self._state.clock.now()
         if self._swept_at is None:
             give_back(self._connection)
-        elif now - self._swept_at > self._lease_ttl_s / 2:
-            # Redis or this host was away: others may have been cut off as well and get the chance to renew.
+        elif self._cut_off or now - self._swept_at > self._lease_ttl_s / 2:
+            # Redis or this host was away, or Redis took no writes: others may have been cut off as well and get the
+            # chance to renew.
             self._blind_until = now + self._lease_ttl_s
-        self._swept_at = now
+        self._swept_at, self._cut_off = now, True
         self._forget_queues(now)
-        return self._leases(now) + self._due(now) + self._lost_messages(now) + self._archives()
+        done = self._leases(now) + self._due(now) + self._lost_messages(now) + self._held(now) + self._archives()
+        self._cut_off = False
+        return done
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Look every `interval_s` seconds until `stop` is set."""
@@ -119,6 +124,17 @@ class Sweeper:
         if entry != attempt.key().encode():
             self._connection.zrem(keys.SENT, entry)
         return int(resent)
+
+    def _held(self, now: float) -> int:
+        """Send on where nothing of a job is on its way: an older release claims without sending the next."""
+        idle = self._connection.zrangebyscore(keys.HOLDING, 0, now - LOST_MESSAGE_S, start=0, num=PAGE)
+        return self._each(keys.HOLDING, idle, self._send_on)
+
+    def _send_on(self, entry: bytes) -> int:
+        job, queue = held_by(entry)
+        if any(True for _ in self._connection.zscan_iter(keys.SENT, match=f"{job}-*", count=PAGE)):
+            return 0
+        return int(self._state.send_next(job, queue))
 
     def _archives(self) -> int:
         waiting = [job.encode() for job in self._logs.unarchived()]

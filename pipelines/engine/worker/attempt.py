@@ -1,7 +1,6 @@
 """One claimed attempt: ask the step cache, run the agent, say how it ended."""
 
 import shutil
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,9 +8,9 @@ from typing import Any
 import structlog
 from redis import RedisError
 
-from agents import AgentEntry, load_agent
+from agents import Agent, AgentEntry, load_agent
 from agents.base import bucket
-from agents.base.errors import AgentFailed, Fenced, InvalidSpec, NotFound, StopRequested, TimedOut, TunelineError
+from agents.base.errors import AgentFailed, Fenced, InvalidSpec, NotFound, TunelineError
 from agents.base.records import Input
 from pipelines.engine.state.cache import CacheKey, StepCache, cache_key
 from pipelines.engine.state.job import Completed, NodeEvent, Stopped
@@ -20,10 +19,11 @@ from pipelines.engine.state.store import Claim
 from pipelines.engine.worker.child import AgentProcess
 from pipelines.engine.worker.context import AttemptContext
 from pipelines.engine.worker.devices import DeviceLease
-from pipelines.engine.worker.interrupt import interrupt, interruptible
-from pipelines.engine.worker.lease import Lease, Reason
+from pipelines.engine.worker.endings import ran_too_long
+from pipelines.engine.worker.lease import Lease
 from pipelines.engine.worker.patience import patiently
 from pipelines.engine.worker.run_agent import Outcome, device_need, run_agent, unforeseen
+from pipelines.engine.worker.signals import signals_kept
 from pipelines.engine.worker.workplace import Workplace
 from pipelines.plan import PlannedNode
 
@@ -34,27 +34,20 @@ UNKNOWN_AGENT = AgentEntry("", "")
 class Attempt:
     """What is known while one attempt runs."""
 
-    def __init__(self, workplace: Workplace, claim: Claim) -> None:
+    def __init__(self, workplace: Workplace, claim: Claim, lease: Lease) -> None:
         self.workplace = workplace
         self.claim = claim
+        self.lease = lease
         self.message = message = claim.message
         self.plan = workplace.orchestrator.state.plan(message.job)
         self.node = node = self.plan.nodes[message.node]
         self.entry = workplace.orchestrator.agents.get(node.agent, UNKNOWN_AGENT)
-        self.heavy = self._is_heavy()
+        self.heavy = False
+        """Whether its agent runs in a process of its own; known once the agent's class is loaded."""
         self.work_path = workplace.limits.work_root / claim.attempt.key()
         self.key: CacheKey | None = None
-        self.process: AgentProcess | None = None
         self.device_lease: DeviceLease | None = None
         self._said = 0
-        self.lease = Lease(claim.attempt, timeout_s=node.timeout_s, on_stop=self._on_stop)
-
-    def _is_heavy(self) -> bool:
-        try:
-            return load_agent(self.entry.path).heavy
-        except InvalidSpec:
-            # `work` says so, under the attempt's lease.
-            return False
 
     def work(self) -> tuple[NodeEvent, list[tuple[str, ...]]]:
         """Return how the attempt ended and what else is to be written with it.
@@ -65,7 +58,7 @@ class Attempt:
         cached: dict[str, Any] | None = None
         note: dict[str, Any] | None = None
         try:
-            self._check_known()
+            self.heavy = self._agent().heavy
             context = self._context()
             cached, note = self._from_cache(context)
             outcome = Outcome(output=cached) if cached is not None else self._run(context)
@@ -73,7 +66,7 @@ class Attempt:
             outcome = Outcome(error=fault.as_record(), retryable=fault.retryable)
         except RedisError:
             raise
-        except Exception as fault:
+        except BaseException as fault:
             # Unreported, the node would look like one that kills its workers, and be tried again and again.
             log.exception("attempt_failed", job=self.message.job, node=self.node.name)
             outcome = Outcome(error=unforeseen(fault, self.node.name, self.work_path).as_record())
@@ -86,12 +79,13 @@ class Attempt:
 
     # -- before ------------------------------------------------------------------------------
 
-    def _check_known(self) -> None:
+    def _agent(self) -> type[Agent[Any, Any]]:
         if self.entry is UNKNOWN_AGENT:
             raise InvalidSpec(
                 f"The worker '{self.workplace.worker}' knows no agent '{self.node.agent}'.",
                 cure="Set TUNELINE_AGENTS for the workers as for the API.",
             )
+        return load_agent(self.entry.path)
 
     def _context(self) -> AttemptContext:
         workplace, message, node = self.workplace, self.message, self.node
@@ -147,11 +141,8 @@ class Attempt:
     def _run(self, context: AttemptContext) -> Outcome:
         if self.heavy:
             return self._run_apart(context)
-        with interruptible():
-            try:
-                return run_agent(self.entry.path, self.node.config, context)
-            except StopRequested as stop:
-                return Outcome(stopped=stop.kind)
+        with signals_kept():
+            return run_agent(self.entry.path, self.node.config, context)
 
     def _run_apart(self, context: AttemptContext) -> Outcome:
         """Run a heavy agent in a process of its own, on what devices there are for it."""
@@ -162,10 +153,8 @@ class Attempt:
         if device_lease is not None:
             context, environment = replace(context, device_mib=device_lease.mib), device_lease.environment
         grace_s = self.workplace.limits.stop_grace_s
-        self.process = AgentProcess(self.entry.path, self.node.config, context, grace_s, environment)
-        if self.lease.stop_reason:
-            self._on_stop(self.lease.stop_reason)
-        return self.process.run()
+        with self.lease.apart():
+            return AgentProcess(self.entry.path, self.node.config, context, self.lease, grace_s, environment).run()
 
     def _lend(self, context: AttemptContext) -> DeviceLease | None:
         def say(event: str, *, level: str = "info", **fields: Any) -> None:
@@ -183,15 +172,6 @@ class Attempt:
         number, attempt = self._said, self.claim.attempt
         patiently(lambda: self.workplace.logs.append(attempt, self.node.name, number, record))
 
-    def _on_stop(self, reason: Reason) -> None:
-        """Called from the keeper's thread."""
-        if self.process is not None:
-            self.process.ask_to_stop("cancel" if reason == "cancel" else "pause", kill=reason == "lost")
-        elif not self.heavy and reason != "handed_back":
-            timer = threading.Timer(self.workplace.limits.stop_grace_s, interrupt, (self.lease,))
-            timer.daemon = True
-            timer.start()
-
     # -- after -------------------------------------------------------------------------------
 
     def _event(self, outcome: Outcome, note: dict[str, Any] | None, cached: bool) -> NodeEvent:
@@ -201,15 +181,9 @@ class Attempt:
         if outcome.stopped and self.lease.stop_reason != "timed_out":
             return Stopped(name, attempt)
         if outcome.stopped:
-            outcome = Outcome(error=self._too_long().as_record(), retryable=True)
+            outcome = Outcome(error=ran_too_long(self.node).as_record(), retryable=True)
         error = outcome.error or AgentFailed(f"'{name}' ended without an output.").as_record()
         return self.workplace.orchestrator.failure(name, attempt, error, outcome.retryable, outcome.notes)
-
-    def _too_long(self) -> TimedOut:
-        return TimedOut(
-            f"'{self.node.name}' ran longer than its timeout of {self.node.timeout_s:g} s.",
-            cure=f"Raise nodes.{self.node.name}.timeout, or make its work smaller.",
-        )
 
     def _extra(self, outcome: Outcome) -> list[tuple[str, ...]]:
         commands = self.device_lease.commands(self.claim.attempt) if self.device_lease else []

@@ -18,11 +18,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from agents.base.errors import StopKind, WorkerLost
+from agents.base.errors import StopKind
 from agents.base.strict_json import encode
 from pipelines.engine.process_log import configure_process_log
 from pipelines.engine.worker.agent_task import AgentTask
 from pipelines.engine.worker.context import AttemptContext
+from pipelines.engine.worker.endings import process_died
+from pipelines.engine.worker.lease import Lease
 from pipelines.engine.worker.libraries import tame
 from pipelines.engine.worker.run_agent import Outcome, run_agent
 
@@ -91,16 +93,12 @@ class AgentProcess:
     agent_path: str
     config: dict[str, Any]
     context: AttemptContext
+    lease: Lease
+    """Says when the agent is to stop; past the grace time, or at once where it is lost, the process is killed."""
     grace_s: float
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set before the agent imports anything; a process that needs some does not come from the forkserver."""
     _stop_asked_at: float | None = None
-    _stop: StopKind | None = None
-    _kill: bool = False
-
-    def ask_to_stop(self, kind: StopKind, *, kill: bool = False) -> None:
-        """Ask the agent to stop; past the grace time, or at once with `kill`, its process is killed."""
-        self._stop, self._kill = kind, kill
 
     def run(self) -> Outcome:
         """Run the agent to its end and return what became of it. Its process is gone on return."""
@@ -121,29 +119,25 @@ class AgentProcess:
                     if record["kind"] == "ended":
                         return Outcome.from_record(record)
                     self.context.emit(record)
-            except (EOFError, ConnectionResetError):
+                self._pass_on_stop(pipe, process)
+            except (EOFError, ConnectionResetError, BrokenPipeError):
                 process.join()
                 return self._died(process.exitcode)
-            self._pass_on_stop(pipe, process)
 
     def _pass_on_stop(self, pipe: Connection, process: BaseProcess) -> None:
-        if self._stop is None:
+        stop = self.lease.stop_wanted()
+        if stop is None:
             return
         if self._stop_asked_at is None:
             self._stop_asked_at = time.monotonic()
-            pipe.send_bytes(self._stop.encode())
-        if self._kill or time.monotonic() - self._stop_asked_at > self.grace_s:
-            _kill_group(process)
+            pipe.send_bytes(stop.encode())
+        if self.lease.stop_reason == "lost" or time.monotonic() - self._stop_asked_at > self.grace_s:
+            kill_group(process)
 
     def _died(self, exit_code: int | None) -> Outcome:
-        if self._stop is not None:
-            return Outcome(stopped=self._stop)
-        name = signal.Signals(-exit_code).name if exit_code and exit_code < 0 else f"exit code {exit_code}"
-        fault = WorkerLost(
-            f"The process of '{self.context.node}' ended by itself ({name}).",
-            cure="SIGKILL often means that memory ran out: try a smaller batch_size." if exit_code == -9 else "",
-        )
-        return Outcome(error=fault.as_record(), retryable=True)
+        if stop := self.lease.stop_wanted():
+            return Outcome(stopped=stop)
+        return Outcome(error=process_died(self.context.node, exit_code).as_record(), retryable=True)
 
 
 @contextmanager
@@ -154,12 +148,13 @@ def _ended(process: BaseProcess) -> Iterator[None]:
     finally:
         process.join(timeout=2)
         # Also what the agent started and left running.
-        _kill_group(process)
+        kill_group(process)
         process.join()
         process.close()
 
 
-def _kill_group(process: BaseProcess) -> None:
+def kill_group(process: BaseProcess) -> None:
+    """Kill a process and all that it started, where it leads a group of its own."""
     assert process.pid, "it was started"
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,122 +1,135 @@
-"""The lease of a running attempt: renewed from a thread that also hears of a cancel, a pause or its loss."""
+"""The lease of a running attempt: renewed by the worker's supervisor, which also hears of a cancel, a pause or a loss.
 
-import threading
+So it is kept whatever an agent does in the worker's process, and where Redis is away it is kept in good faith.
+"""
+
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import dataclass
 
-import structlog
 from redis import Redis, RedisError
 
 from agents.base.errors import StopKind
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state import keys
+from pipelines.engine.worker.slot import AttemptSlot, Reason, Running
 
-log = structlog.get_logger()
-#: Renews only a lease that is still there, and says what the job's users want.
-RENEW = """
+#: Renews only a lease that is still there, and says what the job's users want. A full Redis takes it too: it needs no
+#: memory, and attempts that live would be given up once there is room.
+RENEW = """#!lua flags=allow-oom
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == false then return 'lost' end
+local head = redis.call('HGET', KEYS[2], 'head')
+if not head then return 'lost' end
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[1], time[1] + time[2] / 1000000 + ARGV[2], ARGV[1])
-local stop = cjson.decode(redis.call('HGET', KEYS[2], 'head'))['stop']
+local stop = cjson.decode(head)['stop']
 return stop ~= cjson.null and stop or ''
 """
-Reason = Literal["cancel", "pause", "handed_back", "lost", "timed_out"]
 
 
 class Lease:
-    """One attempt's lease, as the worker that holds it sees it.
+    """One attempt's lease, as the worker sees it.
 
-    `stop_reason` becomes `cancel` or `pause` when users ask for it, `lost` when the lease is gone,
-    `timed_out` when the attempt ran too long, `handed_back` when `hand_back` was called. `on_stop` is
-    called, from the keeper's thread, when it does. Where Redis is away the lease is kept in good faith.
+    `stop_reason` becomes `cancel` or `pause` when users ask for it, `lost` when the lease is gone, `timed_out` when
+    the attempt ran too long, `handed_back` when `hand_back` was called.
     """
 
-    def __init__(self, attempt: AttemptId, *, timeout_s: float, on_stop: Callable[[Reason], None]) -> None:
-        self.attempt = attempt
-        self.stop_reason: Reason | None = None
-        self._deadline = time.monotonic() + timeout_s
-        self._on_stop = on_stop
-        self._lock = threading.Lock()
-        self._over = False
+    def __init__(self, slot: AttemptSlot, number: int) -> None:
+        self._slot = slot
+        self._number = number
+        self._handed_back = False
+
+    @property
+    def stop_reason(self) -> Reason | None:
+        """Return why the attempt is to stop, if it is."""
+        return self._slot.stop_reason(self._number) or ("handed_back" if self._handed_back else None)
 
     def stop_wanted(self) -> StopKind | None:
         """Return what the agent should be told: a pause also where its work goes on elsewhere."""
-        if self.stop_reason is None:
+        reason = self.stop_reason
+        if reason is None:
             return None
-        return "cancel" if self.stop_reason == "cancel" else "pause"
-
-    def is_kept(self) -> bool:
-        """Say whether the attempt still runs."""
-        return not self._over
-
-    def end(self) -> None:
-        """Have it renewed no more: the attempt is over."""
-        self._over = True
+        return "cancel" if reason == "cancel" else "pause"
 
     def hand_back(self) -> None:
         """Stop the attempt because this worker is shutting down."""
-        self._stop("handed_back")
-
-    def renewed(self, answer: str) -> None:
-        """Take in what Redis said to a renewal: nothing, `cancel`, `pause` or `lost`."""
-        if answer:
-            self._stop(answer)  # type: ignore[arg-type]
-
-    def check_time(self) -> None:
-        """Stop the attempt if it has run too long."""
-        if time.monotonic() > self._deadline:
-            self._stop("timed_out")
-
-    def _stop(self, reason: Reason) -> None:
-        with self._lock:
-            if self._over or (self.stop_reason is not None and reason != "lost") or self.stop_reason == reason:
-                return
-            self.stop_reason = reason
-        self._on_stop(reason)
-
-
-class LeaseKeeper:
-    """Renews the lease of whatever attempt this worker runs, from one thread for the worker's whole life."""
-
-    def __init__(self, connection: "Redis", *, ttl_s: float, renew_s: float) -> None:
-        self._script = connection.register_script(RENEW)
-        self._ttl_s = ttl_s
-        self._renew_s = renew_s
-        self._thread: threading.Thread | None = None
-        self.lease: Lease | None = None
+        self._handed_back = True
 
     @contextmanager
-    def keep(self, lease: Lease) -> Iterator[None]:
-        """Keep a lease while the attempt runs."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
-            self._thread.start()
-        self.lease = lease
+    def apart(self) -> Iterator[None]:
+        """Say that the agent runs in a process of its own: the worker itself ends that one in time."""
+        self._slot.turn("apart")
         try:
             yield
         finally:
-            lease.end()
-            self.lease = None
+            self._slot.turn("works")
 
-    def _renew_for_ever(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(self._renew_s):
-            lease = self.lease
-            if lease is not None and lease.stop_reason != "lost":
-                lease.check_time()
-                try:
-                    self._renew(lease)
-                except Exception as fault:
-                    # The thread must outlive what nobody foresaw: without it this worker's leases all run out.
-                    log.error("lease_not_renewed", attempt=lease.attempt.key(), message=str(fault), exc_info=fault)
+    def reports(self) -> None:
+        """Say that the agent has ended: what is left to do must not be broken off for a stop."""
+        self._slot.turn("reports")
 
-    def _renew(self, lease: Lease) -> None:
-        try:
-            answer = self._script(
-                keys=[keys.LEASES, keys.state(lease.attempt.job)], args=[lease.attempt.key(), self._ttl_s]
-            )
-        except RedisError:
+
+@contextmanager
+def leased(slot: AttemptSlot, attempt: AttemptId, timeout_s: float) -> Iterator[Lease]:
+    """Have an attempt's lease kept while it runs and is reported."""
+    number = slot.take(attempt.key(), timeout_s)
+    try:
+        yield Lease(slot, number)
+    finally:
+        slot.turn("idle")
+
+
+@dataclass(slots=True)
+class Held:
+    """An attempt whose lease is kept, and since when (by `time.monotonic`) it is to stop."""
+
+    running: Running
+    stop_reason: Reason | None = None
+    stopped_at: float = 0.0
+
+
+class LeaseKeeper:
+    """Keeps the lease of what is in a slot: somebody has to `look` every now and then."""
+
+    def __init__(self, connection: "Redis", slot: AttemptSlot, *, ttl_s: float) -> None:
+        self._script = connection.register_script(RENEW)
+        self._slot = slot
+        self._ttl_s = ttl_s
+        self._held: Held | None = None
+
+    def look(self) -> Held | None:
+        """Renew the lease, and pass a stop on to the worker; return what it holds."""
+        held = self.held()
+        if held is None:
+            return None
+        if held.running.phase != "reports" and time.monotonic() > held.running.deadline:
+            self._stop(held, "timed_out")
+        if held.stop_reason != "lost" and (answer := self._renewed(held.running.key)):
+            self._stop(held, answer)
+        return held
+
+    def held(self) -> Held | None:
+        """Return what the worker holds, without asking Redis."""
+        running = self._slot.running()
+        if running is None:
+            self._held = None
+        elif self._held is None or self._held.running.number != running.number:
+            self._held = Held(running)
+        else:
+            self._held.running = running
+        return self._held
+
+    def _stop(self, held: Held, reason: Reason) -> None:
+        if held.stop_reason == reason or (held.stop_reason is not None and reason != "lost"):
             return
-        lease.renewed(answer.decode())
+        held.stop_reason, held.stopped_at = reason, held.stopped_at or time.monotonic()
+        self._slot.stop(held.running.number, reason)
+
+    def _renewed(self, key: str) -> Reason | None:
+        """Return what Redis said to a renewal: nothing, `cancel`, `pause` or `lost`."""
+        try:
+            answer = self._script(keys=[keys.LEASES, keys.state(AttemptId.parse(key).job)], args=[key, self._ttl_s])
+        except RedisError:
+            return None
+        return answer.decode() or None

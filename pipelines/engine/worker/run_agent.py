@@ -68,7 +68,8 @@ def run_agent(agent_path: str, config: dict[str, Any], context: AttemptContext) 
         return failure(fault, context)
     except (MemoryError, ImportError) as fault:
         return failure(unforeseen(fault, context.node, context.work_path), context)
-    except Exception as fault:
+    except BaseException as fault:
+        # Also what is meant to end a process: this one has other nodes to run.
         log.exception("agent_failed", job=context.job_id, node=context.node)
         return failure(unforeseen(fault, context.node, context.work_path), context)
 
@@ -113,7 +114,7 @@ def device_need(agent_path: str, config: dict[str, Any], context: AttemptContext
     try:
         agent_type = load_agent(agent_path)
         return agent_type().device_need(agent_type.parse_config(config), context)
-    except Exception as fault:
+    except BaseException as fault:
         log.warning("device_need_unknown", job=context.job_id, node=context.node, message=str(fault))
         return DeviceNeed()
 
@@ -126,7 +127,7 @@ def failure(fault: TunelineError, context: AttemptContext) -> Outcome:
     return Outcome(error=fault.as_record(), retryable=fault.retryable, notes=notes)
 
 
-def unforeseen(fault: Exception, node: str, work_path: Path) -> TunelineError:
+def unforeseen(fault: BaseException, node: str, work_path: Path) -> TunelineError:
     """Turn what an agent had not foreseen into one of our errors, with the place but without the trace."""
     if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
         return OutOfMemory(f"'{node}' ran out of memory: {fault}")
@@ -142,6 +143,11 @@ def unforeseen(fault: Exception, node: str, work_path: Path) -> TunelineError:
         )
     frame = traceback.extract_tb(fault.__traceback__)[-1]
     place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    if isinstance(fault, SystemExit):
+        return AgentFailed(
+            f"'{node}' asked for the end of its process in {place}: sys.exit({fault.code!r}).",
+            cure="Have the agent return an output, or raise an error that says what is wrong.",
+        )
     return AgentFailed(
         f"'{node}' failed unexpectedly in {place}: {type(fault).__name__}: {fault}.",
         cure="The worker's own log has the whole trace.",

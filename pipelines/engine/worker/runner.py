@@ -15,8 +15,9 @@ from pipelines.engine.state.registry import Registry
 from pipelines.engine.state.store import Claim
 from pipelines.engine.worker.attempt import Attempt
 from pipelines.engine.worker.devices import DevicePool
-from pipelines.engine.worker.lease import LeaseKeeper
+from pipelines.engine.worker.lease import leased
 from pipelines.engine.worker.patience import patiently
+from pipelines.engine.worker.slot import AttemptSlot
 from pipelines.engine.worker.workplace import Limits, Workplace
 
 log = structlog.get_logger()
@@ -35,13 +36,15 @@ class AttemptRunner:
         sources: Sources,
         limits: Limits,
         devices: DevicePool,
+        slot: AttemptSlot,
     ) -> None:
+        """`slot`: what it runs stands there, for who keeps its lease."""
         connection = orchestrator.state.connection
         cache = StepCache(connection, objects)
         self.orchestrator = orchestrator
         self._workplace = Workplace(worker, orchestrator, logs, registry, cache, objects, sources, limits, devices)
-        self._keeper = LeaseKeeper(connection, ttl_s=limits.lease_ttl_s, renew_s=limits.lease_renew_s)
-        self._heavy = False
+        self._slot = slot
+        self._attempt: Attempt | None = None
         self._stopping = False
 
     def run(self, message: Message) -> bool:
@@ -65,20 +68,21 @@ class AttemptRunner:
     def shut_down(self) -> None:
         """Let a light agent end; let a heavy one save a checkpoint and hand its node back."""
         self._stopping = True
-        lease = self._keeper.lease
-        if lease is not None and self._heavy:
-            lease.hand_back()
+        attempt = self._attempt
+        if attempt is not None and attempt.heavy:
+            attempt.lease.hand_back()
 
     def _run(self, claim: Claim) -> Claim | None:
         """Run one claimed attempt and report it; return the attempt that was handed over in turn, if any."""
-        attempt = Attempt(self._workplace, claim)
-        self._heavy = attempt.heavy
-        with self._keeper.keep(attempt.lease):
-            event, extra = attempt.work()
         job = claim.message.job
-        # Where the next node would only pass through an empty queue to a worker like this one, take it at once.
-        taker = None if self._stopping else (self._workplace.worker, attempt.node.queue)
-        decision, taken = patiently(lambda: self.orchestrator.node_ended(job, event, extra, taker))
+        node = self.orchestrator.state.plan(job).nodes[claim.message.node]
+        with leased(self._slot, claim.attempt, node.timeout_s) as lease:
+            self._attempt = Attempt(self._workplace, claim, lease)
+            event, extra = self._attempt.work()
+            lease.reports()
+            # Where the next node would only pass through an empty queue to a worker like this one, take it at once.
+            taker = None if self._stopping else (self._workplace.worker, node.queue)
+            decision, taken = patiently(lambda: self.orchestrator.node_ended(job, event, extra, taker))
         self._after(job, decision)
         return taken
 

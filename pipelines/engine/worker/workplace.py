@@ -14,12 +14,14 @@ from pipelines.engine.worker.devices import DevicePool
 
 @dataclass(frozen=True)
 class Limits:
-    """Times that bound an attempt, in seconds, and the folder it works in."""
+    """What bounds an attempt: times in seconds, memory, and the folder it works in."""
 
     lease_ttl_s: float
     lease_renew_s: float
     stop_grace_s: float
     work_root: Path
+    light_memory_bytes: int
+    """What a worker's process may hold while an agent runs in it."""
 
 
 @dataclass(frozen=True)

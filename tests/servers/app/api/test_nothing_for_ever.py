@@ -14,8 +14,10 @@ from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine.orchestrator import QUEUES_MOST
 from pipelines.engine.state import job_reader, keys
-from pipelines.engine.state.queue import run_worker
+from pipelines.engine.state.message_loop import run_worker
+from pipelines.engine.state.registration import Registration
 from pipelines.engine.upkeep.housekeeping import Garbage
+from pipelines.engine.worker.slot import AttemptSlot
 from tests.support.agents import echo, spec
 
 OWN = ["default", "training", "evaluation", "serving"]
@@ -90,7 +92,8 @@ def test_a_node_that_no_worker_will_take_says_so_with_the_cure(
     waits = api.get(f"/jobs/{job_id}").json()["nodes"]["a"]["waits_for"]
     finding = queues(settings)[0]
     seen: list[str] = []
-    runner = parts.runner("worker-of-the-test")
+    runner = parts.runner("worker-of-the-test", AttemptSlot())
+    registration = Registration(parts.connection, "worker-of-the-test", ["q-0"])
 
     def handle(message: Any) -> bool:
         second = submit(api, {"b": echo(queue="q-0")})
@@ -98,7 +101,9 @@ def test_a_node_that_no_worker_will_take_says_so_with_the_cure(
         api.delete(f"/jobs/{second}")
         return runner.run(message)
 
-    run_worker(["q-0"], parts.connection, "worker-of-the-test", handle, runner.shut_down, burst=True)
+    registration.beat()
+    run_worker(["q-0"], parts.connection, handle, runner.shut_down, burst=True)
+    registration.leave()
 
     assert waits == "a worker: none listens on queue 'q-0'. Start one: tuneline worker --queue q-0"
     assert finding.found == "messages wait where no worker listens: 1 on 'q-0'"

@@ -19,8 +19,8 @@ from app.processes.stack import Secrets, write_private
 from app.settings import Settings
 from app.wiring import Parts, build_parts, stack, stack_file, store_keys
 from pipelines.engine.process_log import log_into
-from pipelines.engine.state.queue import run_worker
 from tests.support.agents import echo, spec
+from tests.support.in_process import InProcessWorker
 
 PASSWORD = "a-password-of-the-test"
 REFUSED = (
@@ -155,9 +155,9 @@ def test_the_engine_needs_no_more_rights(within_rights: Parts) -> None:
     job_id = within_rights.orchestrator.submit(spec(nodes), {})
     lost = within_rights.orchestrator.submit(spec({"a": echo()}), {})
     within_rights.orchestrator.claim(lost, "a", 1, "silent")
-    runner, sweeper = within_rights.runner("worker"), within_rights.sweeper
+    worker, sweeper = InProcessWorker(within_rights), within_rights.sweeper
     for _ in range(2):
-        run_worker(["default"], within_rights.connection, "worker", runner.run, runner.shut_down, burst=True)
+        worker.work_off(["default"])
         sweeper.sweep()
     within_rights.orchestrator.stop(lost, "cancel")
     within_rights.fleet.want("default", 2)

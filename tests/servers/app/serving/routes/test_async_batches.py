@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.serving.main import create_serving
 from app.wiring import Parts
-from pipelines.engine.state.queue import run_worker
+from tests.support.in_process import InProcessWorker
 from tests.support.served import write_version
 
 Http = httpx.Client
@@ -25,14 +25,9 @@ def serving(versions: Parts) -> Iterator[Http]:
 
 
 @pytest.fixture
-def work_off(parts: Parts, drain: Callable[[], None]) -> Callable[[], None]:
+def work_off(own_worker: InProcessWorker) -> Callable[[], None]:
     """Return a function that works off the queue `serving` in this process."""
-    from app.processes import worker
-
-    runner = worker._runner()
-    return lambda: run_worker(
-        ["serving"], parts.connection, "worker-of-the-test", runner.run, runner.shut_down, burst=True
-    )
+    return lambda: own_worker.work_off(["serving"])
 
 
 def test_a_batch_is_answered_later_as_serving_would_have(serving: Http, work_off: Callable[[], None]) -> None:

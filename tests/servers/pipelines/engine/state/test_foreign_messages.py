@@ -15,12 +15,11 @@ from rq.job import Dependency, Retry
 from rq.serializers import JSONSerializer
 
 from app.api.main import create_app
-from app.processes import worker
 from app.wiring import Parts
 from pipelines.engine.state import keys
-from pipelines.engine.state.queue import run_worker
 from pipelines.engine.state.set_aside import MESSAGES_KEPT_S, MESSAGES_MOST, give_back
 from tests.support.agents import echo, spec
+from tests.support.in_process import InProcessWorker
 
 QUEUE = "rq:queue:default"
 Put = Callable[[Parts, Path], None]
@@ -105,15 +104,14 @@ FOREIGN: list[Put] = [
 @pytest.mark.parametrize("put", FOREIGN, ids=lambda put: put.__name__)
 @pytest.mark.parametrize("queues", [["default"], ["default", "training"]], ids=["one queue", "two queues"])
 def test_a_foreign_message_is_set_aside_and_work_goes_on(
-    parts: Parts, drain: Callable[[], None], tmp_path: Path, put: Put, queues: list[str]
+    parts: Parts, own_worker: InProcessWorker, tmp_path: Path, put: Put, queues: list[str]
 ) -> None:
     marker = tmp_path / "ran"
     put(parts, marker)
     there = parts.connection.llen(QUEUE)
     job_id = parts.orchestrator.submit(spec({"a": echo()}), {})
-    runner = worker._runner()
     with structlog.testing.capture_logs() as logs:
-        run_worker(queues, parts.connection, "worker-of-the-test", runner.run, runner.shut_down, burst=True)
+        own_worker.work_off(queues)
     health = TestClient(create_app(parts)).get("/health").json()
 
     assert parts.state.head(job_id).status == "completed"

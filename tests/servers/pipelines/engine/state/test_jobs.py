@@ -12,6 +12,7 @@ from pipelines.engine.state import keys
 from pipelines.engine.state.job import Completed, NodeState
 from tests.servers.conftest import RunJob
 from tests.support.agents import echo, spec
+from tests.support.in_process import InProcessWorker
 
 
 def events(parts: Parts, job_id: str) -> list[str]:
@@ -220,14 +221,10 @@ def test_node_states_are_stored_without_their_defaults_and_come_back_whole(parts
     assert NodeState(**NodeState().as_record()) == NodeState()
 
 
-def test_a_worker_that_does_not_know_an_agent_says_so_at_once(parts: Parts, drain: Callable[[], None]) -> None:
-    from app.processes import worker
-
-    known = worker._runner().orchestrator.agents
+def test_a_worker_that_does_not_know_an_agent_says_so_at_once(parts: Parts, own_worker: InProcessWorker) -> None:
     job_id = parts.orchestrator.submit(spec({"a": echo(), "b": echo("a")}), {})
-    worker._runner().orchestrator.agents = {}
-    drain()
-    worker._runner().orchestrator.agents = known
+    own_worker.runner.orchestrator.agents = {}
+    own_worker.work_off(["default"])
 
     state = parts.state.job(job_id).nodes["a"]
     assert (state.status, state.attempt) == ("failed", 1)

@@ -14,7 +14,9 @@ from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state import keys
 from pipelines.engine.state.queue import message_for
 from pipelines.engine.state.store import JobStore
+from pipelines.engine.worker.slot import AttemptSlot
 from tests.support.agents import echo, spec
+from tests.support.in_process import leases_kept
 
 pytestmark = pytest.mark.slow
 NODES = {"a": echo(), "b": echo("a", cache=False), "v": {"agent": "version", "needs": ["b"], "cache": False}}
@@ -148,7 +150,10 @@ def submitted(parts: Parts) -> str:
 
 def test_a_worker(parts: Parts, drain: Callable[[], None], victim: Victim) -> None:
     def take_the_first_message(mine: Parts, job_id: str) -> None:
-        mine.runner("victim").run(message_for(AttemptId(job_id, 0, 1), mine.state.plan(job_id).nodes["a"]))
+        slot = AttemptSlot()
+        with leases_kept(mine, slot):
+            message = message_for(AttemptId(job_id, 0, 1), mine.state.plan(job_id).nodes["a"])
+            mine.runner("victim", slot).run(message)
 
     words = every_moment(parts, drain, victim, lambda: submitted(parts), take_the_first_message)
     # It ran all three nodes, handed over from one to the next: their claims, words and ends are all in it.

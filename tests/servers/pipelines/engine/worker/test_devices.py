@@ -234,7 +234,7 @@ def test_a_report_shows_the_reservations_that_count(connection: redis.Redis, res
     pool(connection).report([GPU])
 
     connection.set(keys.plan("job"), judge(spec({"a": echo(), "b": echo()}), {}, TEST_AGENTS).model_dump_json())
-    store = JobStore(connection, lease_ttl_s=1.0, log_max_entries=1000)
+    store = JobStore(connection, lease_ttl_s=1.0, log_max_entries=1000, queue_share=20)
 
     (host,) = FleetState(store).hosts(["elsewhere", "host"])
     (device,) = host.devices
