@@ -16,7 +16,7 @@ from app.api.schemas.logs import LogEnd, LogGap, LogPage, LogRecord, Ping
 from app.openapi import events, faults
 from pipelines.engine.state.job import JOB_ENDED
 from pipelines.engine.state.log_follower import LogFollower
-from pipelines.engine.state.log_records import selected
+from pipelines.engine.state.log_records import fitting, selected
 from pipelines.engine.state.logs import FIRST, PAGE
 
 router = APIRouter(prefix="/jobs/{job_id}/logs", tags=["logs"])
@@ -37,17 +37,18 @@ def read_log(
     node: OfNode = None,
     limit: Annotated[int, Query(ge=1, le=10_000, description="The largest number of records read for a page.")] = PAGE,
 ) -> LogPage:
-    """Return records after a cursor, oldest first.
+    """Return records after a cursor, oldest first; a page of large records has fewer of them than `limit`.
 
     A record that can't be read is there as `record_unreadable`, with the reason. `adjusted` among a record's fields
     says what of it could not be kept as it was given: values `replaced`, values `cut`, a `level` that nobody knows.
     """
     after = str(Cursor.parse(after))
     ended = state.head(job_id).status in JOB_ENDED
-    records = logs.read(job_id, after, limit)
+    found = logs.read(job_id, after, limit)
+    records = fitting(found)
     last = records[-1]["id"] if records else after
     page = [LogRecord.model_validate(record) for record in selected(records, level, node)]
-    return LogPage(records=page, next=last, ended=ended and len(records) < limit)
+    return LogPage(records=page, next=last, ended=ended and len(records) == len(found) < limit)
 
 
 @router.get(

@@ -5,6 +5,7 @@ and the record says so under `adjusted`. Reading never fails: an entry that nobo
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 from agents.base.identifiers import Cursor
@@ -24,6 +25,8 @@ LEVEL_WORDS = {
 ADJUSTED = "adjusted"
 #: The record in place of an entry that can't be read.
 UNREADABLE = "record_unreadable"
+#: So much of a log one answer holds.
+PAGE_MOST_BYTES = 8 << 20
 #: Of the name of an event, a node or a level.
 WORD = Bounds(500, 500, 1)
 
@@ -128,6 +131,12 @@ def selected(records: Iterable[Record], level: str | None, node: str | None) -> 
         if record["event"] == UNREADABLE
         or (LEVELS.index(record["level"]) >= least and (node is None or record["node"] == node))
     ]
+
+
+def fitting(records: list[Record]) -> list[Record]:
+    """Return as many of these records, from the first on, as one answer holds: one at least."""
+    sizes = accumulate(len(encode(record).text) for record in records)
+    return records[: max(1, sum(1 for size in sizes if size <= PAGE_MOST_BYTES))]
 
 
 def _record(place: Cursor, level: str, event: str, node: str | None, fields: dict[str, Any]) -> Record:

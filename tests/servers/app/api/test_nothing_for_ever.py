@@ -13,7 +13,7 @@ from app.doctor.queues import judge_queues, queues
 from app.settings import Settings
 from app.wiring import Parts, build_parts
 from pipelines.engine.orchestrator import QUEUES_MOST
-from pipelines.engine.state import job_reader, keys
+from pipelines.engine.state import job_reader, keys, log_records
 from pipelines.engine.state.message_loop import run_worker
 from pipelines.engine.state.registration import Registration
 from pipelines.engine.upkeep.housekeeping import Garbage
@@ -185,6 +185,21 @@ def test_large_outputs_shorten_a_page_and_not_the_job(
 
     assert len(api.get(f"/jobs/{job_id}").json()["nodes"]) == 2
     assert len(sdk.job(job_id)["nodes"]) == 6
+
+
+def test_large_records_shorten_a_page_and_not_the_log(
+    api: TestClient, sdk: Client, drain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(api, {f"n{number}": echo(config={"say": "x" * 2000}, cache=False) for number in range(6)})
+    drain()
+    whole = api.get(f"/jobs/{job_id}/logs").json()
+    monkeypatch.setattr(log_records, "PAGE_MOST_BYTES", 5000)
+    page = api.get(f"/jobs/{job_id}/logs").json()
+
+    assert (whole["ended"], page["ended"]) == (True, False)
+    assert 0 < len(page["records"]) < len(whole["records"])
+    assert page["next"] == page["records"][-1]["id"]
+    assert list(sdk.logs(job_id)) == whole["records"]
 
 
 def test_what_nothing_owns_in_redis_is_collected(api: TestClient, parts: Parts) -> None:
