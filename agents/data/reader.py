@@ -186,7 +186,10 @@ def _first(records: Iterator[RawRecord | Broken], characters: int) -> Iterator[R
     """Yield the first records of a file, up to 200, and of long ones fewer."""
     for count, record in enumerate(records, start=1):
         yield record
-        characters -= record.characters if isinstance(record, RawRecord) else 0
+        if isinstance(record, RawRecord):
+            characters -= record.characters or sum(
+                len(cell) for cell in record.values.values() if isinstance(cell, str)
+            )
         if count == SAMPLE_ROWS or characters <= 0:
             return
 

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from math import isfinite, isnan
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -12,14 +12,13 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
-@dataclass(frozen=True)
-class RawRecord:
+class RawRecord(NamedTuple):
     """A row of a source. `row`: its line (of its first line), or its number where there are no lines; from 1."""
 
     row: int
     values: dict[str, Any]
     characters: int = 0
-    """What it took in its file; 0: it was in memory already."""
+    """What it took where it was read; 0: its cells say so themselves."""
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,7 @@ def read_table(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterat
         else:
             # Cells of nameless columns count only where something is in them: spreadsheets add empty ones.
             named = zip(layout.columns, cells, strict=False)
-            values = {name: cell for name, cell in named if cell or not name.startswith(NAMELESS)}
-            yield RawRecord(row, values, sum(map(len, cells)))
+            yield RawRecord(row, {name: cell for name, cell in named if cell or not name.startswith(NAMELESS)})
 
 
 def _quoted_rows(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterator[Cells | Broken]:
