@@ -20,8 +20,8 @@ from app.door.wrong_keys import WrongKeys
 CALLER = "tuneline.caller"
 HARMLESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITES = frozenset({b"same-origin", b"none"})
-#: Names and ids are far shorter; the store and file systems take no longer ones.
-PATH_BYTES_MOST, QUERY_BYTES_MOST = 2048, 4096
+#: Names and ids are far shorter; routes say what is wrong with those that come this far.
+PATH_BYTES_MOST, QUERY_BYTES_MOST = 8192, 4096
 #: What every answer has, unless its route says otherwise.
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -177,10 +177,10 @@ class Guard:
 
 
 def _address_fault(scope: MutableMapping[str, Any]) -> Refusal | None:
-    """Names in an address are short and have no NUL: neither file systems nor databases take others."""
+    """Addresses are short, and their queries have no NUL, which neither file systems nor databases take."""
     query = scope["query_string"]
-    if len(scope.get("raw_path") or b"") > PATH_BYTES_MOST or "\0" in scope["path"]:
-        message = f"There is nothing at so odd an address: paths have at most {PATH_BYTES_MOST:,} bytes, and no NUL."
+    if len(scope.get("raw_path") or b"") > PATH_BYTES_MOST:
+        message = f"There is nothing at so long an address: paths have at most {PATH_BYTES_MOST:,} bytes."
         return Refusal(404, "NOT_FOUND", message)
     if len(query) > QUERY_BYTES_MOST or b"%00" in query or b"\0" in query:
         message = f"The query is not valid: queries have at most {QUERY_BYTES_MOST:,} bytes, and no NUL."

@@ -45,7 +45,9 @@ def test_a_cursor_that_is_none_is_refused_with_its_cure(api: TestClient, job: st
         answers.append(api.get(f"/jobs/{job}/logs/stream", headers={"Last-Event-ID": cursor}))
     for answer in answers:
         assert (answer.status_code, answer.json()["error"]) == (422, "INVALID_REQUEST")
-        assert "Use the id of a record, such as 1700000000000-0" in answer.json()["message"]
+        # The door takes no NUL in a query.
+        cure = "no NUL" if "\0" in cursor else "Use the id of a record, such as 1700000000000-0"
+        assert cure in answer.json()["message"]
 
 
 def test_the_newest_cursors_that_can_be_are_taken(api: TestClient, job: str) -> None:
@@ -134,7 +136,7 @@ def test_a_reason_is_kept_within_bounds(api: TestClient, job: str) -> None:
     for path, body in (("/promote", {"version": 1, "reason": long}), ("/rollback", {"reason": long})):
         answer = api.post(f"/models/echo{path}", json=body)
         assert answer.status_code == 422
-        assert "more than the 1,000 that are kept" in answer.json()["message"]
+        assert "at most 1000 characters" in answer.json()["message"]
     assert api.request("DELETE", "/models/echo/1", json={"reason": long}).status_code == 422
     assert api.post("/models/echo/promote", json={"version": 1, "reason": long[:-1]}).status_code == 200
 

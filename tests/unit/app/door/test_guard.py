@@ -285,10 +285,18 @@ def test_a_reason_is_short(apps: dict[str, FastAPI]) -> None:
 # -- odd addresses -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("part", ["9" * 5000, "a" * 6000, "%00", "x%00y", "%C2%B2" * 1000])
-def test_nothing_is_at_an_odd_address(client: TestClient, name: str, part: str) -> None:
+@pytest.mark.parametrize("part", ["9" * 9000, "a" * 60_000, "%C2%B2" * 2000, "%00" * 3000])
+def test_nothing_is_at_a_long_address(client: TestClient, part: str) -> None:
     for path in (f"/models/spam/{part}", f"/predict/{part}", f"/jobs/{part}/logs", f"/{part}", f"/v1/models/{part}"):
-        fault(client.get(path), 404, "2,048 bytes", "NUL")
+        fault(client.get(path), 404, "8,192 bytes")
+
+
+@pytest.mark.parametrize("part", ["9" * 5000, "a" * 6000, "%00", "x%00y", "%C2%B2", "%ED%A0%80", "..%2f..", "%0a"])
+def test_no_model_of_serving_has_an_odd_name(apps: dict[str, FastAPI], part: str) -> None:
+    serving = TestClient(apps["serving"], raise_server_exceptions=False)
+    for answer in (serving.post(f"/predict/{part}", json={"text": "x"}), serving.get(f"/v1/models/{part}")):
+        fault(answer, 404)
+    assert serving.post("/convert", json={"text": "x", "model": part}).status_code in {404, 422}
 
 
 @pytest.mark.parametrize(
