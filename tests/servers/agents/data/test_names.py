@@ -44,4 +44,4 @@ def test_by_default_names_are_no_personal_data(bench: AgentBench) -> None:
 
 def test_without_what_finds_names_the_job_stops_and_says_what_to_install(bench: AgentBench) -> None:
     with pytest.raises(InvalidModel, match=r"not installed here\. (Run `python -m spacy|Install the extra `pii`)"):
-        validate(bench, names=True, names_model="absent_model")
+        validate(bench, names=True, names_model="en_absent_model")

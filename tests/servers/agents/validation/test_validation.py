@@ -84,7 +84,7 @@ def test_personal_data_is_counted_and_masked_in_both_reports(bench: AgentBench, 
     assert finding(bench, output, "pii.phone")["examples"] == [{"row": 41, "text": MASKED}]
     for report in (output.report, output.report_markdown):
         text = bench.objects.get_artifact(report).decode()
-        assert "[PHONE]" in text
+        assert "[PHONE]" in text.replace("\\", "")
         assert "7911" not in text
         assert "jo.doe" not in text
     assert rows[-1]["text"] == PERSONAL
