@@ -30,7 +30,8 @@ from app.keys import door_key
 from app.openapi import install_openapi, operation_id
 from app.settings import Settings
 from app.state_folder import make_private
-from app.wiring import Parts, build_parts, require_key_beyond_loopback
+from app.wiring import STORE_REQUEST_TIMEOUT_S, Parts, build_parts, require_key_beyond_loopback
+from pipelines.engine.state.redis_faults import redis_error
 
 log = structlog.get_logger()
 #: Answered without a key: probes need none, and pages ask for one.
@@ -168,7 +169,7 @@ def run_service(
     """
     require_key_beyond_loopback(host, settings)
     make_private(settings.state_dir)
-    parts = build_parts(settings)
+    parts = build_parts(settings, store_timeout_s=STORE_REQUEST_TIMEOUT_S)
     parts.check()
     app = create(parts)
     listener = socket.socket(fileno=socket_number) if socket_number else listen(host, port, settings_prefix)
@@ -226,9 +227,9 @@ async def _own_error(_: Request, fault: Exception) -> Response:
     return fault_response(fault.status, fault.code(), str(fault), fault.details, headers)
 
 
-async def _redis_error(_: Request, fault: Exception) -> Response:
-    message = f"Redis doesn't answer ({type(fault).__name__}). Start it, or check TUNELINE_REDIS_URL."
-    return fault_response(503, "UNAVAILABLE", message, headers={"Retry-After": str(Unavailable.retry_after_s)})
+async def _redis_error(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, RedisError)
+    return await _own_error(request, redis_error(fault))
 
 
 async def _invalid_request(_: Request, fault: Exception) -> Response:

@@ -13,16 +13,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from agents.base.errors import NotAllowed
 from agents.formats import formats_of
 from agents.models.kinds import ModelKind
+from app.server_urls import check_redis_url, check_store_url
 from pipelines.caps import Caps
 
 DEFAULT_WORKERS = {"default": 1, "training": 1, "evaluation": 1, "serving": 1}
 #: A name or an address, without a port; with `*.` before it all names below.
 HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9_.\[\]:-]+")
-URL_SCHEMES = {
-    "redis_url": ("redis://", "rediss://", "unix://"),
-    "s3_endpoint_url": ("http://", "https://"),
-}
 
 
 def _format_of(kind: ModelKind) -> AfterValidator:
@@ -328,11 +325,9 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url", "s3_endpoint_url")
     @classmethod
-    def _has_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
-        schemes = URL_SCHEMES[str(info.field_name)]
-        if value is not None and not value.startswith(schemes):
-            raise ValueError(f"it has to start with {' or '.join(schemes)}")
-        return value
+    def _check_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        check = check_redis_url if info.field_name == "redis_url" else check_store_url
+        return None if value is None else check(value)
 
     @model_validator(mode="after")
     def _leases_are_renewed_in_time(self) -> "Settings":

@@ -11,26 +11,30 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.retry import Retry
+import structlog
+from redis.backoff import NoBackoff
 
 from agents import AGENTS, AgentEntry
-from agents.base import bucket
-from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
+from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
 from agents.base.object_store import ObjectStore
 from agents.base.row_budget import RowBudget
 from agents.base.source_uri import SOURCE_PACKAGES
 from agents.base.sources import Sources
 from agents.base.system import total_memory_bytes
 from app.keys import check_strength, is_loopback
+from app.probing import PROBE_TIMEOUT_S, Probes
 from app.settings import Settings
 from pipelines.caps import Caps
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.state.fleet import FleetState
+from pipelines.engine.state.installation import Installation
 from pipelines.engine.state.job_index import JobIndex
 from pipelines.engine.state.logs import Logs
 from pipelines.engine.state.prefix import keeping_to, keeping_to_async
+from pipelines.engine.state.redis_client import connect
+from pipelines.engine.state.redis_faults import place_of, redis_error
 from pipelines.engine.state.registry import Registry
+from pipelines.engine.state.rights import require_rights
 from pipelines.engine.state.store import JobStore
 from pipelines.engine.upkeep.housekeeping import Housekeeper, Retention
 from pipelines.engine.upkeep.sweeper import Sweeper
@@ -40,6 +44,10 @@ from pipelines.engine.worker.runner import AttemptRunner
 from pipelines.engine.worker.slot import AttemptSlot
 from pipelines.engine.worker.workplace import Limits
 
+log = structlog.get_logger()
+#: How long the object store may be silent in an answer, to a worker and to a request, whose caller waits; and how long
+#: one that is away is tried again by who is not patient.
+STORE_TIMEOUT_S, STORE_REQUEST_TIMEOUT_S, STORE_PATIENCE_S = 30.0, 10.0, 0.6
 #: Looking an answer up for longer than this costs more than asking the model.
 ANSWER_TIMEOUT_S = 0.1
 STACK_KEYS = {"redis_url", "s3_endpoint_url", "s3_access_key", "s3_secret_key"}
@@ -58,7 +66,9 @@ class Parts:
 
     settings: Settings
     patient: bool = False
-    """In workers: wait for an object store that is away instead of failing at once."""
+    """In workers: wait for servers that are away or silent instead of failing at once."""
+    store_timeout_s: float = STORE_TIMEOUT_S
+    """How long the object store may be silent in an answer."""
     probe: Probe = probe_devices
     """Looks at this host's devices."""
     redis_retries: int = 3
@@ -75,14 +85,10 @@ class Parts:
     @cached_property
     def connection(self) -> "redis.Redis":
         """The Redis connection; a lost one is made again, with a few tries before an error is raised."""
-        timeout_s = self.settings.redis_timeout_s
-        made = redis.Redis.from_url(
-            self.redis_url,
-            socket_connect_timeout=timeout_s,
-            socket_timeout=timeout_s,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=self.redis_retries),
-            health_check_interval=30,
-        )
+        return self._connected(self.settings.redis_timeout_s, self.redis_retries)
+
+    def _connected(self, timeout_s: float, tries: int) -> "redis.Redis":
+        made = connect(self.redis_url, timeout_s=timeout_s, tries=tries, wait_for_silent=self.patient)
         return keeping_to(self.key_prefix, made)
 
     @cached_property
@@ -100,6 +106,9 @@ class Parts:
 
     @cached_property
     def objects(self) -> ObjectStore:
+        return self._store(self.store_timeout_s, self.settings.s3_patience_s if self.patient else STORE_PATIENCE_S)
+
+    def _store(self, timeout_s: float, patience_s: float) -> ObjectStore:
         settings = self.settings
         access_key, secret_key = store_keys(settings)
         return ObjectStore(
@@ -108,8 +117,13 @@ class Parts:
             secret_key,
             settings.s3_bucket,
             region=settings.s3_region,
-            **({"patience_s": settings.s3_patience_s} if self.patient else {}),
+            timeout_s=timeout_s,
+            patience_s=patience_s,
         )
+
+    @cached_property
+    def installation(self) -> Installation:
+        return Installation(self.connection, self.objects)
 
     @cached_property
     def sources(self) -> Sources:
@@ -199,34 +213,52 @@ class Parts:
         )
 
     def server_faults(self) -> dict[str, str | None]:
-        """Return what is wrong with each server that Tuneline needs; None: it answers."""
-        found: dict[str, str | None] = {"redis": None, "object_store": None}
-        try:
-            self.connection.ping()
-        except redis.RedisError:
-            found["redis"] = str(redis_unavailable(self.redis_url))
-        try:
-            self.objects.size(bucket.HEALTH)
-        except TunelineError as fault:
-            found["object_store"] = str(fault)
-        return found
+        """Return what is wrong with each server that Tuneline needs, within about 2 s; None: it answers."""
+        return self._probes.faults()
+
+    @cached_property
+    def _probes(self) -> Probes:
+        return Probes(lambda: self._connected(PROBE_TIMEOUT_S, 0), self._store)
+
+    def warnings(self) -> list[str]:
+        """Return what else is wrong while Redis answers: sweeps of this process that fail, and data that Redis lost."""
+        standing = self.installation.known_standing()
+        return [*filter(None, [self.sweeper.trouble(), None if standing.kind == "sound" else str(standing)])]
 
     def check(self) -> None:
-        """See that both servers answer and the bucket is there.
+        """See that both servers answer and allow what is needed, and that the bucket is there and is ours.
 
         Raises:
             Unavailable: one doesn't; the message names it and its setting.
+            Conflict: Redis and the bucket belong to two installations.
         """
+        self.check_servers()
         try:
-            self.connection.ping()
+            self.installation.require_bucket()
+            self.objects.create_bucket()
+            standing = self.installation.look()
         except redis.RedisError as fault:
-            raise redis_unavailable(self.redis_url) from fault
-        self.objects.create_bucket()
+            raise redis_error(fault, place_of(self.connection)) from fault
+        if standing.kind == "foreign":
+            raise standing.error()
+        if standing.kind == "lost":
+            log.error("registry_not_sound", message=str(standing))
+
+    def check_servers(self) -> None:
+        """See that both servers answer, and that Redis allows what is needed.
+
+        Raises:
+            Unavailable: one doesn't.
+        """
+        require_rights(self.connection, place_of(self.connection))
+        self.objects.has_bucket()
 
 
-def build_parts(settings: Settings, *, patient: bool = False, redis_retries: int = 3) -> Parts:
+def build_parts(
+    settings: Settings, *, patient: bool = False, redis_retries: int = 3, store_timeout_s: float = STORE_TIMEOUT_S
+) -> Parts:
     """Return the parts for these settings, for a worker with `patient`; nothing is connected yet."""
-    return Parts(settings, patient, redis_retries=redis_retries)
+    return Parts(settings, patient, store_timeout_s, redis_retries=redis_retries)
 
 
 def build_sources(settings: Settings, objects: ObjectStore) -> Sources:
@@ -259,14 +291,6 @@ def row_budget(settings: Settings) -> RowBudget:
         memory_mib=settings.rows_memory_mib,
         columns=settings.rows_columns_most,
         cell_mib=settings.rows_cell_mib,
-    )
-
-
-def redis_unavailable(url: str) -> Unavailable:
-    """Return the error for a Redis that doesn't answer; the address is shown without its password."""
-    return Unavailable(
-        f"Redis at {url.rpartition('@')[2].removeprefix('redis://')} doesn't answer.",
-        cure="Start it (`tuneline up` brings one), or check TUNELINE_REDIS_URL.",
     )
 
 

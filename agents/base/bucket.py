@@ -9,6 +9,7 @@ jobs/<job>/log.jsonl                                  the log of a job that ende
 models/<model>/versions/<version>/manifest.json       a version of a model
 models/<model>/aliases.json                           a copy of the model's aliases
 doctor/<id>                                           written, read and deleted by `tuneline doctor`
+installation.json                                     whose bucket this is
 """
 
 import re
@@ -16,8 +17,8 @@ from typing import NamedTuple
 
 ARTIFACTS, CHECKPOINTS, DATASETS, JOBS, MODELS = "artifacts/", "checkpoints/", "datasets/", "jobs/", "models/"
 MANIFEST = "manifest.json"
-#: Asked for to see whether the server answers; nothing needs to be there.
-HEALTH = "health"
+#: Written once, and again by `tuneline registry rebuild` and `adopt`.
+INSTALLATION = "installation.json"
 
 _CHECKPOINT = re.compile(r"^(?P<folder>.*/step_(?P<step>\d{8,})/attempt_(?P<attempt>\d+)/)[^/]*$", re.DOTALL)
 _GENERATED = re.compile(r"/rows_(?P<start>\d{8,})/attempt_(?P<attempt>\d+)\.json$")
@@ -90,6 +91,11 @@ def archived_log(job: str) -> str:
 
 def version_manifest(model: str, version: int) -> str:
     return f"{MODELS}{model}/versions/{version:06d}/{MANIFEST}"
+
+
+def versions(model: str) -> str:
+    """Return the prefix of all versions of a model."""
+    return f"{MODELS}{model}/versions/"
 
 
 def version_of(key: str) -> Version | None:

@@ -8,67 +8,42 @@ import copy
 import hashlib
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
-from minio.error import InvalidResponseError, MinioException, S3Error
-from pydantic import Field
-from urllib3.exceptions import HTTPError
+from minio.error import S3Error
 
 from agents.base import bucket as keys
 from agents.base.beneath import write_below
-from agents.base.errors import CorruptArtifact, NoSpace, NotFound, Unavailable
-from agents.base.records import Artifact, Record
+from agents.base.errors import CorruptArtifact, NotFound, Unavailable
+from agents.base.records import Artifact
+from agents.base.store_faults import MISSING_CODES, STORE_FAULTS, StorePlace, is_mute, store_code, store_error
+from agents.base.store_http import StoreHttp
+from agents.base.store_types import Entry, StoreAddress
 from agents.base.strict_json import clean
 
 CHUNK_BYTES = 1 << 20
 #: Parts of one streamed upload; 5 MiB is the least that S3 takes.
 PART_BYTES = 16 << 20
-MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound"}
-FULL_CODES = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"}
-KEYS_CURE = "Check TUNELINE_S3_ACCESS_KEY, TUNELINE_S3_SECRET_KEY and the bucket's policy."
-OTHER_CURE = "Look at its own log; a full disk is a common cause (`tuneline gc` says what can go)."
-KEY_CODES = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
-#: Longest pause between two tries to reach a server that is away, in seconds.
-PAUSE_MOST_S = 5.0
+#: What stores say to a write that was to make an object which is there, and to conditions that they don't know.
+THERE_CODES = {"PreconditionFailed", "ConditionalRequestConflict"}
+UNKNOWN_CODES = {"NotImplemented", "InvalidArgument", "InvalidRequest"}
 #: An artifact older than this is written again rather than reused: `tuneline gc` removes only older ones that
 #: nothing refers to, so it never takes one that a running node has just decided to refer to.
 REUSE_S = 12 * 3600.0
 
 
-class Entry(NamedTuple):
-    """One object in a listing; `age_s` by the store's own clock."""
-
-    key: str
-    size_bytes: int
-    age_s: float
-
-
-class StoreAddress(Record):
-    """What another process needs to make the same store: `ObjectStore(**address.model_dump())`."""
-
-    endpoint_url: str
-    access_key: str
-    secret_key: str = Field(repr=False)
-    bucket: str
-    region: str
-    timeout_s: float
-    patience_s: float
-
-
 class ObjectStore:
     """One bucket of an S3 server.
 
-    All methods raise `Unavailable` when the server doesn't answer for `patience_s`, `NoSpace` when it is full,
-    and `NotFound` for a missing key.
+    All methods raise `Unavailable` when the server doesn't answer for `patience_s` or refuses, `NoSpace` when it is
+    full, and `NotFound` for a missing key or bucket. One answer may take `timeout_s`.
     """
 
     def __init__(
@@ -100,18 +75,37 @@ class ObjectStore:
             secret_key,
             secure=url.scheme == "https",
             region=region,
-            http_client=urllib3.PoolManager(
-                timeout=urllib3.Timeout(connect=3.0, read=timeout_s),
-                maxsize=16,
-                retries=_retries(patience_s),
-            ),
+            http_client=StoreHttp(timeout_s=timeout_s, patience_s=patience_s),
         )
 
     def create_bucket(self) -> None:
         """Make the bucket unless it is there."""
-        with self._errors(self.bucket):
-            if not self._client.bucket_exists(self.bucket):
+        if not self.has_bucket():
+            with self._errors(self.bucket, "s3:CreateBucket"):
                 self._client.make_bucket(self.bucket)
+
+    def has_bucket(self) -> bool:
+        """Say whether the bucket is there."""
+        with self._errors(self.bucket, "s3:ListBucket"):
+            try:
+                return bool(self._client.bucket_exists(self.bucket))
+            except S3Error as fault:
+                if is_mute(fault):
+                    # Answers to HEAD have no words; a list that is refused for the same reason has.
+                    next(iter(self._client.list_objects(self.bucket)), None)
+                raise
+
+    def require_bucket(self) -> None:
+        """See that the bucket is there.
+
+        Raises:
+            NotFound: it isn't.
+        """
+        if not self.has_bucket():
+            raise NotFound(
+                f"The object store at {self.endpoint_url} has no bucket '{self.bucket}'.",
+                cure="Make the bucket, or check TUNELINE_S3_BUCKET.",
+            )
 
     def in_bucket(self, bucket: str) -> "ObjectStore":
         """Return another bucket of the same server, over the same connections."""
@@ -195,16 +189,41 @@ class ObjectStore:
 
     def put(self, key: str, data: bytes, media_type: str = "application/octet-stream") -> None:
         """Write an object whole: readers see the old bytes or the new, never a part."""
-        with self._errors(key):
+        with self._errors(key, "s3:PutObject"):
             self._client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type=media_type)
 
+    def create(self, key: str, data: bytes, media_type: str = "application/octet-stream") -> bool:
+        """Write a small object unless there is one; say whether it was written.
+
+        It is looked for before, and stores that know conditions (`If-None-Match`) judge once more while they write.
+        With another store two writers at the same moment can still both write.
+        """
+        if self._stat(key) is not None:
+            return False
+        with self._errors(key, "s3:PutObject"):
+            try:
+                self._put_if_absent(key, data, media_type)
+            except STORE_FAULTS as fault:
+                code = store_code(fault)
+                if code in THERE_CODES:
+                    return False
+                if code not in UNKNOWN_CODES:
+                    raise
+                self._client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type=media_type)
+        return True
+
+    def _put_if_absent(self, key: str, data: bytes, media_type: str) -> None:
+        # The client's own `put_object` takes no headers.
+        headers = {"Content-Type": media_type, "If-None-Match": "*"}
+        self._client._execute("PUT", self.bucket, key, body=data, headers=headers)
+
     def put_file(self, key: str, path: Path, media_type: str = "application/octet-stream") -> None:
-        with self._errors(key):
+        with self._errors(key, "s3:PutObject"):
             self._client.fput_object(self.bucket, key, str(path), content_type=media_type)
 
     def put_stream(self, key: str, stream: IO[bytes], media_type: str = "application/octet-stream") -> None:
         """Write an object of unknown length in parts; a broken stream leaves nothing visible."""
-        with self._errors(key):
+        with self._errors(key, "s3:PutObject"):
             self._client.put_object(self.bucket, key, stream, -1, content_type=media_type, part_size=PART_BYTES)
 
     def get(self, key: str) -> bytes:
@@ -228,7 +247,7 @@ class ObjectStore:
     def _stat(self, key: str) -> Entry | None:
         try:
             with self._errors(key):
-                found = self._client.stat_object(self.bucket, key)
+                found = self._stat_object(key)
         except NotFound:
             return None
         return Entry(key, int(found.size or 0), _age_s(found.last_modified))
@@ -236,24 +255,33 @@ class ObjectStore:
     def etag(self, key: str) -> str:
         """Return the server's word for an object's present content: it changes when the content does."""
         with self._errors(key):
-            found = self._client.stat_object(self.bucket, key)
+            found = self._stat_object(key)
             return f"{found.etag}-{found.size}-{found.last_modified}"
+
+    def _stat_object(self, key: str) -> Any:
+        try:
+            return self._client.stat_object(self.bucket, key)
+        except S3Error as fault:
+            if is_mute(fault):
+                # Answers to HEAD have no words; a read that is refused for the same reason has.
+                self._client.get_object(self.bucket, key, length=1).close()
+            raise
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys below a prefix, sorted."""
-        with self._errors(prefix):
+        with self._errors(prefix, "s3:ListBucket"):
             found = self._client.list_objects(self.bucket, prefix=prefix, recursive=True)
             return sorted(str(entry.object_name) for entry in found)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below a prefix."""
-        with self._errors(prefix):
+        with self._errors(prefix, "s3:ListBucket"):
             for found in self._client.list_objects(self.bucket, prefix=prefix, recursive=True):
                 yield Entry(str(found.object_name), int(found.size or 0), _age_s(found.last_modified))
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; missing ones are not an error."""
-        with self._errors(self.bucket):
+        with self._errors(self.bucket, "s3:DeleteObject"):
             for fault in self._client.remove_objects(self.bucket, [DeleteObject(key) for key in keys]):
                 if fault.code not in MISSING_CODES:
                     raise Unavailable(f"The object store did not delete '{fault.name}': {fault.message}.")
@@ -266,7 +294,11 @@ class ObjectStore:
 
     def put_manifest(self, key: str, manifest: Mapping[str, Any]) -> None:
         """Write a manifest: last of its set, so that its presence means "complete"."""
-        self.put(key, json.dumps(clean(manifest).value, indent=2, sort_keys=True).encode(), "application/json")
+        self.put(key, _manifest_bytes(manifest), "application/json")
+
+    def create_manifest(self, key: str, manifest: Mapping[str, Any]) -> bool:
+        """Write a manifest unless there is one; say whether it was written. As `create`."""
+        return self.create(key, _manifest_bytes(manifest), "application/json")
 
     def get_manifest(self, key: str) -> dict[str, Any]:
         """Return a manifest.
@@ -282,55 +314,21 @@ class ObjectStore:
         return manifest
 
     @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
+    def _errors(self, key: str, action: str = "s3:GetObject") -> Iterator[None]:
+        """Turn the client's faults into ours; `action`: the right in a bucket's policy that is used."""
         try:
             yield
-        except (HTTPError, MinioException, OSError) as fault:
-            if isinstance(fault, FileNotFoundError):
+        except STORE_FAULTS as fault:
+            if isinstance(fault, OSError) and fault.filename is not None:
+                # A file of this machine.
                 raise
-            code = _s3_code(fault)
-            if code in MISSING_CODES:
-                raise NotFound(f"The object store has no '{key}'.") from fault
-            if code in FULL_CODES:
-                raise NoSpace(
-                    f"The object store at {self.endpoint_url} is full: '{key}' was not written.",
-                    cure="Make room there (`tuneline gc` says what nothing refers to), then retry the job.",
-                ) from fault
-            if code:
-                raise Unavailable(
-                    f"The object store at {self.endpoint_url} refused '{key}': {code}.",
-                    cure=KEYS_CURE if code in KEY_CODES else OTHER_CURE,
-                ) from fault
-            raise Unavailable(
-                f"The object store at {self.endpoint_url} doesn't answer.",
-                cure="Start it, or check TUNELINE_S3_ENDPOINT_URL.",
-            ) from fault
+            address = self.address
+            place = StorePlace(self.endpoint_url, self.bucket, address.region, address.timeout_s)
+            raise store_error(fault, place, key, action) from fault
 
 
-def _s3_code(fault: Exception) -> str | None:
-    """Return the server's own word for what was wrong, or None where it didn't answer properly.
-
-    rclone answers `text/xml`, which the client takes for no S3 answer: its code is in the body.
-    """
-    if isinstance(fault, S3Error):
-        return str(fault.code)
-    found = re.search(r"<Code>(\w+)</Code>", str(fault)) if isinstance(fault, InvalidResponseError) else None
-    return found[1] if found else None
-
-
-def _retries(patience_s: float) -> urllib3.Retry:
-    """Return tries whose pauses (0.2, 0.4, 0.8 ... at most 5 s) add up to about `patience_s`."""
-    pauses, total = 0.0, 0
-    while pauses < patience_s:
-        pauses += min(0.2 * 2**total, PAUSE_MOST_S)
-        total += 1
-    return urllib3.Retry(
-        total=total,
-        backoff_factor=0.2,
-        backoff_max=PAUSE_MOST_S,
-        status_forcelist=[502, 503, 504],
-        allowed_methods=None,
-    )
+def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(clean(manifest).value, indent=2, sort_keys=True).encode()
 
 
 def _age_s(modified_at: datetime | None) -> float:

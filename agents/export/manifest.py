@@ -10,6 +10,7 @@ from pyarrow import parquet
 
 from agents.base import bucket
 from agents.base.agent import Context, inputs_from
+from agents.base.errors import Conflict
 from agents.chat.answer_schema import answer_schema
 from agents.comparison.types import Compared, ComparisonOutput
 from agents.dataset.types import DatasetOutput
@@ -54,13 +55,30 @@ def write_version(
     formats: dict[str, list[ExportedFile]],
     parity: dict[str, Parity],
 ) -> str:
-    """Write the card and then the manifest; return the manifest's key."""
+    """Write the card and then the manifest; return the manifest's key.
+
+    Raises:
+        Conflict: another node wrote this version.
+    """
     manifest = _manifest(context, name, number, evaluation, formats, parity)
     card = context.objects.put_artifact(model_card(manifest).encode(), "text/markdown")
     key = bucket.version_manifest(name, number)
-    context.objects.put_manifest(key, manifest.with_card(card).as_json())
+    _write_once(context, key, manifest.with_card(card))
     context.log("version_written", model=name, version=number, verdict=evaluation.verdict)
     return key
+
+
+def _write_once(context: Context, key: str, manifest: Manifest) -> None:
+    """Write a manifest that nobody has written; over one of an earlier attempt of the same node."""
+    if context.objects.create_manifest(key, manifest.as_json()):
+        return
+    found = context.objects.get_manifest(key)
+    if (found.get("job"), found.get("node")) != (context.job_id, context.node):
+        raise Conflict(
+            f"{manifest.title} was written by the node '{found.get('node')}' of {found.get('job')} already.",
+            cure="Redis has forgotten it: run `tuneline registry rebuild`, then `tuneline jobs retry` for this job.",
+        )
+    context.objects.put_manifest(key, manifest.as_json())
 
 
 def _manifest(

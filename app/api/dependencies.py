@@ -72,6 +72,8 @@ ServerFaultsDep = Annotated[Callable[[], dict[str, str | None]], _part(lambda pa
 #: Room for logs that are followed, and for uploads.
 FollowerRoomDep = Annotated[Room, _state("follower_room")]
 UploadRoomDep = Annotated[Room, _state("upload_room")]
+#: Says what else is wrong while Redis answers.
+WarningsDep = Annotated[Callable[[], list[str]], _part(lambda parts: parts.warnings)]
 #: How large an upload may be, in MiB.
 UploadLimitDep = Annotated[int, _part(lambda parts: parts.settings.upload_limit_mb)]
 #: How many workers of a host a queue may have.

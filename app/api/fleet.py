@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from agents import QUEUES
 from agents.base.errors import InvalidRequest, NotFound
-from app.api.dependencies import FleetDep, QueueWorkersMostDep, ServerFaultsDep
+from app.api.dependencies import FleetDep, QueueWorkersMostDep, ServerFaultsDep, WarningsDep
 from app.api.schemas.fleet import (
     FleetView,
     HealthView,
@@ -73,22 +73,25 @@ def list_workers(fleet: FleetDep) -> FleetView:
     summary="Check the health of the API",
     responses={503: {"model": HealthView, "description": "Redis or the object store doesn't answer."}},
 )
-def get_health(request: Request, server_faults: ServerFaultsDep, fleet: FleetDep, response: Response) -> HealthView:
-    """Check that Redis and the object store answer; 503 where one doesn't.
+def get_health(
+    request: Request, server_faults: ServerFaultsDep, warnings: WarningsDep, fleet: FleetDep, response: Response
+) -> HealthView:
+    """Check within some 2 s that Redis and the object store answer and work; 503 where one doesn't.
 
-    `degraded`: they do, but something was set aside that could not be handled, such as a foreign message in a queue;
-    `set_aside` lists it.
+    `degraded`: they do, but `warnings` says what else is wrong (sweeps fail, Redis lost data), or something was set
+    aside that could not be handled, such as a foreign message in a queue; `set_aside` lists it.
     Without the key it says only which server does not answer, and lists nothing.
     """
     found = server_faults()
     ok = not any(found.values())
     response.status_code = 200 if ok else 503
-    aside = [] if found["redis"] else fleet.set_aside()
+    aside, told = ([], []) if found["redis"] else (fleet.set_aside(), warnings())
     known = request.scope[CALLER] is not None
     return HealthView(
-        status=("degraded" if aside else "ok") if ok else "unavailable",
+        status=("degraded" if aside or told else "ok") if ok else "unavailable",
         version=version("tuneline"),
         checks={name: (fault if known else NOT_TOLD) if fault else "ok" for name, fault in found.items()},
+        warnings=told if known else [],
         set_aside=[SetAsideView(**asdict(each)) for each in aside if known],
     )
 

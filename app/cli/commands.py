@@ -26,7 +26,7 @@ COMMANDS = {
     "doctor": Place("app.cli.servers:doctor", "Check this machine and the servers."),
     "gc": Place("app.cli.servers:gc", "Show what is no longer referred to; remove it with --apply."),
     "models": Place("app.cli.models:app", "Models: list, show, card, download, push, promote."),
-    "registry": Place("app.cli.registry:app", "The registry: rebuild its index."),
+    "registry": Place("app.cli.registry:app", "The registry: rebuild its index, or take a bucket over."),
     "datasets": Place("app.cli.datasets:app", "Datasets: list, upload, preview."),
     "batches": Place("app.cli.batches:app", "Batches of texts, answered from a queue."),
 }

@@ -9,6 +9,7 @@ from redis import RedisError
 
 from agents.base.errors import TunelineError
 from agents.base.printable import one_line, printable
+from pipelines.engine.state.redis_faults import redis_error
 
 
 def lines_of(fault: Exception) -> list[str] | None:
@@ -20,7 +21,7 @@ def lines_of(fault: Exception) -> list[str] | None:
     if isinstance(fault, OSError) and fault.filename is not None:
         return _lines(f"'{fault.filename}': {fault.strerror}.")
     if isinstance(fault, RedisError):
-        return _lines(f"Redis doesn't answer ({type(fault).__name__}). Start it, or check TUNELINE_REDIS_URL.")
+        return _lines(str(redis_error(fault)))
     return None
 
 

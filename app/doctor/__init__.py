@@ -1,13 +1,13 @@
 """The doctor: checks this machine and the servers, and says how to fix each fault.
 
-It changes nothing but one object that it writes, reads and deletes again; it prints nothing.
+It changes nothing but keys and one object that it writes, reads and deletes again; it prints nothing.
 """
 
 from app.doctor.finding import Finding
 from app.doctor.machine import embedded_servers, file_descriptors, free_disk, gpu, memory, port
 from app.doctor.packages import pinned_packages, python_version
 from app.doctor.queues import queues
-from app.doctor.servers import StackFile, object_store, redis_server
+from app.doctor.servers import StackFile, object_store, redis_server, registry_index
 from app.settings import Settings
 from app.wiring import stack_file
 
@@ -30,6 +30,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         gpu(),
         *redis_server(settings, stack),
         object_store(settings, stack),
+        *registry_index(settings, stack),
         *queues(settings),
         port("API port", settings.api_host, settings.api_port, "TUNELINE_API_PORT"),
         port("serving port", settings.serving_host, settings.serving_port, "TUNELINE_SERVING_PORT"),

@@ -4,24 +4,29 @@ import json
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from agents.base import bucket as keys
-from agents.base.errors import NotFound, TunelineError
+from agents.base.errors import TunelineError, Unavailable
 from agents.base.object_store import ObjectStore
 from agents.base.records import Record
 from app.doctor.finding import Finding
+from app.server_urls import check_redis_url, shown
 from app.settings import Settings
 from app.wiring import store_keys
+from pipelines.engine.state.installation import Installation
+from pipelines.engine.state.prefix import keeping_to
+from pipelines.engine.state.redis_client import connect
+from pipelines.engine.state.redis_faults import redis_error
+from pipelines.engine.state.rights import refused_rights, see_that_it_writes
 
 START_STACK = "`tuneline up` starts it."
 LEAST_REDIS_MAJOR = 7
 STORE_TIMEOUT_S = 10.0
+#: Beyond this share of its maxmemory Redis is told of as nearly full.
+FULL_SHARE = 0.9
 
 
 class StackFile(Record):
@@ -61,17 +66,57 @@ def redis_server(settings: Settings, stack: StackFile) -> list[Finding]:
     url = settings.redis_url or stack.url("redis_url")
     if url is None:
         return [stack.not_started("Redis")]
+    name, place = "Redis", shown(url)
     try:
-        with redis.Redis.from_url(
-            url,
-            socket_timeout=settings.redis_timeout_s,
-            socket_connect_timeout=settings.redis_timeout_s,
-            retry=Retry(NoBackoff(), 0),  # What is wrong now is wrong: no waiting for it to pass.
-        ) as client:
+        check_redis_url(url)
+        # What is wrong now is wrong: no waiting for it to pass.
+        with _client(settings, url) as client:
+            client.ping()
+            refused = refused_rights(client)
+            if refused:
+                return [_without_rights(place, refused)]
             facts = dict(client.info())
-    except (redis.RedisError, ValueError) as fault:
-        return [_redis_fault(url, fault, embedded=settings.redis_url is None)]
-    return judge_redis(facts, _place(url))
+            see_that_it_writes(client)
+    except redis.RedisError as fault:
+        told = redis_error(fault, place)
+        cure = START_STACK if settings.redis_url is None else told.cure
+        return [Finding(name=name, ok=False, found=told.message, cure=cure)]
+    except TunelineError as fault:
+        return [Finding(name=name, ok=False, found=fault.message, cure=fault.cure)]
+    except ValueError as fault:
+        cure = "Set TUNELINE_REDIS_URL to redis://host:port/0, or rediss:// with TLS."
+        return [Finding(name=name, ok=False, found=f"TUNELINE_REDIS_URL is not a Redis URL: {fault}", cure=cure)]
+    return judge_redis(facts, place)
+
+
+def _client(settings: Settings, url: str) -> "redis.Redis":
+    made = connect(url, timeout_s=settings.redis_timeout_s, tries=0)
+    return keeping_to(f"{settings.redis_prefix}:" if settings.redis_prefix else "", made)
+
+
+def _without_rights(place: str, refused: list[str]) -> Finding:
+    return Finding(
+        name="Redis",
+        ok=False,
+        found=f"{place} refuses to its user: {', '.join(refused)}",
+        cure="Allow it by ACL SETUSER; docs/deployment.md lists the rights that Tuneline needs.",
+    )
+
+
+def registry_index(settings: Settings, stack: StackFile) -> list[Finding]:
+    """Compare the marks and the versions of Redis and the bucket; nothing where one of them is away."""
+    redis_url, store_url = settings.redis_url or stack.url("redis_url"), _store_url(settings, stack)
+    if redis_url is None or store_url is None:
+        return []
+    try:
+        with _client(settings, redis_url) as client:
+            standing = Installation(client, _store(settings, store_url)).standing()
+    except (redis.RedisError, TunelineError, ValueError):
+        # Told by the look at that server.
+        return []
+    if standing.kind == "sound":
+        return [Finding(name="registry", ok=True, found="Redis knows all that the bucket holds")]
+    return [Finding(name="registry", ok=False, found=standing.message, cure=standing.cure)]
 
 
 def judge_redis(facts: dict[str, Any], place: str) -> list[Finding]:
@@ -84,6 +129,8 @@ def judge_redis(facts: dict[str, Any], place: str) -> list[Finding]:
     append_only = bool(facts.get("aof_enabled"))
     last_write = str(facts.get("aof_last_write_status", "ok"))
     policy = str(facts.get("maxmemory_policy", "unknown"))
+    used, most = int(facts.get("used_memory", 0)), int(facts.get("maxmemory", 0))
+    full = most > 0 and used > FULL_SHARE * most
     return [
         Finding(
             name="Redis",
@@ -103,6 +150,14 @@ def judge_redis(facts: dict[str, Any], place: str) -> list[Finding]:
             found=policy,
             cure="" if policy == "noeviction" else "Jobs could be forgotten: set `maxmemory-policy noeviction`.",
         ),
+        Finding(
+            name="Redis memory",
+            ok=None if full else True,
+            found=f"{used >> 20} MiB of {most >> 20} MiB" if most else f"{used >> 20} MiB, no limit set",
+            cure="It is nearly full: raise maxmemory, or remove what nothing needs: `tuneline gc --apply`."
+            if full
+            else "",
+        ),
     ]
 
 
@@ -112,49 +167,41 @@ def _append_only_cure(append_only: bool, last_write: str) -> str:
     return "" if last_write == "ok" else "Its disk is full or broken: see its log."
 
 
-def _redis_fault(url: str, fault: Exception, *, embedded: bool) -> Finding:
-    if isinstance(fault, redis.AuthenticationError | redis.exceptions.NoPermissionError):
-        return Finding(
-            name="Redis",
-            ok=False,
-            found=f"{_place(url)} refuses the password or user",
-            cure="Correct them in TUNELINE_REDIS_URL: redis://user:password@host:port/0.",
-        )
-    if isinstance(fault, ValueError):
-        cure = "Set TUNELINE_REDIS_URL to redis://host:port/0, or rediss:// with TLS."
-        return Finding(name="Redis", ok=False, found="TUNELINE_REDIS_URL is not a Redis URL", cure=cure)
-    cure = START_STACK if embedded else "Start it, or check TUNELINE_REDIS_URL."
-    return Finding(name="Redis", ok=False, found=f"{_place(url)} doesn't answer", cure=cure)
-
-
 def object_store(settings: Settings, stack: StackFile) -> Finding:
     """Write, read and delete one small object."""
-    url = settings.s3_endpoint_url or stack.url("s3_endpoint_url")
+    url = _store_url(settings, stack)
     if url is None:
         return stack.not_started("object store")
     name, bucket = "object store", settings.s3_bucket
     try:
         took_ms = _round_trip_ms(settings, url)
-    except NotFound:
-        cure = f"Make the bucket '{bucket}', or check TUNELINE_S3_BUCKET."
-        return Finding(name=name, ok=False, found=f"{_place(url)} has no bucket '{bucket}'", cure=cure)
     except TunelineError as fault:
-        cure = START_STACK if settings.s3_endpoint_url is None and fault.retryable else fault.cure
+        away = isinstance(fault, Unavailable) and fault.message.endswith("doesn't answer.")
+        cure = START_STACK if settings.s3_endpoint_url is None and away else fault.cure
         return Finding(name=name, ok=False, found=fault.message, cure=cure)
     except ValueError as fault:
         cure = "Set TUNELINE_S3_ENDPOINT_URL to http://host:port or https://host, and a valid TUNELINE_S3_BUCKET."
         return Finding(name=name, ok=False, found=str(fault), cure=cure)
-    return Finding(name=name, ok=True, found=f"bucket '{bucket}' at {_place(url)}: round trip in {took_ms:.0f} ms")
+    return Finding(name=name, ok=True, found=f"bucket '{bucket}' at {shown(url)}: round trip in {took_ms:.0f} ms")
 
 
-def _round_trip_ms(settings: Settings, url: str) -> float:
-    store = ObjectStore(
+def _store_url(settings: Settings, stack: StackFile) -> str | None:
+    return settings.s3_endpoint_url or stack.url("s3_endpoint_url")
+
+
+def _store(settings: Settings, url: str) -> ObjectStore:
+    return ObjectStore(
         url,
         *store_keys(settings),
         settings.s3_bucket,
         region=settings.s3_region,
         timeout_s=STORE_TIMEOUT_S,
     )
+
+
+def _round_trip_ms(settings: Settings, url: str) -> float:
+    store = _store(settings, url)
+    store.require_bucket()
     key, content = keys.probe(str(uuid4())), b"round trip"
     started_at = time.perf_counter()
     store.put(key, content, "text/plain")
@@ -166,8 +213,3 @@ def _round_trip_ms(settings: Settings, url: str) -> float:
     finally:
         store.delete([key])
     return (time.perf_counter() - started_at) * 1000
-
-
-def _place(url: str) -> str:
-    """Return host and port of a URL, without the password in it."""
-    return urlsplit(url).netloc.rpartition("@")[2] or url

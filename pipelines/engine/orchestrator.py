@@ -16,6 +16,7 @@ from agents.base.errors import Conflict, Fenced, NotFound, StopKind
 from pipelines.caps import Caps
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.state.cache import digest
+from pipelines.engine.state.installation import known_standing
 from pipelines.engine.state.job import (
     JOB_ENDED,
     NODE_DONE,
@@ -62,13 +63,19 @@ class Orchestrator:
 
         Raises:
             InvalidSpec: all faults of the spec.
-            Conflict: the idempotency key was used for another spec, or there would be too many queues.
+            Conflict: the idempotency key was used for another spec; there would be too many queues; or the job is to
+                make a version, and Redis lost data.
         """
         agents = self.agents
         if started_by_us:
             agents = {name: entry._replace(started_by=None) for name, entry in agents.items()}
         plan = judge(spec, params, agents, self.caps)
         self._check_queues(plan)
+        if any(node.makes_version for node in plan.nodes.values()):
+            # Before hours of training, whose export would be refused.
+            standing = known_standing(self.state.connection)
+            if standing.kind != "sound":
+                raise standing.error()
         body = digest(json.loads(json.dumps({"spec": spec, "params": dict(params)}, default=str)))
         idempotency = (idempotency_key, body) if idempotency_key else None
         return self.state.submit(_new_id(), plan, idempotency=idempotency)

@@ -95,10 +95,14 @@ class HealthView(View):
     """Whether the servers that Tuneline needs answer, and what sweeps could not handle."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(
-        description="`unavailable`: one of the checks failed. `degraded`: there are entries in `set_aside`."
+        description="`unavailable`: one of the checks failed. `degraded`: there is something in `warnings` or "
+        "`set_aside`."
     )
     version: str = Field(description="Tuneline's version.", examples=["0.1.0"])
     checks: dict[Check, str] = Field(
         description="Server -> `ok`, or what is wrong with it.", examples=[{"redis": "ok", "object_store": "ok"}]
+    )
+    warnings: list[str] = Field(
+        [], description="What else is wrong, and what helps: sweeps that fail, or data that Redis lost."
     )
     set_aside: list[SetAsideView] = Field([], description="What could not be handled, the oldest first.")

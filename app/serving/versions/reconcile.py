@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from logging import ERROR, INFO
 
 import structlog
+from redis import RedisError
 
 from agents.base.errors import InvalidModel, NotFound
 from agents.tasks import TASKS
@@ -15,6 +16,7 @@ from app.serving.versions.files import sweep
 from app.serving.versions.loading import Loader
 from app.serving.versions.served import Served, Versions
 from app.serving.watch.drift import DriftWindow, read_reference
+from pipelines.engine.state.redis_faults import redis_error
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.5
@@ -67,9 +69,10 @@ class Reconciler:
             wanted = {name: self.versions.aliases(name) for name in self.versions.names()}
         except Exception as fault:
             # The thread must outlive whatever Redis answers: what is served goes on being served.
+            message = str(redis_error(fault) if isinstance(fault, RedisError) else fault)
             if self._unreadable is None:
-                log.warning("aliases_unreadable", message=str(fault))
-            self._unreadable = f"The aliases can't be read: {fault}"
+                log.warning("aliases_unreadable", message=message)
+            self._unreadable = f"The aliases can't be read: {message}"
             return
         self._unreadable = None
         self._without_champion = {name for name in self.served if "champion" not in wanted.get(name, {})}

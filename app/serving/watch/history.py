@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import structlog
 from sqlalchemy import BigInteger, DateTime, Engine, Float, Integer, String, Text, create_engine, func, insert, select
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -21,7 +22,8 @@ WAITING_MOST = 10_000
 ROWS_AT_ONCE = 500
 #: Each writing costs a commit, and the interpreter, which requests wait for too.
 WRITE_EVERY_S = 0.1
-
+#: Of several processes that start on an empty database, all but one may lose a race for each table and index.
+MAKE_TRIES, MAKE_AGAIN_S = 5, 0.2
 KeptTexts = Literal["whole", "hash"]
 
 
@@ -153,10 +155,27 @@ def history_url(url: str | None, state_dir: Path) -> str:
 def _open(url: str) -> Engine:
     try:
         engine = create_engine(url, pool_pre_ping=True)
-        Base.metadata.create_all(engine)
+        _make_tables(engine)
     except (SQLAlchemyError, ImportError) as fault:
         raise _unavailable(fault) from fault
     return engine
+
+
+def _make_tables(engine: Engine) -> None:
+    """Make the tables that are missing, also where other processes make them at the same moment.
+
+    Raises:
+        SQLAlchemyError: the database doesn't answer, or allows no tables.
+    """
+    for tries_left in reversed(range(MAKE_TRIES)):
+        try:
+            Base.metadata.create_all(engine)
+            return
+        except (IntegrityError, ProgrammingError, OperationalError):
+            # Another made one between this one's look and its own: the next look finds it.
+            if not tries_left:
+                raise
+            time.sleep(MAKE_AGAIN_S)
 
 
 def _is_away(fault: Exception) -> bool:

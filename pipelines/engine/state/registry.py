@@ -8,10 +8,11 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from redis import Redis
 
 from agents.base import bucket
-from agents.base.errors import Conflict, InvalidRequest, NotFound, TunelineError
+from agents.base.errors import Conflict, CorruptArtifact, InvalidRequest, NotFound
 from agents.base.identifiers import is_name, parse_version
 from agents.base.names import printable
 from agents.base.object_store import ObjectStore
@@ -19,9 +20,11 @@ from agents.base.strict_json import Bounds, decode
 from agents.formats.manifest import Manifest, read_manifest
 from pipelines.engine.attempt_id import named_node_key, node_key
 from pipelines.engine.state import keys
+from pipelines.engine.state.installation import Installation, newest_versions
 from pipelines.engine.state.store import move_alias
 from pipelines.plan import PlannedNode
 
+log = structlog.get_logger()
 #: The longest reason that is kept with a move, in characters.
 REASON_MOST = 1000
 #: Of a move as it is read: a release before may have kept any reason.
@@ -29,10 +32,13 @@ MOVE = Bounds(4_000, REASON_MOST + 200, 4)
 #: So many models are named to somebody who asks for one that is not there.
 NAMED_MOST = 20
 #: Gives a job's node its version number: the same again however often it asks, also under the name that an older
-#: release kept it by.
+#: release kept it by; a new one is above all that the object store holds.
 RESERVE = """
 local known = redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[1], ARGV[2])
 if known then return tonumber(known) end
+if tonumber(redis.call('HGET', KEYS[1], 'last') or 0) < tonumber(ARGV[3]) then
+  redis.call('HSET', KEYS[1], 'last', ARGV[3])
+end
 local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
 redis.call('HSET', KEYS[1], ARGV[1], number)
 return number
@@ -44,13 +50,19 @@ class Registry:
 
     def __init__(self, connection: "Redis", objects: ObjectStore) -> None:
         self.connection = connection
-        self._objects = objects
+        self.objects = objects
+        self._installation = Installation(connection, objects)
         self._reserve = connection.register_script(RESERVE)
 
     def reserve(self, model: str, job: str, node: PlannedNode) -> int:
-        """Return the version number that belongs to a job's node."""
-        names = reservation_fields(job, node)
-        return int(self._reserve(keys=[keys.reserved(model)], args=names))
+        """Return the version number that belongs to a job's node.
+
+        Raises:
+            Conflict: Redis lost data, or the bucket is another installation's.
+        """
+        self._installation.require(model)
+        newest = newest_versions(self.objects, model).get(model, 0)
+        return int(self._reserve(keys=[keys.reserved(model)], args=[*reservation_fields(job, node), newest]))
 
     @staticmethod
     def add_commands(model: str, version: int) -> list[tuple[str, ...]]:
@@ -102,16 +114,16 @@ class Registry:
         """
         if version not in self.versions(model):
             raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
-        return self._objects.get_manifest(bucket.version_manifest(model, version))
+        return self.objects.get_manifest(bucket.version_manifest(model, version))
 
     def is_complete(self, model: str, version: int) -> bool:
         """Say whether a version's manifest is there."""
-        return self._objects.size(bucket.version_manifest(model, version)) is not None
+        return self.objects.size(bucket.version_manifest(model, version)) is not None
 
     def champion(self, model: str) -> dict[str, Any] | None:
         """Return the manifest of the present champion, or None where there is none."""
         version = self.aliases(model).get("champion")
-        return self._objects.get_manifest(bucket.version_manifest(model, version)) if version is not None else None
+        return self.objects.get_manifest(bucket.version_manifest(model, version)) if version is not None else None
 
     def resolve(self, model: str, wanted: str) -> int:
         """Return the version that an alias or a number (`3`, `v3`) names.
@@ -143,10 +155,11 @@ class Registry:
         Raises:
             NotFound: no such version.
             Conflict: its verdict was not PROMOTE, or was given beside another champion than the present one; not
-                raised with `force`.
+                raised with `force`. Redis lost data, or the bucket is another installation's; always raised.
             InvalidRequest: the reason is too long.
         """
         _check_reason(reason)
+        self._installation.require(model)
         manifest = self.manifest(model, version)
         if manifest.verdict != "PROMOTE" and not force:
             raise Conflict(
@@ -164,10 +177,11 @@ class Registry:
 
         Raises:
             NotFound: no such model.
-            Conflict: there was no champion before.
+            Conflict: there was no champion before; or as `promote` says of lost data.
             InvalidRequest: the reason is too long.
         """
         _check_reason(reason)
+        self._installation.require(model)
         self.versions(model)
         previous = self.aliases(model).get("previous")
         if previous is None:
@@ -179,10 +193,11 @@ class Registry:
 
         Raises:
             NotFound: no such version.
-            Conflict: an alias points at it.
+            Conflict: an alias points at it; or as `promote` says of lost data.
             InvalidRequest: the reason is too long.
         """
         _check_reason(reason)
+        self._installation.require(model)
         if version not in self.versions(model) and not self.is_complete(model, version):
             raise NotFound(f"There is no version {version} of '{model}'.", cure=f"See `tuneline models show {model}`.")
 
@@ -197,7 +212,7 @@ class Registry:
             pipe.lpush(keys.history(model), json.dumps({"version": version, "deleted": True, "at": at, "why": reason}))
 
         self.connection.transaction(remove, keys.aliases(model))
-        self._objects.delete([bucket.version_manifest(model, version)])
+        self.objects.delete([bucket.version_manifest(model, version)])
         self.save_aliases(model)
 
     def _move(
@@ -221,29 +236,50 @@ class Registry:
     # -- the copy beside the manifests ---------------------------------------------------------
 
     def save_aliases(self, model: str) -> None:
-        """Copy a model's aliases and their history to the object store."""
+        """Copy a model's aliases and their history to the object store; not where Redis lost data."""
+        if self._installation.known_standing().kind != "sound" or self._installation.is_behind(model):
+            log.warning("aliases_not_saved", model=model)
+            return
         record = {"aliases": self.aliases(model), "history": self.history(model)}
-        self._objects.put_manifest(bucket.aliases(model), record)
+        self.objects.put_manifest(bucket.aliases(model), record)
 
     def rebuild(self) -> dict[str, int]:
-        """Rebuild the index from the manifests; return how many versions each model has.
+        """Rebuild the index from the manifests, and begin a new epoch; return how many versions each model has.
 
-        Versions without a manifest are left out: they don't exist.
+        Versions without a manifest are left out: they don't exist. Moves that Redis alone knows are kept.
+
+        Raises:
+            Conflict: the bucket is another installation's.
         """
+        standing = self._installation.standing()
+        if standing.kind == "foreign":
+            raise standing.error()
+        return self._rebuilt()
+
+    def adopt(self) -> dict[str, int]:
+        """Make the bucket this Redis' own, whoever it belonged to, then rebuild the index from it."""
+        self._installation.adopt()
+        return self._rebuilt()
+
+    def _rebuilt(self) -> dict[str, int]:
         found: dict[str, list[int]] = {}
-        for key in self._objects.keys(bucket.MODELS):
+        for key in self.objects.keys(bucket.MODELS):
             if (version := bucket.version_of(key)) is not None:
                 found.setdefault(version.model, []).append(version.number)
         for model, versions in found.items():
             self._rebuild(model, versions)
+        self._installation.renew()
         return {model: len(versions) for model, versions in found.items()}
 
     def _rebuild(self, model: str, versions: list[int]) -> None:
         try:
-            record = self._objects.get_manifest(bucket.aliases(model))
-        except TunelineError:
+            record = self.objects.get_manifest(bucket.aliases(model))
+        except (NotFound, CorruptArtifact):
             record = {"aliases": {}, "history": []}
-        last = max(int(self.connection.hget(keys.reserved(model), "last") or 0), *versions)
+        if not self._installation.lacks_a_move(model) and self.history(model):
+            record = {"aliases": self.aliases(model), "history": self.history(model)}
+        told = [int(move["version"]) for move in record["history"]]
+        last = max(int(self.connection.hget(keys.reserved(model), "last") or 0), *versions, *told)
         with self.connection.pipeline() as pipe:
             pipe.sadd(keys.MODELS, model)
             pipe.delete(keys.versions(model), keys.aliases(model), keys.history(model))

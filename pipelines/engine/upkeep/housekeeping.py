@@ -14,9 +14,11 @@ from redis import Redis
 from agents import QUEUES
 from agents.base import bucket
 from agents.base.errors import CorruptArtifact
-from agents.base.object_store import REUSE_S, Entry, ObjectStore
+from agents.base.object_store import REUSE_S, ObjectStore
 from agents.base.records import Artifact, artifacts_in
+from agents.base.store_types import Entry
 from pipelines.engine.state import keys
+from pipelines.engine.state.installation import Installation
 from pipelines.engine.state.job import JOB_ENDED, Job, JobHead
 from pipelines.engine.state.job_index import remove_from_index
 from pipelines.engine.state.logs import Logs
@@ -70,10 +72,16 @@ class Housekeeper:
         self._connection: Redis = state.connection
         self._logs = logs
         self._objects = objects
+        self._installation = Installation(state.connection, objects)
         self._retention = retention
 
     def find(self) -> Garbage:
-        """Return what can be removed; changes nothing."""
+        """Return what can be removed; removes nothing.
+
+        Raises:
+            Conflict: Redis lost data, or the bucket is another installation's: what it refers to is not known.
+        """
+        self._installation.require()
         now = self._state.clock.now()
         heads = self._heads()
         forgotten = self._forgotten(heads, now)
@@ -89,7 +97,12 @@ class Housekeeper:
         )
 
     def remove(self, garbage: Garbage) -> None:
-        """Remove what was found, but for what has been referred to since. Stopped half way, it can be run again."""
+        """Remove what was found, but for what has been referred to since. Stopped half way, it can be run again.
+
+        Raises:
+            Conflict: as `find`.
+        """
+        self._installation.require()
         for key, field in garbage.leftovers:
             self._connection.hdel(key, field)
         for job in garbage.live_logs:

@@ -4,6 +4,7 @@ Any number of sweepers may run: what one has done the next finds done.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -13,12 +14,20 @@ from agents.base.errors import NotFound, TunelineError
 from pipelines.engine.attempt_id import AttemptId
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.state import keys
+from pipelines.engine.state.installation import SOUND, Installation
 from pipelines.engine.state.logs import Logs
+from pipelines.engine.state.redis_faults import place_of, redis_error
 from pipelines.engine.state.registry import Registry
 from pipelines.engine.state.set_aside import give_back, set_aside
 from pipelines.engine.state.share import held_by
 
 log = structlog.get_logger()
+#: So many sweeps in a row have to fail to be told of: one may, while Redis starts.
+FAILED_LEAST = 3
+#: Without a sweep for so long, the sweeper stands still.
+STILL_S = 30.0
+#: How often Redis is asked whether it lost data.
+ASK_EVERY_S = 5.0
 #: A message that was queued so long ago and is not in its queue either waits in a worker or was lost.
 LOST_MESSAGE_S = 5.0
 PAGE = 1000
@@ -40,6 +49,12 @@ class Sweeper:
         self._cut_off = False
         self._blind_until = 0.0
         self._queues_looked_at: float | None = None
+        self._installation = Installation(self._connection, registry.objects)
+        self._asked_at = -ASK_EVERY_S
+        self._standing = SOUND
+        self._failed = 0
+        self._reason = ""
+        self._ran_at: float | None = None
 
     def sweep(self) -> int:
         """Look once; return how many things were put right.
@@ -59,20 +74,57 @@ class Sweeper:
             self._blind_until = now + self._lease_ttl_s
         self._swept_at, self._cut_off = now, True
         self._forget_queues(now)
-        done = self._leases(now) + self._due(now) + self._lost_messages(now) + self._held(now) + self._archives()
+        swept = self._leases(now) + self._due(now) + self._lost_messages(now) + self._held(now) + self._archives()
         self._cut_off = False
-        return done
+        self._look_at_the_installation()
+        return swept
+
+    def trouble(self) -> str | None:
+        """Return what keeps this process' sweeps from their work; None: nothing, or none was to run."""
+        if self._failed >= FAILED_LEAST:
+            return f"The last {self._failed} sweeps failed, so lost workers are not noticed: {self._reason}"
+        still_s = time.monotonic() - self._ran_at if self._ran_at is not None else 0.0
+        return f"No sweep has ended for {still_s:.0f} s: lost workers are not noticed." if still_s > STILL_S else None
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Look every `interval_s` seconds until `stop` is set."""
+        self._ran_at = time.monotonic()
         while not stop.wait(interval_s):
             try:
                 self.sweep()
-            except (RedisError, TunelineError) as fault:
-                log.warning("sweep_failed", message=str(fault))
+                self._failed = 0
+            except RedisError as fault:
+                self._has_failed(str(redis_error(fault, place_of(self._connection))))
+            except TunelineError as fault:
+                self._has_failed(str(fault))
             except Exception as fault:
                 # The thread must outlive what nobody foresaw.
-                log.error("sweep_failed", message=str(fault), exc_info=fault)
+                self._has_failed(f"{type(fault).__name__}: {fault}", fault)
+            self._ran_at = time.monotonic()
+        self._ran_at = None
+
+    def _has_failed(self, reason: str, unforeseen: Exception | None = None) -> None:
+        self._failed += 1
+        self._reason = reason
+        if unforeseen is not None:
+            log.error("sweep_failed", message=reason, exc_info=unforeseen)
+        else:
+            log.warning("sweep_failed", message=reason, in_a_row=self._failed)
+
+    def _look_at_the_installation(self) -> None:
+        now = time.monotonic()
+        if now - self._asked_at < ASK_EVERY_S:
+            return
+        self._asked_at = now
+        try:
+            found = self._installation.look_now_and_then()
+        except TunelineError as fault:
+            # A bucket that is away is told by what needs it.
+            log.warning("registry_not_compared", message=str(fault))
+            return
+        if found != self._standing and found.kind != "sound":
+            log.error("registry_not_sound", message=str(found))
+        self._standing = found
 
     def _forget_queues(self, now: float) -> None:
         if self._queues_looked_at is None or now - self._queues_looked_at > QUEUES_EVERY_S:

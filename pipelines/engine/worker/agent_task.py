@@ -6,10 +6,11 @@ from typing import Any, Self
 
 from pydantic import ConfigDict
 
-from agents.base.object_store import ObjectStore, StoreAddress
+from agents.base.object_store import ObjectStore
 from agents.base.records import Input, Record
 from agents.base.row_budget import RowBudget
 from agents.base.sources import Sources
+from agents.base.store_types import StoreAddress
 from pipelines.engine.worker.context import AttemptContext, Emit, WantedStop
 
 

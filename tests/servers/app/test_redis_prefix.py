@@ -9,6 +9,7 @@ import redis
 
 from app.settings import Settings
 from app.wiring import Parts, build_parts
+from pipelines.engine.state import keys
 from pipelines.engine.state.log_follower import LogFollower
 from pipelines.engine.state.registration import Registration
 from tests.support.agents import echo, spec
@@ -27,7 +28,8 @@ def installation(settings: Settings, connection: redis.Redis) -> Callable[[str],
 
 
 def all_keys(connection: redis.Redis) -> set[str]:
-    return {key.decode() for key in connection.keys("*")}
+    """Return all keys but the marks that each installation makes at its start."""
+    return {name for key in connection.keys("*") if not (name := key.decode()).endswith(keys.INSTALLATION)}
 
 
 def test_two_installations_run_jobs_beside_each_other(

@@ -1,8 +1,11 @@
 """The history of predictions on both databases: SQLite, and a real PostgreSQL."""
 
 import hashlib
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +115,41 @@ def test_rows_are_not_tried_one_by_one_while_the_database_is_away(url: str, monk
 def test_a_database_that_is_not_there_is_said_so() -> None:
     with pytest.raises(Unavailable, match="TUNELINE_HISTORY_URL"):
         History("postgresql+psycopg://nobody@127.0.0.1:1/none", lambda _: None)
+
+
+STARTS = """
+import sys
+from app.serving.watch.history import History
+print("ready", flush=True)
+sys.stdin.readline()
+History(sys.argv[1], lambda _: None).close()
+"""
+
+
+def test_many_may_start_on_an_empty_database_at_once(url: str) -> None:
+    with ExitStack() as stack:
+        line = [sys.executable, "-c", STARTS, url]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started = [stack.enter_context(subprocess.Popen(line, **pipes)) for _ in range(6)]
+        for process in started:
+            assert process.stdout.readline() == "ready\n"
+        for process in started:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        said = [process.communicate()[1] for process in started]
+
+    assert [process.returncode for process in started] == [0] * 6, said
+
+
+def test_a_row_that_the_database_refuses_costs_the_others_nothing(url: str) -> None:
+    dropped: list[int] = []
+    history = History(url, dropped.append)
+    texts = ["before", "half of a character \ud800", "after"]
+    history.add(texts, [answer("ham", "refusing")] * 3)
+    history.close()
+    again = History(url, dropped.append)
+    rows, _ = again.page(0, 10, model="refusing")
+    again.close()
+
+    assert [row["text"] for row in rows] == ["after", "before"]
+    assert dropped == [1]

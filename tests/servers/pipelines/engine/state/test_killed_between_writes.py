@@ -135,6 +135,8 @@ def every_moment(parts: Parts, drain: Callable[[], None], victim: Victim, prepar
         parts.connection.flushall()
         # A moment of another run must not be told from this one by what lies in the bucket.
         parts.objects.delete(parts.objects.keys(""))
+        # As at the first start of all.
+        parts.installation.look()
         job_id = prepare()
         through = victim.run(lambda mine, job_id=job_id: work(mine, job_id), words)
         finish(parts, drain, job_id)
@@ -189,6 +191,8 @@ def test_a_submit_that_is_sent_again(
     for words in range(100):
         parts.connection.flushall()
         parts.objects.delete(parts.objects.keys(""))
+        # As at the first start of all.
+        parts.installation.look()
         through = victim.run(submit, words)
         job_id = submit(parts)
         finish(parts, drain, job_id)
