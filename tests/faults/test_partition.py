@@ -24,7 +24,7 @@ WAIT = {"wait": {"agent": "wait"}, "after": echo("wait")}
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """A farm of its own without workers, whose Redis can be emptied."""
     agents = ",".join(f"{name}={TEST_AGENTS[name].path}" for name in NAMES)
-    environment = {"TUNELINE_AGENTS": agents, "TUNELINE_REDIS_TIMEOUT_S": "1.0", "TUNELINE_STOP_GRACE_S": "1.0"}
+    environment = {"TUNELINE_AGENTS": agents, "TUNELINE_REDIS_TIMEOUT_S": "2.0", "TUNELINE_STOP_GRACE_S": "1.0"}
     with farm(tmp_path_factory.mktemp("cut"), environment) as made:
         yield made
 
