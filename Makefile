@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,gguf,tracking,embedded,bench,dev
 MINUTES ?= 15
+FUZZ_S ?= 3600
 SEED ?= 1
 WORKERS ?= 2
 # A file's tests stay in one process, which starts its servers once; files in the order of tests/conftest.py.
@@ -13,7 +14,7 @@ BENCHMARKS := structure startup orchestration recovery training sft_training tra
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo test test-fast coverage faults soak lint types layers compose bench check settings readme openapi constraints
+.PHONY: help install hooks demo test test-fast coverage faults soak fuzz lint types layers compose bench check settings readme openapi constraints
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/'
@@ -34,8 +35,8 @@ hooks: $(INSTALLED) ## checks before each commit, by pre-commit
 	$(BIN)/pre-commit install
 
 # The processes share the cores already: more threads in each would only get in each other's way.
-test test-fast coverage: export OMP_NUM_THREADS = 1
-test test-fast coverage: export TOKENIZERS_PARALLELISM = false
+test test-fast coverage fuzz: export OMP_NUM_THREADS = 1
+test test-fast coverage fuzz: export TOKENIZERS_PARALLELISM = false
 
 test: $(INSTALLED) ## the whole suite, on WORKERS=2 processes
 	$(BIN)/pytest $(PARALLEL)
@@ -53,6 +54,9 @@ faults: $(INSTALLED) ## every cell of the fault matrix, and servers that stay aw
 
 soak: $(INSTALLED) ## random kills while jobs run: MINUTES=15 SEED=1
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
+
+fuzz: $(INSTALLED) ## a fuzzer for each parser of what comes from outside: FUZZ_S=3600 seconds each
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S)
 
 lint: $(INSTALLED) ## style and form
 	$(BIN)/ruff check .
