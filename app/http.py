@@ -27,6 +27,7 @@ from app.door.guard import Guard, Refusal, Refuse, Rules
 from app.door.hosts import Hosts
 from app.door.pages import PAGE_PATHS, add_pages, add_session_routes
 from app.keys import door_key
+from app.methods import allowed_methods
 from app.openapi import install_openapi, operation_id
 from app.settings import Settings
 from app.state_folder import make_private
@@ -267,7 +268,10 @@ async def _http_error(request: Request, fault: Exception) -> Response:
     }
     message = messages.get(fault.status_code, fault.detail)
     status, code = HTTP_FAULTS.get(fault.status_code, (fault.status_code, "INTERNAL"))
-    return fault_response(status, code, message, headers=dict(fault.headers or {}))
+    headers = dict(fault.headers or {})
+    if fault.status_code == 405 and (allowed := allowed_methods(request.app, request.url.path)):
+        headers["Allow"] = ", ".join(allowed)
+    return fault_response(status, code, message, headers=headers)
 
 
 async def _unexpected(request: Request, fault: Exception) -> Response:

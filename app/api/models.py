@@ -66,14 +66,14 @@ def get_model(name: ModelName, registry: RegistryDep, offset: Offset = 0, limit:
     return model_view(registry, name, offset, limit)
 
 
-@router.get("/{name}/{version}", summary="Show a version", responses=faults(NotFound, InvalidRequest))
+@router.get("/{name}/{version:version}", summary="Show a version", responses=faults(NotFound, InvalidRequest))
 def get_version(name: ModelName, version: Version, registry: RegistryDep) -> Manifest:
     """Show a version's manifest: files with digests, lineage, metrics, verdict. `version` may be an alias."""
     return registry.manifest(name, registry.resolve(name, version))
 
 
 @router.get(
-    "/{name}/{version}/card",
+    "/{name}/{version:version}/card",
     summary="Read a model card",
     response_class=Markdown,
     responses=faults(NotFound, InvalidRequest),
@@ -87,7 +87,7 @@ def get_card(name: ModelName, version: Version, registry: RegistryDep, objects: 
 
 
 @router.get(
-    "/{name}/{version}/pictures/{picture}",
+    "/{name}/{version:version}/pictures/{picture}",
     summary="Fetch a picture of a model card",
     response_class=StreamingResponse,
     responses={**faults(NotFound, InvalidRequest), 200: sent("The picture.", "image/svg+xml", "image/png")},
@@ -108,7 +108,7 @@ def get_picture(
 
 
 @router.get(
-    "/{name}/{version}/files", summary="List the files of a version", responses=faults(NotFound, InvalidRequest)
+    "/{name}/{version:version}/files", summary="List the files of a version", responses=faults(NotFound, InvalidRequest)
 )
 def list_files(
     name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
@@ -130,7 +130,7 @@ def list_files(
 
 
 @router.get(
-    "/{name}/{version}/download",
+    "/{name}/{version:version}/download",
     summary="Download a version",
     response_class=StreamingResponse,
     responses={
@@ -200,7 +200,9 @@ def roll_back_model(
     return AliasesView(aliases=registry.rollback(name, at=state.clock.now(), reason=reason))
 
 
-@router.delete("/{name}/{version}", status_code=204, summary="Delete a version", responses=faults(NotFound, Conflict))
+@router.delete(
+    "/{name}/{version:version}", status_code=204, summary="Delete a version", responses=faults(NotFound, Conflict)
+)
 def delete_version(
     name: ModelName,
     version: Annotated[int, Path(description="The version's number.", examples=[3])],

@@ -42,6 +42,16 @@ class Tally:
     """Kinds of refusals."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """An input as reports show it."""
+
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"{len(self.content)} bytes"
+
+
 class Found(AssertionError):
     """An input that a parser can't stand; it is kept in a file."""
 
@@ -85,9 +95,9 @@ def run_examples(fuzzer: Fuzzer, count: int, number: int, folder: Path, kept: Pa
         phases=[Phase.generate],
         report_multiple_bugs=False,
     )
-    @given(fuzzer.inputs)
-    def run(content: bytes) -> None:
-        try_input(fuzzer, content, folder, kept, tally)
+    @given(fuzzer.inputs.map(Drawn))
+    def run(drawn: Drawn) -> None:
+        try_input(fuzzer, drawn.content, folder, kept, tally)
 
     run()
 

@@ -180,3 +180,21 @@ def test_without_the_key_every_operation_but_health_is_refused(versions: Parts) 
                 assert (answer.status_code in {401, 429}) is (path != "/health"), (method, path)
     app.state.serving.history.close()
     keyed.connection.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/jobs", "GET, POST"),
+        ("DELETE", "/models/spam/promote", "POST"),
+        ("GET", "/api/v1/models/spam/rollback", "POST"),
+        ("POST", "/models/spam/3", "DELETE, GET"),
+        ("OPTIONS", "/jobs/job_1/artifacts/training/a/b", "GET"),
+        ("PATCH", "/queues/default", "PUT"),
+    ],
+)
+def test_a_method_that_a_path_does_not_take_is_told_which_it_takes(
+    api: TestClient, method: str, path: str, allowed: str
+) -> None:
+    answer = api.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
