@@ -20,6 +20,8 @@ NUMBER = re.compile(r"v?([1-9][0-9]{0,8})")
 CURSOR = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 #: The numbers in the id of a stream's entry have 64 bits.
 CURSOR_MOST = 2**64 - 1
+#: The same for documents, which know no numbers in texts.
+CURSOR_PATTERN = "^[0-9]{1,19}(-[0-9]{1,19})?$"
 
 
 @dataclass(frozen=True, slots=True, order=True)

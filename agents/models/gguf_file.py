@@ -70,6 +70,8 @@ def _metadata(file: Path) -> Mapping[str, Any]:
 
     try:
         found: Mapping[str, Any] = inspect_gguf(file, max_array_values=0).metadata
-    except (OSError, GGUFFormatError) as fault:
-        raise InvalidModel(f"'{file}' can't be read as GGUF: {fault}", cure="Download it again.") from fault
+    except (OSError, GGUFFormatError, MemoryError, ValueError, OverflowError) as fault:
+        # A text or list of a length that the file does not have is asked for whole.
+        reason = str(fault) or "it names a length that it does not have"
+        raise InvalidModel(f"'{file}' can't be read as GGUF: {reason}", cure="Download it again.") from fault
     return found

@@ -9,7 +9,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from agents.base.errors import InvalidRequest, NotFound
-from agents.base.identifiers import Cursor
+from agents.base.identifiers import CURSOR_PATTERN, Cursor
 from agents.base.strict_json import encode
 from app.api.dependencies import FollowerRoomDep, FollowLogDep, JobId, LogsDep, StateDep
 from app.api.schemas.logs import LogEnd, LogGap, LogPage, LogRecord, Ping
@@ -22,7 +22,14 @@ from pipelines.engine.state.logs import FIRST, PAGE
 router = APIRouter(prefix="/jobs/{job_id}/logs", tags=["logs"])
 Level = Literal["debug", "info", "warning", "error"]
 PING_S = 10
-After = Annotated[str, Query(description="The id of the last record that was read.", examples=["1767225600250-0"])]
+After = Annotated[
+    str,
+    Query(
+        description="The id of the last record that was read.",
+        examples=["1767225600250-0"],
+        json_schema_extra={"pattern": CURSOR_PATTERN},
+    ),
+]
 Least = Annotated[Level | None, Query(description="The least level of records.")]
 OfNode = Annotated[str | None, Query(description="Only records of this node.", examples=["training"])]
 
@@ -77,7 +84,11 @@ async def follow_log(
     node: OfNode = None,
     after: After = FIRST,
     last_event_id: Annotated[
-        str | None, Header(description="The cursor of a client that reconnects; it takes precedence over `after`.")
+        str | None,
+        Header(
+            description="The cursor of a client that reconnects; it takes precedence over `after`.",
+            json_schema_extra={"pattern": CURSOR_PATTERN},
+        ),
     ] = None,
 ) -> EventSourceResponse:
     """Follow the log. `id` is the record's id; a client that comes back with `Last-Event-ID` misses nothing.

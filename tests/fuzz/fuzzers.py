@@ -69,6 +69,10 @@ CONFIG = json.dumps(
         **{"num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536, "vocab_size": 49152},
     }
 ).encode()
+RECORDS = (
+    b'info\0epoch_ended\0training\0{"epoch": 1, "loss": 0.5}',
+    b'{"id": "1-0", "at": 1.0, "level": "info", "event": "progress", "node": null, "fields": {"done": 1, "total": 2}}',
+)
 MANIFEST = b'{"schema": 2, "name": "spam", "version": 1, "task": "sft", "verdict": "HOLD", "metrics": {"f1": 0.9}}'
 
 
@@ -121,6 +125,9 @@ FUZZERS = {
         rows("parquet", parquet()),
         Fuzzer("rows-packed", mutated([gzip.compress(JSONL), JSONL]), parsers.parse_packed_rows),
         Fuzzer("uri", mutated(URIS), parsers.parse_uri),
+        Fuzzer("cursor", mutated([b"1767225600250-0", b"0-0", b"1"]), parsers.parse_cursor),
+        Fuzzer("version", mutated([b"3", b"v12", b"champion"]), parsers.parse_version_name),
+        Fuzzer("log-record", mutated(RECORDS), parsers.parse_log_record),
         Fuzzer("archive", mutated([archive()]), parsers.parse_archive),
         Fuzzer("gguf", mutated([gguf()]), parsers.parse_gguf),
         Fuzzer("model-config", mutated([CONFIG]), parsers.parse_model_config),

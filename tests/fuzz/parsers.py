@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from agents import AGENTS
 from agents.base.errors import InvalidRequest
+from agents.base.identifiers import Cursor, parse_version
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
 from agents.data.reader import RowsReader
@@ -22,6 +23,7 @@ from agents.generate.types import GenerateConfig
 from agents.models.gguf_file import context_tokens
 from agents.models.memory import ModelShape
 from app.downloads import unpack
+from pipelines.engine.state.log_records import archived_record, as_record
 from pipelines.judge import judge
 from pipelines.spec_text import parse_document
 
@@ -66,6 +68,26 @@ def parse_uri(content: bytes, folder: Path) -> object:
     found = sources.local(content.decode("utf-8", "surrogateescape"), "rows")
     assert found.resolve().is_relative_to(folder.resolve()) or "/pipelines/" in str(found), found
     return found
+
+
+def parse_cursor(content: bytes, _: Path) -> object:
+    """Read a place in a log; what is taken can be read again from how it is written."""
+    found = Cursor.parse(content.decode("utf-8", "surrogateescape"))
+    assert Cursor.parse(str(found)) == found
+    return found
+
+
+def parse_version_name(content: bytes, _: Path) -> object:
+    """Read a version's number or alias."""
+    return parse_version(content.decode("utf-8", "surrogateescape"))
+
+
+def parse_log_record(content: bytes, _: Path) -> object:
+    """Read an entry of a stream, and a line of an archive; no entry breaks the reader, and all can be sent as JSON."""
+    parts = [*content.split(b"\0"), b"", b"", b""][:4]
+    entry = dict(zip((b"level", b"event", b"node", b"fields"), parts, strict=True))
+    found = [as_record(b"1-0", entry), as_record(b"1-1", {}), archived_record(content, Cursor(1, 0))]
+    return json.dumps(found, allow_nan=False).encode()
 
 
 def parse_answer_schema(content: bytes, _: Path) -> object:
