@@ -101,6 +101,9 @@ class RowsReader:
                 self.dropped[item.reason] += item.line_count
                 continue
             good += 1
+            if self.columns is None:
+                self._drop_nameless(path, item, len(sample))
+                continue
             self._characters += item.characters
             if self._characters > self.most_bytes:
                 self.refuse_growth(f"'{path.name}', up to row {item.row}: the rows")
@@ -110,6 +113,16 @@ class RowsReader:
             yield item
         if first_broken and broken >= MAXIMUM_BROKEN_SHARE * (good + broken):
             _refuse(path.name, first_broken, broken, good + broken)
+
+    def _drop_nameless(self, path: Path, record: RawRecord, sampled: int) -> None:
+        """Leave out a row without values before any with values; where rows with values begin too late, refuse."""
+        if record.values:
+            raise InvalidData(
+                f"The first {sampled} rows of '{path.name}' are empty or can't be read: the columns can't be told "
+                "from them.",
+                cure="Fix these rows, or remove them.",
+            )
+        self._drop("missing_text", path, record)
 
     def _open(self, reading: Reading, sample: list[dict[str, Any]]) -> None:
         """Find the columns, from the first file with rows; others have to have the same."""
