@@ -70,8 +70,10 @@ class Terminal:
         """Press Ctrl-C, or send another signal; return the exit code."""
         assert self.process
         self.process.send_signal(number)
-        self.process.wait(timeout=60)
-        return self.process.returncode
+        # Whoever was started holds the same output: its end is the end of all of them.
+        while (line := self._lines.get(timeout=PATIENCE_S)) is not None:
+            self.said.append(line)
+        return self.process.wait(timeout=60)
 
     def processes(self) -> list[psutil.Process]:
         """Return every living process that belongs to this stack."""
