@@ -127,7 +127,9 @@ def _answer_of(fault: Exception) -> _Answer | None:
         headers, status = getattr(response, "headers", {}), getattr(response, "status", 0)
         return _Answer(str(fault.code), str(fault.message or ""), status, headers, body)
     if isinstance(fault, ServerError):
-        return _Answer("", "", fault.status_code, {}, "")
+        # An answer to HEAD without words, and not a page: the store's own.
+        code = "ServiceUnavailable" if fault.status_code in {429, 503} else ""
+        return _Answer(code, "", fault.status_code, {}, "")
     return _Answer("", "", 200, {}, "broken XML") if isinstance(fault, ParseError) else None
 
 
