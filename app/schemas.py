@@ -13,9 +13,9 @@ KEYS_MOST = 100
 
 
 class Body(BaseModel):
-    """A request's body: unknown keys are refused."""
+    """A request's body: unknown keys are refused, and nothing becomes another type (`"0"` is not a number)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -17,6 +17,8 @@ JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: A version by its number. More digits than these no registry comes to.
 NUMBER = re.compile(r"v?([1-9][0-9]{0,8})")
+#: A version by number or alias, for documents.
+VERSION_PATTERN = "^(v?[1-9][0-9]{0,8}|[a-z][a-z0-9_-]{0,62})$"
 CURSOR = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 #: The numbers in the id of a stream's entry have 64 bits.
 CURSOR_MOST = 2**64 - 1

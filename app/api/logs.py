@@ -84,12 +84,12 @@ async def follow_log(
     node: OfNode = None,
     after: After = FIRST,
     last_event_id: Annotated[
-        str | None,
+        str,
         Header(
             description="The cursor of a client that reconnects; it takes precedence over `after`.",
             json_schema_extra={"pattern": CURSOR_PATTERN},
         ),
-    ] = None,
+    ] = "",
 ) -> EventSourceResponse:
     """Follow the log. `id` is the record's id; a client that comes back with `Last-Event-ID` misses nothing.
 

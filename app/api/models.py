@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import SecretStr
 
 from agents.base.errors import Conflict, InvalidRequest, NotAllowed, NotFound
-from agents.base.identifiers import parse_version
+from agents.base.identifiers import VERSION_PATTERN, parse_version
 from agents.base.records import Artifact
 from agents.formats.manifest import Manifest
 from app.api.archive import parse_range, read_range, tar_segments, total_bytes
@@ -33,7 +33,14 @@ from pipelines.engine.state.cache import digest
 router = APIRouter(prefix="/models", tags=["models"])
 URL_EXPIRES_S = 3600
 Limit = Annotated[int, Query(ge=1, le=1000, description="The largest number on a page.")]
-Version = Annotated[str, Path(description="A version's number, or an alias such as `champion`.", examples=["champion"])]
+Version = Annotated[
+    str,
+    Path(
+        description="A version's number, or an alias such as `champion`.",
+        examples=["champion"],
+        json_schema_extra={"pattern": VERSION_PATTERN},
+    ),
+]
 FormatName = Annotated[str, Query(alias="format", description="A format of the version.", examples=["adapter"])]
 TAR = "application/x-tar"
 LENGTH = {"Content-Length": {"description": "How many bytes follow.", "schema": {"type": "integer"}}}

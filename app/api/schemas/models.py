@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from agents.base.identifiers import VERSION_PATTERN
 from agents.metrics.types import Figures
 from app.schemas import Body, Fault, Moment, PartialView, View
 
@@ -17,8 +18,8 @@ ALIASES = Field(description="Alias -> the version that it points at.", examples=
 class PromoteBody(Body):
     """Which version becomes the champion, and why."""
 
-    version: int | Annotated[str, Field(max_length=NAME_MOST)] = Field(
-        description="A number or an alias.", examples=[3]
+    version: Annotated[int, Field(ge=1, le=999_999_999)] | Annotated[str, Field(max_length=NAME_MOST)] = Field(
+        description="A number or an alias.", examples=[3], json_schema_extra={"pattern": VERSION_PATTERN}
     )
     reason: str = Field(
         min_length=1,
