@@ -13,10 +13,13 @@ from tests.docs.openapi_documents import present_documents
 
 KEPT = REPOSITORY / "deploy" / "openapi"
 #: Texts that are kept for ever and shown in every list have a bound now, which no reason that a person gives meets.
+#: Versions have the numbers that they can have.
 #: A header is a text or not there: the document said that it may be null.
 BOUNDED = [
     "GET /jobs/{job_id}/logs/stream last-event-id: no longer takes null",
     "DELETE /models/{name}/{version} body reason: maxLength asks for more",
+    "POST /models/{name}/promote body version: maximum asks for more",
+    "POST /models/{name}/promote body version: minimum asks for more",
     "POST /models/{name}/promote body version: maxLength asks for more",
     "POST /models/{name}/promote body reason: maxLength asks for more",
     "POST /models/{name}/rollback body reason: maxLength asks for more",
