@@ -1,9 +1,10 @@
 """An HTTP server that answers as it is told: for what stands between Tuneline and a store, and for faults of stores."""
 
 import http.server
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +32,14 @@ def answering(
 ) -> Iterator[str]:
     """Answer every request by `answer(method, path)`; yield the address. `wrap` may put TLS around the socket."""
 
+    connections: set[socket.socket] = set()
+
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            connections.add(self.connection)
 
         def _answer(self) -> None:
             # What was sent is read, or the next request on this connection would begin in the midst of it.
@@ -68,3 +75,7 @@ def answering(
         finally:
             server.shutdown()
             thread.join()
+            # Or whoever holds one would be answered by this server for ever.
+            for connection in connections:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
