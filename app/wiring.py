@@ -1,13 +1,11 @@
 """Wiring: settings in, connected parts out. The one place that builds anything."""
 
-import json
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import redis
 import redis.asyncio
@@ -15,7 +13,7 @@ import structlog
 from redis.backoff import NoBackoff
 
 from agents import AGENTS, AgentEntry
-from agents.base.errors import InvalidRequest, NotAllowed, Unavailable
+from agents.base.errors import InvalidRequest, NotAllowed
 from agents.base.object_store import ObjectStore
 from agents.base.row_budget import RowBudget
 from agents.base.source_uri import SOURCE_PACKAGES
@@ -24,6 +22,7 @@ from agents.base.system import total_memory_bytes
 from app.keys import check_strength, is_loopback
 from app.probing import PROBE_TIMEOUT_S, Probes
 from app.settings import Settings
+from app.stack_file import stack, store_keys
 from pipelines.caps import Caps
 from pipelines.engine.orchestrator import Orchestrator
 from pipelines.engine.state.fleet import FleetState
@@ -50,7 +49,6 @@ log = structlog.get_logger()
 STORE_TIMEOUT_S, STORE_REQUEST_TIMEOUT_S, STORE_PATIENCE_S = 30.0, 10.0, 0.6
 #: Looking an answer up for longer than this costs more than asking the model.
 ANSWER_TIMEOUT_S = 0.1
-STACK_KEYS = {"redis_url", "s3_endpoint_url", "s3_access_key", "s3_secret_key"}
 #: Of this host's memory: what a light agent may hold where no setting says so.
 LIGHT_SHARE = 0.75
 
@@ -292,60 +290,6 @@ def row_budget(settings: Settings) -> RowBudget:
         columns=settings.rows_columns_most,
         cell_mib=settings.rows_cell_mib,
     )
-
-
-def stack_file(settings: Settings) -> Path:
-    """Return where `tuneline up` writes down the addresses of its embedded servers, and the secrets they ask for."""
-    return settings.state_dir / "stack.json"
-
-
-def stack(settings: Settings) -> Mapping[str, Any]:
-    """Return the addresses and secrets of the embedded servers.
-
-    Raises:
-        Unavailable: they have not been started here, or by a release that kept no secrets.
-        NotAllowed: another user has started them.
-    """
-    file = stack_file(settings)
-    try:
-        found = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise Unavailable(
-            f"No embedded stack runs here: {file} does not exist.",
-            cure="Start one with `tuneline up`, or set TUNELINE_REDIS_URL and TUNELINE_S3_ENDPOINT_URL.",
-        ) from None
-    except PermissionError:
-        raise NotAllowed(
-            f"The embedded stack in {settings.state_dir} is another user's: {file} can't be read.",
-            cure="Run this as that user, or set TUNELINE_STATE_DIR to a folder of your own.",
-        ) from None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not found.keys() >= STACK_KEYS:
-        raise Unavailable(f"{file} is damaged, or of an older release.", cure="Stop `tuneline up` and start it again.")
-    return found
-
-
-def store_keys(settings: Settings) -> tuple[str, str]:
-    """Return the access key and the secret key of the object store: those of the settings, or of the embedded one.
-
-    Two empty texts, where the settings name an object store and no keys: it is asked without any.
-
-    Raises:
-        InvalidRequest: the settings have one of the two for an object store that they name.
-        Unavailable, NotAllowed: as `stack`.
-    """
-    access_key, secret_key = settings.s3_access_key or "", settings.s3_secret_key
-    secret = secret_key.get_secret_value() if secret_key else ""
-    if access_key and secret:
-        return access_key, secret
-    if settings.s3_endpoint_url:
-        if access_key or secret:
-            missing = "TUNELINE_S3_SECRET_KEY" if access_key else "TUNELINE_S3_ACCESS_KEY"
-            raise InvalidRequest("The object store has one of its two keys.", cure=f"Set {missing} too.")
-        return "", ""
-    found = stack(settings)
-    return found["s3_access_key"], found["s3_secret_key"]
 
 
 def extra_agents(written: Mapping[str, str]) -> dict[str, AgentEntry]:

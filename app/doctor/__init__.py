@@ -9,7 +9,7 @@ from app.doctor.packages import pinned_packages, python_version
 from app.doctor.queues import queues
 from app.doctor.servers import StackFile, object_store, redis_server, registry_index
 from app.settings import Settings
-from app.wiring import stack_file
+from app.stack_file import stack_file
 
 __all__ = ["Finding", "diagnose"]
 

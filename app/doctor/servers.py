@@ -15,7 +15,7 @@ from agents.base.records import Record
 from app.doctor.finding import Finding
 from app.server_urls import check_redis_url, shown
 from app.settings import Settings
-from app.wiring import store_keys
+from app.stack_file import store_keys
 from pipelines.engine.state.installation import Installation
 from pipelines.engine.state.prefix import keeping_to
 from pipelines.engine.state.redis_client import connect

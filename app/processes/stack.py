@@ -22,8 +22,9 @@ from app.processes.fleet import Fleet
 from app.processes.part import Part
 from app.processes.server import Server, launch, rotate
 from app.settings import Settings
+from app.stack_file import stack_file
 from app.state_folder import make_private
-from app.wiring import Parts, build_parts, stack_file
+from app.wiring import Parts, build_parts
 from pipelines.engine.process_log import log_into
 from tuneline_start import start_command
 

@@ -17,7 +17,8 @@ from app.processes.embedded import USER, start_s3, start_valkey
 from app.processes.server import Server, rotate
 from app.processes.stack import Secrets, write_private
 from app.settings import Settings
-from app.wiring import Parts, build_parts, stack, stack_file, store_keys
+from app.stack_file import stack, stack_file, store_keys
+from app.wiring import Parts, build_parts
 from pipelines.engine.process_log import log_into
 from tests.support.agents import echo, spec
 from tests.support.in_process import InProcessWorker
