@@ -20,6 +20,7 @@ from agents.base.errors import Conflict, CorruptArtifact, NotFound
 from agents.base.object_store import ObjectStore
 from agents.base.records import Record
 from pipelines.engine.state import keys
+from pipelines.engine.state.moves import moves_of
 
 REBUILD = "Run `tuneline registry rebuild`"
 LOST_CURE = f"{REBUILD}. If this is a new installation, set another TUNELINE_S3_BUCKET instead."
@@ -205,9 +206,10 @@ class Installation:
             saved = self._objects.get_manifest(bucket.aliases(model)).get("history") or []
         except (NotFound, CorruptArtifact):
             return False
-        ours = [json.loads(move) for move in self._connection.lrange(keys.history(model), 0, MOVES_LOOKED_AT - 1)]
+        newest = saved[0] if isinstance(saved, list) and saved else None
         # Not whole: a reason may have been cut in one of them.
-        return bool(saved) and _move(saved[0]) not in map(_move, ours)
+        ours = map(_move, moves_of(self._connection, model, MOVES_LOOKED_AT))
+        return isinstance(newest, Mapping) and _move(newest) not in ours
 
 
 def known_standing(connection: "Redis") -> Standing:
@@ -233,7 +235,7 @@ def newest_known(connection: "Redis", model: str) -> int:
         pipe.hget(keys.reserved(model), "last")
         pipe.hkeys(keys.versions(model))
         last, held = pipe.execute()
-    return max([int(last or 0), *(int(version) for version in held)])
+    return max([int(last or 0), *(int(version) for version in held if version.isdigit())])
 
 
 def _new_mark(name: str) -> Mark:

@@ -5,7 +5,6 @@ rebuilt from the object store alone.
 """
 
 import json
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -16,19 +15,15 @@ from agents.base.errors import Conflict, CorruptArtifact, InvalidRequest, NotFou
 from agents.base.identifiers import is_name, parse_version
 from agents.base.names import printable
 from agents.base.object_store import ObjectStore
-from agents.base.strict_json import Bounds, decode
 from agents.formats.manifest import Manifest, read_manifest
 from pipelines.engine.attempt_id import named_node_key, node_key
 from pipelines.engine.state import keys
 from pipelines.engine.state.installation import Installation, newest_versions
+from pipelines.engine.state.moves import REASON_MOST, moves_of
 from pipelines.engine.state.store import move_alias
 from pipelines.plan import PlannedNode
 
 log = structlog.get_logger()
-#: The longest reason that is kept with a move, in characters.
-REASON_MOST = 1000
-#: Of a move as it is read: a release before may have kept any reason.
-MOVE = Bounds(4_000, REASON_MOST + 200, 4)
 #: So many models are named to somebody who asks for one that is not there.
 NAMED_MOST = 20
 #: Gives a job's node its version number: the same again however often it asks, also under the name that an older
@@ -140,12 +135,7 @@ class Registry:
 
     def history(self, model: str, most: int | None = None) -> list[dict[str, Any]]:
         """Return the moves of the champion alias (the newest `most`), newest first, without what can't be read."""
-        found = []
-        for written in self.connection.lrange(keys.history(model), 0, (most or 0) - 1):
-            with suppress(ValueError):
-                move = decode(written, MOVE).value
-                found += [move] if isinstance(move, dict) and "version" in move else []
-        return found
+        return moves_of(self.connection, model, most)
 
     # -- moving aliases ------------------------------------------------------------------------
 
