@@ -134,8 +134,8 @@ def _answer_of(fault: Exception) -> _Answer | None:
 
 
 def _tag(name: str, body: str) -> str:
-    found = re.search(rf"<{name}>([^<]*)</{name}>", body)
-    return found[1] if found else ""
+    text, closed, _ = body.partition(f"<{name}>")[2].partition(f"</{name}>")
+    return text if closed and "<" not in text else ""
 
 
 # -- answers of a store, in the order in which they are looked at ----------------------------------
@@ -211,6 +211,12 @@ def _busy(answer: _Answer, place: StorePlace, _key: str, _action: str) -> Tuneli
     )
 
 
+def _lost_upload(answer: _Answer, place: StorePlace, key: str, _: str) -> TunelineError | None:
+    if answer.code != "NoSuchUpload":
+        return None
+    return Unavailable(f"{place.name} gave up the upload of '{key}' while it was sent.", cure=LOG_CURE)
+
+
 def _other(answer: _Answer, place: StorePlace, key: str, action: str) -> TunelineError:
     message = f": {answer.message}" if answer.message else ""
     server_fault = answer.status >= 500 or answer.code == "InternalError"
@@ -230,6 +236,7 @@ _READINGS: tuple[Callable[[_Answer, StorePlace, str, str], TunelineError | None]
     _region,
     _keys,
     _busy,
+    _lost_upload,
     _other,
 )
 

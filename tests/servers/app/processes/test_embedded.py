@@ -143,6 +143,8 @@ def within_rights(parts: Parts, guarded: Server) -> Iterator[Parts]:
     url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{guarded.port}"
     built = build_parts(parts.settings.model_copy(update={"redis_url": url}))
     built.check()
+    # Which `parts` have marked as their own.
+    built.installation.adopt()
     yield built
     built.connection.close()
 

@@ -83,7 +83,7 @@ def swept(values: list[str]) -> dict[str, Any]:
     return spec({"a": echo(matrix={"say": values}), "join": echo("a")})
 
 
-@given(st.lists(VALUES | st.integers() | st.booleans() | st.none(), min_size=1, max_size=8))
+@given(st.lists(VALUES | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.none(), min_size=1, max_size=8))
 def test_every_value_is_a_node_of_its_own(values: list[Any]) -> None:
     texts = {json.dumps(value): value for value in values}
     plan = judge(spec({"a": {"agent": "any", "matrix": {"value": values}}}), {}, {"any": TEST_AGENTS["anything"]})
