@@ -230,7 +230,7 @@ class Settings(BaseSettings):
     lease_ttl_s: float = Field(10.0, description="A worker silent for so long has lost its node.")
     lease_renew_s: float = Field(1.0, description="How often a worker renews its lease and looks for a cancel.")
     queue_share: int = Field(
-        20,
+        100,
         ge=1,
         description="Nodes of one job that wait in a queue at once; the rest follow as these start, so that a large "
         "job holds up no small one.",
