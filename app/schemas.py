@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 #: What is written as text of seconds since 1970.
 Moment = Annotated[float, Field(examples=[1767225600.25])]
@@ -10,6 +10,15 @@ Moment = Annotated[float, Field(examples=[1767225600.25])]
 
 #: Each key that is not known is a fault of its own, and a body has room for a million.
 KEYS_MOST = 100
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of numbers: 3.0 is the whole number 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: A whole number in a body.
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class Body(BaseModel):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.schemas import Body, View
+from app.schemas import Body, View, Whole
 
 Check = Literal["redis", "object_store"]
 
@@ -12,7 +12,7 @@ Check = Literal["redis", "object_store"]
 class WorkersBody(Body):
     """How many workers a queue is to have."""
 
-    workers: int = Field(ge=0, le=256, description="Worker processes.", examples=[2])
+    workers: Whole = Field(ge=0, le=256, description="Worker processes.", examples=[2])
 
 
 class QueueView(View):
