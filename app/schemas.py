@@ -17,8 +17,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-#: A whole number in a body.
-Whole = Annotated[int, BeforeValidator(_whole)]
+#: Of a whole number in a body.
+AnyWhole = BeforeValidator(_whole)
 
 
 class Body(BaseModel):

@@ -18,6 +18,8 @@ KEPT = REPOSITORY / "deploy" / "openapi"
 BOUNDED = [
     "GET /jobs/{job_id}/logs/stream last-event-id: no longer takes null",
     "DELETE /models/{name}/{version} body reason: maxLength asks for more",
+    "POST /models/{name}/promote body version: maximum asks for more",
+    "POST /models/{name}/promote body version: minimum asks for more",
     "POST /models/{name}/promote body version: maxLength asks for more",
     "POST /models/{name}/promote body reason: maxLength asks for more",
     "POST /models/{name}/rollback body reason: maxLength asks for more",

@@ -1,10 +1,10 @@
 """Bodies of queues, workers and health."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.schemas import Body, View, Whole
+from app.schemas import AnyWhole, Body, View
 
 Check = Literal["redis", "object_store"]
 
@@ -12,7 +12,7 @@ Check = Literal["redis", "object_store"]
 class WorkersBody(Body):
     """How many workers a queue is to have."""
 
-    workers: Whole = Field(ge=0, le=256, description="Worker processes.", examples=[2])
+    workers: Annotated[int, AnyWhole] = Field(ge=0, le=256, description="Worker processes.", examples=[2])
 
 
 class QueueView(View):

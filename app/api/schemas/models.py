@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from agents.base.identifiers import VERSION_PATTERN
 from agents.metrics.types import Figures
-from app.schemas import Body, Fault, Moment, PartialView, View, Whole
+from app.schemas import AnyWhole, Body, Fault, Moment, PartialView, View
 
 #: Characters of a reason, which every list of models shows again, and of an alias.
 REASON_MOST, NAME_MOST = 1000, 100
@@ -18,8 +18,8 @@ ALIASES = Field(description="Alias -> the version that it points at.", examples=
 class PromoteBody(Body):
     """Which version becomes the champion, and why."""
 
-    version: Annotated[Whole, Field(ge=1, le=999_999_999)] | Annotated[str, Field(max_length=NAME_MOST)] = Field(
-        description="A number or an alias.", examples=[3], json_schema_extra={"pattern": VERSION_PATTERN}
+    version: Annotated[int, Field(ge=1, le=999_999_999), AnyWhole] | Annotated[str, Field(max_length=NAME_MOST)] = (
+        Field(description="A number or an alias.", examples=[3], json_schema_extra={"pattern": VERSION_PATTERN})
     )
     reason: str = Field(
         min_length=1,
