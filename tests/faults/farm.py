@@ -149,7 +149,7 @@ def farm(folder: Path, environment: dict[str, str]) -> Iterator[Farm]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         made.staff(0)
-        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        _end_forkserver()
         built.connection.close()
         made.valkey.stop()
         made.s3.stop()
@@ -157,9 +157,18 @@ def farm(folder: Path, environment: dict[str, str]) -> Iterator[Farm]:
         os.environ.update(before)
 
 
+def _end_forkserver() -> None:
+    """End the forkserver there is, whatever processes hold its pipe; those that came from it go on."""
+    running = forkserver._forkserver  # type: ignore[attr-defined]
+    if running._forkserver_pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running._forkserver_pid, signal.SIGKILL)
+    running._stop()
+
+
 def _start_forkserver(log: Path) -> None:
     """Start a forkserver that has the breakpoints, with its standard error in a file."""
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    _end_forkserver()
     modules = [*WARM_MODULES, *DRAWING_MODULES, "tests.faults.breakpoints"]
     multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
     kept = os.dup(2)
