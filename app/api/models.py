@@ -41,7 +41,9 @@ Version = Annotated[
         json_schema_extra={"pattern": VERSION_PATTERN},
     ),
 ]
-FormatName = Annotated[str, Query(alias="format", description="A format of the version.", examples=["adapter"])]
+FormatName = Annotated[
+    str, Query(alias="format", description="A format of the version.", examples=["adapter"], max_length=100)
+]
 TAR = "application/x-tar"
 LENGTH = {"Content-Length": {"description": "How many bytes follow.", "schema": {"type": "integer"}}}
 ETAG = {"ETag": {"description": "Identifies these bytes, for `If-Range`.", "schema": {"type": "string"}}}
@@ -212,7 +214,7 @@ def roll_back_model(
 )
 def delete_version(
     name: ModelName,
-    version: Annotated[int, Path(description="The version's number.", examples=[3])],
+    version: Annotated[int, Path(description="The version's number.", examples=[3], ge=1, le=999_999_999)],
     registry: RegistryDep,
     state: StateDep,
     body: DeleteBody | None = None,

@@ -17,9 +17,10 @@ KEPT = REPOSITORY / "deploy" / "openapi"
 #: A header is a text or not there: the document said that it may be null.
 BOUNDED = [
     "GET /jobs/{job_id}/logs/stream last-event-id: no longer takes null",
+    "DELETE /models/{name}/{version} version: maximum asks for more",
+    "DELETE /models/{name}/{version} version: minimum asks for more",
     "DELETE /models/{name}/{version} body reason: maxLength asks for more",
-    "POST /models/{name}/promote body version: maximum asks for more",
-    "POST /models/{name}/promote body version: minimum asks for more",
+    "GET /models/{name}/{version}/files format: maxLength asks for more",
     "POST /models/{name}/promote body version: maxLength asks for more",
     "POST /models/{name}/promote body reason: maxLength asks for more",
     "POST /models/{name}/rollback body reason: maxLength asks for more",

@@ -2,12 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from agents.base.identifiers import VERSION_PATTERN
 from agents.metrics.types import Figures
 from app.schemas import AnyWhole, Body, Fault, Moment, PartialView, View
 
+#: Of a version as a document tells it; the registry's own parser refuses others.
+VERSION_BOUNDS: dict[str, JsonValue] = {"pattern": VERSION_PATTERN, "minimum": 1, "maximum": 999_999_999}
 #: Characters of a reason, which every list of models shows again, and of an alias.
 REASON_MOST, NAME_MOST = 1000, 100
 #: Which aliases there are.
@@ -18,8 +20,8 @@ ALIASES = Field(description="Alias -> the version that it points at.", examples=
 class PromoteBody(Body):
     """Which version becomes the champion, and why."""
 
-    version: Annotated[int, Field(ge=1, le=999_999_999), AnyWhole] | Annotated[str, Field(max_length=NAME_MOST)] = (
-        Field(description="A number or an alias.", examples=[3], json_schema_extra={"pattern": VERSION_PATTERN})
+    version: Annotated[int, AnyWhole] | Annotated[str, Field(max_length=NAME_MOST)] = Field(
+        description="A number or an alias.", examples=[3], json_schema_extra=VERSION_BOUNDS
     )
     reason: str = Field(
         min_length=1,

@@ -23,7 +23,7 @@ def test_a_version_is_a_number_or_a_text(given: object) -> None:
     assert str(PromoteBody.model_validate({"version": given, "reason": "r"}).version) in {"3", "champion"}
 
 
-@pytest.mark.parametrize("given", [0, -1, 1e12, True, 1.5, None])
+@pytest.mark.parametrize("given", [True, False, 1.5, None, [3], float("inf")])
 def test_other_versions_are_refused(given: object) -> None:
     with pytest.raises(ValidationError):
         PromoteBody.model_validate({"version": given, "reason": "r"})
