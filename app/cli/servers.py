@@ -3,6 +3,7 @@
 import signal
 import threading
 from contextlib import nullcontext, suppress
+from queue import SimpleQueue
 from typing import Annotated
 
 import typer
@@ -135,8 +136,16 @@ def gc(
 def stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM, SIGINT and the end of the terminal set."""
     stop = threading.Event()
+    # A handler runs in the main thread, which may hold the event's lock at that moment: another thread sets it.
+    received: SimpleQueue[int] = SimpleQueue()
+
+    def pass_on() -> None:
+        received.get()
+        stop.set()
+
+    threading.Thread(target=pass_on, name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # `nohup` has it ignored.
         if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda number, _: received.put(number))
     return stop
