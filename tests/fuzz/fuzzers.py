@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tests.fuzz import parsers
 from tests.fuzz.fuzzing import Fuzzer
-from tests.fuzz.inputs import lines_of, mutated
+from tests.fuzz.inputs import lines_of
 
 SPECS = Path(__file__).parents[2] / "pipelines"
 ANCHORS = lines_of("a: &a {x: 1, y: 2}", "b: &b {<<: *a, z: 3}", "c: {<<: [*a, *b]}", "name: x", "nodes: {}")
@@ -87,9 +87,10 @@ def parquet() -> bytes:
 def archive() -> bytes:
     """Return a download as the API sends it."""
     weights = b"weights"
-    entry = {"path": "merged/model.safetensors", "artifact": {"sha256": hashlib.sha256(weights).hexdigest()}}
+    artifact = {"sha256": hashlib.sha256(weights).hexdigest(), "size_bytes": len(weights), "media_type": "text/plain"}
+    entry = {"path": "model.safetensors", "artifact": artifact}
     manifest = json.dumps({"formats": {"merged": [entry]}}).encode()
-    return parsers.archive_of({"manifest.json": manifest, "merged/model.safetensors": weights})
+    return parsers.archive_of({"manifest.json": manifest, "model.safetensors": weights})
 
 
 def gguf() -> bytes:
@@ -105,7 +106,7 @@ def gguf() -> bytes:
 
 def rows(name: str, *seeds: bytes) -> Fuzzer:
     """Return the fuzzer of a kind of rows, by the ending of its file."""
-    return Fuzzer(f"rows-{name}", mutated(seeds), partial(parsers.parse_rows, f"rows.{name}"))
+    return Fuzzer(f"rows-{name}", seeds, partial(parsers.parse_rows, f"rows.{name}"))
 
 
 FUZZERS = {
@@ -113,30 +114,25 @@ FUZZERS = {
     for fuzzer in (
         Fuzzer(
             "spec",
-            mutated([*(path.read_bytes() for path in sorted(SPECS.glob("*.yaml"))), ANCHORS], SPEC_PIECES),
+            (*(path.read_bytes() for path in sorted(SPECS.glob("*.yaml"))), ANCHORS),
             parsers.parse_spec,
+            SPEC_PIECES,
         ),
-        Fuzzer("answer-schema", mutated(SCHEMAS, SCHEMA_PIECES), parsers.parse_answer_schema),
+        Fuzzer("answer-schema", SCHEMAS, parsers.parse_answer_schema, SCHEMA_PIECES),
         rows("jsonl", JSONL, CHATS),
         rows("json", DOCUMENT, CHATS),
         rows("csv", TABLE),
-        rows("tsv", TABLE.replace(b",", b"\t")),
+        rows("tsv", lines_of("text\tlabel", "Win, now\tspam", "See you\tham")),
         rows("txt", lines_of("Win now\tspam", "See you\tham"), lines_of("__label__spam Win now")),
         rows("parquet", parquet()),
-        Fuzzer("rows-packed", mutated([gzip.compress(JSONL), JSONL]), parsers.parse_packed_rows),
-        Fuzzer("uri", mutated(URIS), parsers.parse_uri),
-        Fuzzer("cursor", mutated([b"1767225600250-0", b"0-0", b"1"]), parsers.parse_cursor),
-        Fuzzer("version", mutated([b"3", b"v12", b"champion"]), parsers.parse_version_name),
-        Fuzzer("log-record", mutated(RECORDS), parsers.parse_log_record),
-        Fuzzer("archive", mutated([archive()]), parsers.parse_archive),
-        Fuzzer("gguf", mutated([gguf()]), parsers.parse_gguf),
-        Fuzzer("model-config", mutated([CONFIG]), parsers.parse_model_config),
-        Fuzzer(
-            "manifest",
-            mutated(
-                [json.dumps({"schema": 2, "name": "spam", "version": 1, "task": "sft", "verdict": "HOLD"}).encode()]
-            ),
-            parsers.parse_manifest,
-        ),
+        Fuzzer("rows-packed", (gzip.compress(JSONL), JSONL), parsers.parse_packed_rows),
+        Fuzzer("uri", URIS, parsers.parse_uri),
+        Fuzzer("cursor", (b"1767225600250-0", b"0-0", b"1"), parsers.parse_cursor),
+        Fuzzer("version", (b"3", b"v12", b"champion"), parsers.parse_version_name),
+        Fuzzer("log-record", RECORDS, parsers.parse_log_record),
+        Fuzzer("archive", (archive(),), parsers.parse_archive),
+        Fuzzer("gguf", (gguf(),), parsers.parse_gguf),
+        Fuzzer("model-config", (CONFIG,), parsers.parse_model_config),
+        Fuzzer("manifest", (MANIFEST,), parsers.parse_manifest),
     )
 }

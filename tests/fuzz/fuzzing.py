@@ -3,7 +3,7 @@
 import hashlib
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from agents.base.errors import TunelineError
+from tests.fuzz.inputs import mutated
 
 #: More processor time than this for one input is a fault.
 CPU_MOST_S = 5.0
@@ -21,14 +22,19 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class Fuzzer:
-    """A parser and what it is given.
+    """A parser and what it is given: `seeds`, of which it takes the first, with changes that may put in `pieces`.
 
     `parse(content, folder)` reads an input, with an empty folder for files. It may raise a `TunelineError`.
     """
 
     name: str
-    inputs: SearchStrategy[bytes]
+    seeds: Sequence[bytes]
     parse: Callable[[bytes, Path], object]
+    pieces: Sequence[bytes] = ()
+
+    @property
+    def inputs(self) -> SearchStrategy[bytes]:
+        return mutated(self.seeds, self.pieces)
 
 
 @dataclass

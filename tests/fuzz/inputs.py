@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import DrawFn
 
 #: A change that repeats a piece makes at most this many bytes.
 REPEATED_MOST_BYTES = 1 << 20
@@ -80,8 +80,3 @@ def _changed(draw: DrawFn, content: bytes, pieces: Sequence[bytes]) -> bytes:
 def lines_of(*lines: str) -> bytes:
     """Return lines as a file has them."""
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def texts_of(inputs: SearchStrategy[bytes]) -> SearchStrategy[str]:
-    """Return inputs as the texts that a URL or a JSON string can hold."""
-    return inputs.map(lambda content: content.decode("utf-8", "surrogateescape"))

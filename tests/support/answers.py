@@ -26,13 +26,10 @@ def s3_fault(code: str, status: int, more: str = "", **fields: Any) -> Answer:
     return Answer(status, body, **fields)
 
 
-@contextmanager
-def answering(
-    answer: Callable[[str, str], Answer], wrap: Callable[[Any], Any] | None = None, port: int = 0
-) -> Iterator[str]:
-    """Answer every request by `answer(method, path)`; yield the address. `wrap` may put TLS around the socket."""
-
-    connections: set[socket.socket] = set()
+def _handler(
+    answer: Callable[[str, str], Answer], connections: set[socket.socket]
+) -> type[http.server.BaseHTTPRequestHandler]:
+    """Return what answers requests by `answer`, and notes its connections."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -64,7 +61,17 @@ def answering(
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+    return Handler
+
+
+@contextmanager
+def answering(
+    answer: Callable[[str, str], Answer], wrap: Callable[[Any], Any] | None = None, port: int = 0
+) -> Iterator[str]:
+    """Answer every request by `answer(method, path)`; yield the address. `wrap` may put TLS around the socket."""
+
+    connections: set[socket.socket] = set()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), _handler(answer, connections)) as server:
         server.daemon_threads = True
         if wrap is not None:
             server.socket = wrap(server.socket)

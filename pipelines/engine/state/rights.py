@@ -9,6 +9,70 @@ from pipelines.engine.state.redis_faults import RIGHTS, is_another_kind, is_refu
 
 #: How long what a try writes is kept where it could not be removed, in seconds.
 PROBE_KEPT_S = 10
+#: A second key of the engine, and one of RQ.
+OTHER, RQ = f"{keys.PROBE}:2", "rq:probe"
+#: A harmless form of each command that is needed, on keys of the engine and of RQ.
+TRIES: tuple[tuple[str | int | float, ...], ...] = (
+    ("PING",),
+    ("TIME",),
+    ("INFO", "server"),
+    ("EXISTS", keys.PROBE, OTHER),
+    ("DEL", keys.PROBE, OTHER, RQ),
+    ("SET", keys.PROBE, 1, "EX", PROBE_KEPT_S),
+    ("GET", keys.PROBE),
+    ("EXPIRE", keys.PROBE, PROBE_KEPT_S),
+    ("PERSIST", keys.PROBE),
+    ("TTL", keys.PROBE),
+    ("DEL", keys.PROBE),
+    ("HSET", keys.PROBE, "a", 1),
+    ("HSETNX", keys.PROBE, "a", 1),
+    ("HGET", keys.PROBE, "a"),
+    ("HMGET", keys.PROBE, "a"),
+    ("HGETALL", keys.PROBE),
+    ("HKEYS", keys.PROBE),
+    ("HVALS", keys.PROBE),
+    ("HEXISTS", keys.PROBE, "a"),
+    ("HINCRBY", keys.PROBE, "a", 1),
+    ("HDEL", keys.PROBE, "a"),
+    ("ZADD", keys.PROBE, 1, "a"),
+    ("ZSCORE", keys.PROBE, "a"),
+    ("ZCARD", keys.PROBE),
+    ("ZRANGE", keys.PROBE, 0, -1),
+    ("ZREVRANGE", keys.PROBE, 0, -1),
+    ("ZRANGEBYSCORE", keys.PROBE, 0, 1),
+    ("ZREM", keys.PROBE, "a"),
+    ("SADD", keys.PROBE, "a"),
+    ("SMEMBERS", keys.PROBE),
+    ("SREM", keys.PROBE, "a"),
+    ("LPUSH", keys.PROBE, "a"),
+    ("RPUSH", keys.PROBE, "a"),
+    ("LLEN", keys.PROBE),
+    ("LRANGE", keys.PROBE, 0, -1),
+    ("LINDEX", keys.PROBE, 0),
+    ("LPOS", keys.PROBE, "a"),
+    ("LREM", keys.PROBE, 0, "a"),
+    ("LPOP", OTHER),
+    ("BLPOP", keys.PROBE, 0.01),
+    ("RPUSH", keys.PROBE, "a"),
+    ("BLMOVE", keys.PROBE, OTHER, "LEFT", "RIGHT", 0.01),
+    ("LMOVE", keys.PROBE, OTHER, "LEFT", "RIGHT"),
+    ("DEL", keys.PROBE, OTHER),
+    ("XADD", keys.PROBE, "MAXLEN", "~", 10, "*", "a", 1),
+    ("XRANGE", keys.PROBE, "-", "+", "COUNT", 1),
+    ("XREVRANGE", keys.PROBE, "+", "-", "COUNT", 1),
+    ("XLEN", keys.PROBE),
+    ("XREAD", "COUNT", 1, "STREAMS", keys.PROBE, 0),
+    ("DEL", keys.PROBE),
+    ("RPUSH", RQ, "a"),
+    ("DEL", RQ),
+    ("EVAL", "return redis.call('EXISTS', KEYS[1])", 1, keys.PROBE),
+    ("EVALSHA", "0" * 40, 1, keys.PROBE),
+    ("SCRIPT", "LOAD", "return 1"),
+    ("SCAN", 0, "COUNT", 1),
+    ("CLIENT", "GETNAME"),
+    ("MULTI",),
+    ("EXEC",),
+)
 
 
 def see_that_it_writes(connection: "Redis") -> None:
@@ -34,7 +98,7 @@ def refused_rights(connection: "Redis") -> list[str]:
         except NoPermissionError as fault:
             answers.append(fault)
         pipe.reset()
-        for command in tries():
+        for command in TRIES:
             pipe.execute_command(*command)
         answers += pipe.execute(raise_on_error=False)
     for answer in answers:
@@ -63,69 +127,3 @@ def require_rights(connection: "Redis", place: str) -> None:
             f"Redis at {place} refuses to its user: {', '.join(refused)}.",
             cure=f"Allow it by ACL SETUSER. {RIGHTS}",
         )
-
-
-def tries() -> list[tuple[str | int | float, ...]]:
-    """Return a harmless form of each command that is needed, on keys of the engine and of RQ."""
-    probe, other, rq = keys.PROBE, f"{keys.PROBE}:2", "rq:probe"
-    return [
-        ("PING",),
-        ("TIME",),
-        ("INFO", "server"),
-        ("EXISTS", probe, other),
-        ("DEL", probe, other, rq),
-        ("SET", probe, 1, "EX", PROBE_KEPT_S),
-        ("GET", probe),
-        ("EXPIRE", probe, PROBE_KEPT_S),
-        ("PERSIST", probe),
-        ("TTL", probe),
-        ("DEL", probe),
-        ("HSET", probe, "a", 1),
-        ("HSETNX", probe, "a", 1),
-        ("HGET", probe, "a"),
-        ("HMGET", probe, "a"),
-        ("HGETALL", probe),
-        ("HKEYS", probe),
-        ("HVALS", probe),
-        ("HEXISTS", probe, "a"),
-        ("HINCRBY", probe, "a", 1),
-        ("HDEL", probe, "a"),
-        ("ZADD", probe, 1, "a"),
-        ("ZSCORE", probe, "a"),
-        ("ZCARD", probe),
-        ("ZRANGE", probe, 0, -1),
-        ("ZREVRANGE", probe, 0, -1),
-        ("ZRANGEBYSCORE", probe, 0, 1),
-        ("ZREM", probe, "a"),
-        ("SADD", probe, "a"),
-        ("SMEMBERS", probe),
-        ("SREM", probe, "a"),
-        ("LPUSH", probe, "a"),
-        ("RPUSH", probe, "a"),
-        ("LLEN", probe),
-        ("LRANGE", probe, 0, -1),
-        ("LINDEX", probe, 0),
-        ("LPOS", probe, "a"),
-        ("LREM", probe, 0, "a"),
-        ("LPOP", other),
-        ("BLPOP", probe, 0.01),
-        ("RPUSH", probe, "a"),
-        ("BLMOVE", probe, other, "LEFT", "RIGHT", 0.01),
-        ("LMOVE", probe, other, "LEFT", "RIGHT"),
-        ("DEL", probe, other),
-        ("XADD", probe, "MAXLEN", "~", 10, "*", "a", 1),
-        ("XRANGE", probe, "-", "+", "COUNT", 1),
-        ("XREVRANGE", probe, "+", "-", "COUNT", 1),
-        ("XLEN", probe),
-        ("XREAD", "COUNT", 1, "STREAMS", probe, 0),
-        ("DEL", probe),
-        ("RPUSH", rq, "a"),
-        ("DEL", rq),
-        ("EVAL", "return redis.call('EXISTS', KEYS[1])", 1, probe),
-        ("EVALSHA", "0" * 40, 1, probe),
-        ("SCRIPT", "LOAD", "return 1"),
-        ("SCAN", 0, "COUNT", 1),
-        ("CLIENT", "GETNAME"),
-        ("MULTI",),
-        ("EXEC",),
-    ]

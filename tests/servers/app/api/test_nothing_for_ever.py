@@ -1,13 +1,12 @@
 """What is invented and left behind is gone again, and what is large comes in pages."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.main import create_app
 from app.client import Client
 from app.doctor.queues import judge_queues, queues
 from app.settings import Settings
@@ -21,20 +20,6 @@ from pipelines.engine.worker.slot import AttemptSlot
 from tests.support.agents import echo, spec
 
 OWN = ["default", "training", "evaluation", "serving"]
-
-
-@pytest.fixture
-def api(parts: Parts) -> Iterator[TestClient]:
-    with TestClient(create_app(parts), raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def sdk(api: TestClient) -> Client:
-    client = Client()
-    client._api.close()
-    client._api = api
-    return client
 
 
 def submit(api: TestClient, nodes: dict[str, Any], **headers: str) -> str:

@@ -1,7 +1,7 @@
 """What JSON can't hold and what nobody can read: whoever wrote it, every reader goes on and says so."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,6 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from agents.base import bucket
-from app.api.main import create_app
 from app.client import Client
 from app.wiring import Parts
 from pipelines.engine.state import keys
@@ -31,20 +30,6 @@ ENTRIES: list[dict[str, Any]] = [
     {"level": "info", "event": "deep", "node": "", "fields": "[" * 50_000},
     {"level": "info", "event": "separators", "node": "", "fields": json.dumps({"a": "\u2028\x85\r\n\x1b"})},
 ]
-
-
-@pytest.fixture
-def api(parts: Parts) -> Iterator[TestClient]:
-    with TestClient(create_app(parts), raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def sdk(api: TestClient) -> Client:
-    client = Client()
-    client._api.close()
-    client._api = api
-    return client
 
 
 def strictly(text: str) -> Any:

@@ -18,7 +18,7 @@ from app.wiring import build_parts
 from pipelines.engine.state import keys
 from pipelines.engine.state.redis_client import connect
 from pipelines.engine.state.redis_faults import place_of, redis_error
-from pipelines.engine.state.rights import refused_rights, require_rights, see_that_it_writes, tries
+from pipelines.engine.state.rights import TRIES, refused_rights, require_rights, see_that_it_writes
 from tests.conftest import REPOSITORY
 from tests.support.agents import echo, spec
 from tests.support.in_process import InProcessWorker
@@ -266,7 +266,7 @@ def test_the_rights_of_the_page_are_enough(tmp_path: Path, settings: Settings) -
         parts = build_parts(settings.model_copy(update={"redis_url": url_of(server, user=f"tuneline:{SECRET}@")}))
         parts.check()
         assert refused_rights(parts.connection) == []
-        for command in {str(each[0]).lower() for each in tries()} - {"ping", "script", "client"}:
+        for command in {str(each[0]).lower() for each in TRIES} - {"ping", "script", "client"}:
             admin.execute_command("ACL", "SETUSER", "tuneline", f"-{command}")
             with pytest.raises(Unavailable, match=rf"refuses to its user: .*{command.upper()}"):
                 parts.check()
