@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,14 @@ def losses(bench: AgentBench, output: TrainingOutput) -> list[float]:
 
 
 def followers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "agents.training.follower" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "agents.training.follower" in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    # Of a process that ended a moment ago there is none.
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
 
 
 def at_step(bench: AgentBench, step: int) -> bool:
