@@ -10,13 +10,15 @@ import numbers
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 #: In place of a number that JSON has no word for; read as that number where a record's field is one.
 NOT_A_NUMBER = "NaN"
 #: What strict readers refuse in a JSON text: the words that Python's encoder has for numbers, half of a character, and
 #: a number that is as good as infinite.
 SUSPECT = re.compile(r"NaN|Infinity|\\u[dD][89a-fA-F]|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
+#: `json.dumps` would make another one for each value.
+PLAIN = json.JSONEncoder(allow_nan=False)
 #: The longest key of a mapping, in characters.
 KEY_MOST = 200
 
@@ -36,8 +38,7 @@ WHOLE = Bounds(1 << 62, 1 << 62, 100)
 RECORD = Bounds(16_384, 8_192, 16)
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(NamedTuple):
     """A value that strict JSON can hold, and what was done to it."""
 
     value: Any
@@ -47,8 +48,7 @@ class Cleaned:
     """Values that were shortened or left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """The same as text."""
 
     text: str
@@ -62,7 +62,7 @@ def encode(value: Any, bounds: Bounds = WHOLE) -> Encoded:
     if text is not None:
         return Encoded(text)
     found = _clean(value, bounds)
-    return Encoded(json.dumps(found.value, allow_nan=False), found.replaced, found.cut)
+    return Encoded(PLAIN.encode(found.value), found.replaced, found.cut)
 
 
 def clean(value: Any, bounds: Bounds = WHOLE) -> Cleaned:
@@ -90,7 +90,7 @@ def decode(text: bytes | str, bounds: Bounds = WHOLE) -> Cleaned:
 def _plain_text(value: Any, bounds: Bounds) -> str | None:
     """Return a value's JSON where nothing has to be done to it; None where something may have to be."""
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = PLAIN.encode(value)
     except (TypeError, ValueError, RecursionError):
         return None
     # Halves of characters are escaped so; whole ones beyond the first 65,536 too, which are then looked at one by one.
