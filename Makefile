@@ -40,14 +40,14 @@ hooks: $(INSTALLED) ## checks before each commit, by pre-commit
 test test-fast coverage fuzz: export OMP_NUM_THREADS = 1
 test test-fast coverage fuzz: export TOKENIZERS_PARALLELISM = false
 
-test: $(INSTALLED) ## the whole suite, on WORKERS=2 processes
-	$(BIN)/pytest $(PARALLEL)
+test: $(INSTALLED) ## the suite but for the fault matrix, on WORKERS=2 processes
+	$(BIN)/pytest $(PARALLEL) --ignore=tests/faults
 
 test-fast: $(INSTALLED) ## the unit tier alone: no server, no training
 	$(BIN)/pytest $(PARALLEL) tests/unit
 
 # Of the processes of the suite itself: tracing those that the tests start and kill would change what is tested.
-coverage: $(INSTALLED) ## the whole suite, and the share of the source's lines that it runs; slower than `test`
+coverage: $(INSTALLED) ## the whole suite with the fault matrix, and the share of the source's lines that it runs; slower than `test`
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=
 	@printf 'coverage: %s %% of the lines of agents, app and pipelines\n' "$$($(BIN)/python -m coverage report --format=total)"
 
@@ -57,8 +57,8 @@ faults: $(INSTALLED) ## every cell of the fault matrix, and servers that stay aw
 soak: $(INSTALLED) ## random kills while jobs run: MINUTES=15 SEED=1
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
 
-fuzz: $(INSTALLED) ## a fuzzer for each parser of what comes from outside: FUZZ_S=3600 seconds each
-	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S)
+fuzz: $(INSTALLED) ## a fuzzer for each parser of what comes from outside: FUZZ_S=3600 seconds each, SEED=1
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(SEED)
 
 lint: $(INSTALLED) ## style and form
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ from app.door.pages import PAGE_PATHS, add_pages, add_session_routes
 from app.keys import door_key
 from app.methods import allowed_methods
 from app.openapi import install_openapi, operation_id
+from app.schemas import NOT_BLANK
 from app.settings import Settings
 from app.state_folder import make_private
 from app.wiring import STORE_REQUEST_TIMEOUT_S, Parts, build_parts, require_key_beyond_loopback
@@ -256,7 +257,7 @@ def _said(found: Mapping[str, Any]) -> str:
         return f"Not JSON, from character {found['loc'][-1]} on: {found['ctx']['error']}"
     if found["loc"] == ("body",) and found["type"] == "model_attributes_type":
         return "Should be a JSON object, sent as Content-Type: application/json"
-    blank = found["type"] == "string_pattern_mismatch" and found["ctx"]["pattern"] == r"\S"
+    blank = found["type"] == "string_pattern_mismatch" and found["ctx"]["pattern"] == NOT_BLANK
     return "should have a character that is not white space" if blank else str(found["msg"])
 
 

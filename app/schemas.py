@@ -4,6 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+#: A text with a character that no reader of patterns takes for white space.
+NOT_BLANK = r"[^\s\u0085\ufeff]"
+NO_NUL = r"^[^\u0000]*$"
 #: What is written as text of seconds since 1970.
 Moment = Annotated[float, Field(examples=[1767225600.25])]
 

@@ -155,7 +155,13 @@ def download_version(
     objects: ObjectsDep,
     format_: FormatName = "adapter",
     range_: Annotated[
-        str | None, Header(alias="Range", description="One range of bytes.", examples=["bytes=1048576-"])
+        str | None,
+        Header(
+            alias="Range",
+            description="One range of bytes.",
+            examples=["bytes=1048576-"],
+            json_schema_extra={"pattern": r"^bytes=([0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})$"},
+        ),
     ] = None,
     if_range: Annotated[str | None, Header(description="The ETag of the archive that was begun.")] = None,
 ) -> StreamingResponse:

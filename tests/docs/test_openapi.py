@@ -15,16 +15,22 @@ KEPT = REPOSITORY / "deploy" / "openapi"
 #: Texts that are kept for ever and shown in every list have a bound now, which no reason that a person gives meets.
 #: Versions have the numbers that they can have.
 #: A header is a text or not there: the document said that it may be null.
-BOUNDED = [
-    "GET /jobs/{job_id}/logs/stream last-event-id: no longer takes null",
-    "DELETE /models/{name}/{version} version: maximum asks for more",
-    "DELETE /models/{name}/{version} version: minimum asks for more",
-    "DELETE /models/{name}/{version} body reason: maxLength asks for more",
-    "GET /models/{name}/{version}/files format: maxLength asks for more",
-    "POST /models/{name}/promote body version: maxLength asks for more",
-    "POST /models/{name}/promote body reason: maxLength asks for more",
-    "POST /models/{name}/rollback body reason: maxLength asks for more",
-]
+BOUNDED = {
+    "api": [
+        "GET /jobs/{job_id}/logs/stream last-event-id: no longer takes null",
+        "DELETE /models/{name}/{version} version: maximum asks for more",
+        "DELETE /models/{name}/{version} version: minimum asks for more",
+        "DELETE /models/{name}/{version} body reason: maxLength asks for more",
+        "GET /models/{name}/{version}/files format: maxLength asks for more",
+        "POST /models/{name}/promote body version: maxLength asks for more",
+        "POST /models/{name}/promote body reason: maxLength asks for more",
+        "POST /models/{name}/rollback body reason: maxLength asks for more",
+    ],
+    "serving": [
+        "GET /history model: maxLength asks for more",
+        "GET /history label: maxLength asks for more",
+    ],
+}
 
 
 def kept(name: str) -> dict[str, Any]:
@@ -35,7 +41,7 @@ def kept(name: str) -> dict[str, Any]:
 def test_nothing_breaks_those_who_were_written_for_the_last_release() -> None:
     found = {name: breaking_changes(kept(name), document) for name, document in present_documents().items()}
 
-    assert found == {"api": BOUNDED, "serving": []}, "see CHANGELOG; `make openapi` keeps the present documents"
+    assert found == BOUNDED, "see CHANGELOG; `make openapi` keeps the present documents"
 
 
 Change = Callable[[dict[str, Any]], Any]

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from app.schemas import Body, Fault, Moment, Progress, View
+from app.schemas import NOT_BLANK, Body, Fault, Moment, Progress, View
 from pipelines.engine.state.job import JobStatus
 
 TEXT_MOST_CHARACTERS = 20_000
 TEXTS_MOST = 1_000
 
-Text = Annotated[str, StringConstraints(max_length=TEXT_MOST_CHARACTERS, pattern=r"\S")]
+Text = Annotated[str, StringConstraints(max_length=TEXT_MOST_CHARACTERS, pattern=NOT_BLANK)]
 TEXT = Field(description="A text that is not blank.", examples=["Win a prize now"])
 
 

@@ -9,9 +9,13 @@ from agents.base.errors import Unavailable
 from app.door.guard import CALLER
 from app.http import NOT_TOLD, Offset, PrometheusText
 from app.openapi import faults
+from app.schemas import NO_NUL
 from app.serving.process import Serving
 from app.serving.routes.schemas import DriftView, HistoryPage, ServedModel, ServedModels, ServingHealth
 from app.serving.versions.served import Served
+
+#: Characters of a label that is looked for.
+LABEL_MOST = 250
 
 
 def add_watching_routes(app: FastAPI, serving: Serving) -> None:
@@ -27,8 +31,12 @@ def add_watching_routes(app: FastAPI, serving: Serving) -> None:
     def list_predictions(
         offset: Offset = 0,
         limit: Annotated[int, Query(ge=1, le=1000, description="The largest number on a page.")] = 50,
-        model: Annotated[str | None, Query(description="Only predictions of this model.")] = None,
-        label: Annotated[str | None, Query(description="Only predictions with this label.")] = None,
+        model: Annotated[
+            str | None, Query(max_length=63, pattern=NO_NUL, description="Only predictions of this model.")
+        ] = None,
+        label: Annotated[
+            str | None, Query(max_length=LABEL_MOST, pattern=NO_NUL, description="Only predictions with this label.")
+        ] = None,
     ) -> dict[str, Any]:
         """List what was answered, newest first."""
         rows, total = serving.history.page(offset, limit, model, label)
