@@ -143,11 +143,13 @@ def read_manifest(written: Any, name: str | None = None, version: int | None = N
     try:
         return Manifest.model_validate(found)
     except ValidationError as fault:
-        if {error["loc"][0] for error in fault.errors()} == {"reference"}:
+        if {error["loc"][:1] for error in fault.errors()} == {("reference",)}:
             # Answers matter more than how far they drift.
             return Manifest.model_validate({**found, "reference": None, "unreadable": ("reference",)})
         first = fault.errors()[0]
-        field, reason = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").rstrip(".")
+        # A key that is not text has no place.
+        field = ".".join(map(str, first["loc"])) or "a key"
+        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise CorruptArtifact(
             f"{title} has a manifest that can't be read: {field}: {reason}.", cure="Export it again."
         ) from fault

@@ -133,6 +133,6 @@ FUZZERS = {
         Fuzzer("archive", (archive(),), parsers.parse_archive),
         Fuzzer("gguf", (gguf(),), parsers.parse_gguf),
         Fuzzer("model-config", (CONFIG,), parsers.parse_model_config),
-        Fuzzer("manifest", (MANIFEST,), parsers.parse_manifest),
+        Fuzzer("manifest", (MANIFEST, MANIFEST.replace(b"task", b"\\ud800task")), parsers.parse_manifest),
     )
 }
