@@ -8,7 +8,7 @@ from agents.base.errors import InvalidData
 from agents.data.files.names import LABEL_NAMES, TEXT_NAMES, close_name, listed_names
 from agents.data.files.records import shortened
 from agents.data.shapes import is_label
-from agents.data.types import Shape
+from agents.data.types import Preference, Shape
 
 
 class Columns(NamedTuple):
@@ -20,6 +20,8 @@ class Columns(NamedTuple):
     shape: Shape = "text_label"
     parts: Mapping[str, str] = {}
     """Of conversations: part of the shape -> its column."""
+    preference: Preference | None = None
+    """How rows of the shape `preference` say which answers are better."""
 
 
 def find_columns(

@@ -10,19 +10,25 @@ from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
 from agents.base.sources import matching_files
 from agents.data.columns import Columns, find_columns
-from agents.data.conversations import Unusable, prompt_text, read_conversation
+from agents.data.conversations import Conversation, message_text, prompt_text, read_conversation
+from agents.data.fields import Notes, is_empty, is_harmless
 from agents.data.files import Broken, RawRecord, Reading, open_rows
 from agents.data.files.records import TooDeep, as_json, as_text, shortened
 from agents.data.files.tables import check_columns
+from agents.data.labels import LabelReader, refuse_objects
+from agents.data.preferences import JUDGEMENTS, read_preference
 from agents.data.rows import OWN_KEYS
-from agents.data.shapes import find_shape
+from agents.data.shapes import TEXTS, find_shape, late_part
 from agents.data.statistics import Tally
-from agents.data.types import ReaderConfig, Row
+from agents.data.turns import Source, Unusable
+from agents.data.types import Message, ReaderConfig, Row, Shape
 
 SAMPLE_ROWS = 200
 #: A file with this share of unreadable lines or more is refused.
 MAXIMUM_BROKEN_SHARE = 0.01
 #: JSON files beside rows that are not rows themselves.
+#: Formats that tell numbers from texts, and those of them that give an object of a list the keys of all others.
+TYPED, FILLED = frozenset({"jsonl", "json", "parquet", "arrow"}), frozenset({"parquet", "arrow"})
 NO_ROWS = {"dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
 
 
@@ -50,8 +56,14 @@ class RowsReader:
         self.files_read: list[dict[str, Any]] = []
         self.size_bytes = sum(file.stat().st_size for file in files)
         self.most_bytes = self.budget.unpacked_bytes(self.size_bytes)
+        self.notes = Notes()
+        """Fields that are not used, and answers that carry no loss."""
         self._characters = 0
         self._used: set[str] = set()
+        self._known: set[str] = set()
+        self._unused: set[str] = set()
+        self._labels = LabelReader([], several=False, typed=True)
+        self._source = Source(self.notes)
 
     @property
     def place(self) -> str:
@@ -131,6 +143,8 @@ class RowsReader:
             known = self.columns.names if self.columns else []
             self.columns = found._replace(names=list(dict.fromkeys([*known, *found.names])))
             self._used = {found.text, found.label, *found.parts.values()}
+            self._known, self._unused = set(), set()
+            self._source = Source(self.notes, filled=reading.format in FILLED)
         facts = {"file": reading.source.name, "format": reading.format, "encoding": reading.encoding}
         if reading.delimiter:
             facts["delimiter"] = reading.delimiter
@@ -153,11 +167,26 @@ class RowsReader:
         label = known.label if known else self.config.label_column
         conversation = find_shape(place, sample, shape, text, label) if reading.has_header else None
         if conversation is None:
-            return find_columns(place, sample, text, label, has_header=reading.has_header)
+            found = find_columns(place, sample, text, label, has_header=reading.has_header)
+            return self._of_labels(reading, found, sample, shape)
         parts = conversation.parts
-        prompt = parts.get("messages") or parts["prompt"]
         answer = parts.get("messages") or parts["answer"]
-        return Columns(names, prompt, answer, conversation.shape, parts)
+        prompt = parts.get("messages") or parts.get("prompt") or answer
+        return Columns(names, prompt, answer, conversation.shape, parts, conversation.preference)
+
+    def _of_labels(
+        self, reading: Reading, found: Columns, sample: list[dict[str, Any]], shape: Shape | None
+    ) -> Columns:
+        """Return the columns of texts and labels, by what the labels are; objects are answers, as JSON text."""
+        cells = [row.get(found.label) for row in sample]
+        if objects := refuse_objects(f"'{reading.source.name}'", found.label, cells):
+            if shape in TEXTS:
+                raise objects
+            parts = {"prompt": found.text, "answer": found.label}
+            return found._replace(shape="prompt_completion", parts=parts)
+        several, typed = shape == "text_labels", reading.format in TYPED
+        self._labels = LabelReader(cells, self.config.label_map, several=several, typed=typed)
+        return found._replace(shape="text_labels" if self._labels.several else "text_label")
 
     def _row(self, record: RawRecord, rows_before: int, file: dict[str, str]) -> Row:
         """Return a row as it goes on, with `file` as one more column.
@@ -166,6 +195,10 @@ class RowsReader:
             Unusable: with the reason why it is left out.
         """
         assert self.columns is not None
+        if not record.values.keys() <= self._known:
+            self._look_at(record.values)
+        if self._unused:
+            self.notes.unused(name for name in self._unused if not is_empty(record.values.get(name)))
         extra = {
             f"source_{name}" if name in OWN_KEYS else name: as_json(value, self.budget.depth)
             for name, value in record.values.items()
@@ -173,26 +206,46 @@ class RowsReader:
         }
         number = rows_before + record.row
         extra.update(file)
-        if self.columns.shape == "text_label":
-            text, label = self._text_and_label(self.columns, record.values)
-            return Row(number, text, label, extra=extra)
-        messages = read_conversation(self.columns.shape, self.columns.parts, record.values)
-        return Row(number, prompt_text(messages), messages[-1]["content"], messages, extra)
+        if self.columns.shape in TEXTS:
+            text, label, labels = self._text_and_label(self.columns, record.values)
+            return Row(number, text, label, extra=extra, labels=labels)
+        said, rejected = self._conversation(self.columns, record.values)
+        text, label = prompt_text(said.messages), message_text(said.messages[-1])
+        return Row(number, text, label, said.messages, extra, tools=said.tools, rejected=rejected)
 
-    def _text_and_label(self, columns: Columns, values: dict[str, Any]) -> tuple[str, str]:
+    def _conversation(self, columns: Columns, values: dict[str, Any]) -> tuple[Conversation, list[Message] | None]:
+        if columns.preference:
+            return read_preference(columns.preference, columns.parts, values, self._source)
+        return read_conversation(columns.parts, values, self._source), None
+
+    def _look_at(self, values: dict[str, Any]) -> None:
+        """Find out what columns are that were not there before: a part of the shape, harmless, or not used."""
+        assert self.columns is not None
+        columns, new = self.columns, [name for name in values if name not in self._known]
+        for name in new:
+            if values[name] is None and name.strip().casefold() in JUDGEMENTS:
+                # Whether it judges answers shows in a row that has it.
+                continue
+            self._known.add(name)
+            part = None if name in self._used else late_part(columns.shape, columns.parts, name, values[name])
+            if part:
+                columns = columns._replace(parts={**columns.parts, part: name})
+                self._used.add(name)
+            elif name not in self._used and not is_harmless(name):
+                self._unused.add(name)
+        self.columns = columns._replace(names=list(dict.fromkeys([*columns.names, *new])))
+
+    def _text_and_label(self, columns: Columns, values: dict[str, Any]) -> tuple[str, str, tuple[str, ...] | None]:
         cell = values.get(columns.text)
-        label = (as_text(values.get(columns.label)) or "").strip()
-        mapped = label if self.config.label_map is None else self.config.label_map.get(label)
         if isinstance(cell, list | dict | bytes):
             raise Unusable("text_is_no_text")
         text = as_text(cell)
         if text is None:
             raise Unusable("missing_text")
-        if not label:
-            raise Unusable("missing_label")
-        if mapped is None:
-            raise Unusable("label_not_in_map")
-        return text, mapped
+        label, labels = self._labels.read(values.get(columns.label))
+        if labels is not None and self._labels.several and columns.shape != "text_labels":
+            self.columns = columns._replace(shape="text_labels")
+        return text, label, labels
 
 
 def _first(records: Iterator[RawRecord | Broken], characters: int) -> Iterator[RawRecord | Broken]:
@@ -243,7 +296,7 @@ def check_rows(reader: RowsReader, tally: Tally) -> None:
 
 def _refuse_all(reader: RowsReader, columns: Columns) -> None:
     reasons = ", ".join(f"{count} x {reason}" for reason, count in reader.dropped.items())
-    if columns.shape == "text_label":
+    if columns.shape in TEXTS:
         raise InvalidData(
             f"{reader.place} has no usable row with text in '{columns.text}' and a label in '{columns.label}' "
             f"({reasons}).",

@@ -1,7 +1,7 @@
 """Rows between agents: JSON lines of `{"row", "text", "label", ...}`, written and read one at a time."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,11 @@ from agents.base.errors import InvalidData
 from agents.base.object_store import ObjectStore
 from agents.base.records import Artifact
 from agents.data.files.records import whole_characters
-from agents.data.types import Row
+from agents.data.types import SPLITS, Row
 
 MEDIA_TYPE = "application/jsonl"
 #: Keys of a row's own; columns of a source with such a name are called `source_<name>`.
-OWN_KEYS = frozenset({"row", "text", "label", "messages"})
+OWN_KEYS = frozenset({"row", "text", "label", "messages", "labels", "tools", "rejected", "split"})
 
 
 def to_json(row: Row) -> dict[str, Any]:
@@ -21,6 +21,14 @@ def to_json(row: Row) -> dict[str, Any]:
     found: dict[str, Any] = {"row": row.number, "text": row.text, "label": row.label}
     if row.messages is not None:
         found["messages"] = row.messages
+    if row.labels is not None:
+        found["labels"] = list(row.labels)
+    if row.tools is not None:
+        found["tools"] = row.tools
+    if row.rejected is not None:
+        found["rejected"] = row.rejected
+    if row.split is not None:
+        found["split"] = row.split
     if row.extra:
         found.update(row.extra)
     return found
@@ -32,10 +40,29 @@ def from_json(values: Mapping[str, Any]) -> Row:
     Raises:
         KeyError: it lacks `row`, `text` or `label`.
     """
-    messages = values.get("messages")
-    own = len(OWN_KEYS) if messages is not None else len(OWN_KEYS) - 1
-    extra = {name: value for name, value in values.items() if name not in OWN_KEYS} if len(values) > own else {}
-    return Row(int(values["row"]), str(values["text"]), str(values["label"]), messages, extra)
+    number, text, label = int(values["row"]), str(values["text"]), str(values["label"])
+    if len(values) == 3:
+        return Row(number, text, label)
+    own = {name: values[name] for name, fits in OPTIONAL.items() if name in values and fits(values[name])}
+    if "labels" in own:
+        own["labels"] = tuple(own["labels"])
+    extra = {name: value for name, value in values.items() if name not in REQUIRED and name not in own}
+    return Row(number, text, label, own.pop("messages", None), extra, **own)
+
+
+def _is_list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(one, kind) for one in value)
+
+
+REQUIRED = frozenset({"row", "text", "label"})
+#: Keys that a line may have -> whether a value is the row's own: in lines of 0.1.0 a column may be called so.
+OPTIONAL: dict[str, Callable[[Any], bool]] = {
+    "messages": lambda value: value is not None,
+    "labels": _is_list_of(str),
+    "tools": _is_list_of(dict),
+    "rejected": _is_list_of(dict),
+    "split": lambda value: value in SPLITS,
+}
 
 
 class RowsFile:

@@ -23,8 +23,10 @@ class Tally:
         return len(self._characters)
 
     def add(self, row: Row) -> None:
-        """Count a row; answers of conversations are not counted as labels."""
-        if row.messages is None:
+        """Count a row; answers of conversations are not counted as labels, and several labels each by itself."""
+        if row.labels is not None:
+            self.label_counts.update(row.labels)
+        elif row.messages is None:
             self.label_counts[row.label] += 1
         self.damaged_rows += REPLACEMENT in row.text
         self._characters.append(len(row.text))

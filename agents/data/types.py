@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from pydantic import Field, field_validator
 
@@ -10,16 +10,41 @@ from agents.base.records import Artifact, Config, Record
 from agents.base.source_uri import SourceUri
 from agents.data.files import Format
 
-Shape = Literal["text_label", "alpaca", "prompt_completion", "input_output", "sharegpt", "messages"]
+Shape = Literal[
+    "text_label",
+    "text_labels",
+    "text",
+    "alpaca",
+    "prompt_completion",
+    "input_output",
+    "sharegpt",
+    "messages",
+    "preference",
+]
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "validation", "test")
 
 
+class ToolCall(TypedDict):
+    """A call of a tool, as an answer makes it. `arguments`: a JSON value; text only where they are not JSON."""
+
+    name: str
+    arguments: Any
+
+
 class Message(TypedDict):
-    """A turn of a conversation: a dictionary of OpenAI's form, which templates, endpoints and files take as it is."""
+    """A turn of a conversation, a dictionary close to OpenAI's form. `content` is "" where there is none."""
 
     role: Role
     content: str
+    tool_calls: NotRequired[list[ToolCall]]
+    """Of an answer: what it calls, after its content."""
+    reasoning: NotRequired[str]
+    """Of an answer: what was thought before it."""
+    learned: NotRequired[bool]
+    """False: an answer that carries no loss. Absent: it carries loss."""
+    name: NotRequired[str]
+    """Of a tool's turn: the tool."""
 
 
 class Rendered(NamedTuple):
@@ -33,7 +58,7 @@ class Rendered(NamedTuple):
 class Row:
     """A row of a source. `number`: its line, or its number where there are no lines, from 1.
 
-    Of a conversation, which ends with an answer, `text` is the prompt and `label` the answer.
+    Of a conversation, which ends with an answer, `text` is the prompt and `label` the answer, its calls as JSON text.
     """
 
     number: int
@@ -45,6 +70,29 @@ class Row:
     """The source's other columns, as JSON can hold them."""
     rendered: Rendered | None = None
     """The conversation's tokens, once preprocessing has rendered it; never part of a rows artifact."""
+    labels: tuple[str, ...] | None = None
+    """The labels of a text that may have several, or none; `label` then joins them by ", ", for people only."""
+    tools: list[dict[str, Any]] | None = None
+    """The tools that a conversation may call, in OpenAI's form: `{"type": "function", "function": {...}}`."""
+    rejected: list[Message] | None = None
+    """Of preference rows: the conversation that is worse than `messages`, with the same prompt. Where answers are
+    judged alone (KTO), [] of a good one; of a bad one the conversation, which in `messages` ends unlearned."""
+    split: str | None = None
+    """`train`, `validation` or `test`, where the source says so."""
+
+
+class Preference(Record):
+    """How a source of the shape `preference` says which answers are better."""
+
+    form: Literal["pair", "dialogues", "two_answers", "judged"]
+    """Two answers to a prompt; two whole dialogues; both answers in one list, the better one first; one answer a row,
+    judged to be good or bad (KTO)."""
+    base: Shape
+    """As what its better answers can be read alone."""
+    found: str
+    """What it is known by, for a sentence."""
+    cure: str
+    """What to set, for its better answers alone."""
 
 
 class Split(Record):

@@ -4,7 +4,7 @@ from typing import Any
 
 from agents.base.names import Digest
 from agents.base.records import Artifact, Output
-from agents.data.types import ReaderConfig, Shape
+from agents.data.types import Preference, ReaderConfig, Shape
 
 
 class DatasetConfig(ReaderConfig):
@@ -14,7 +14,8 @@ class DatasetConfig(ReaderConfig):
 class DatasetOutput(Output):
     """Rows as read: JSON lines `{"row": 1-based line or row number in the source, "text": ..., "label": ...}`
     plus every other column of the source. Of conversations `text` is the prompt, `label` the last answer, and
-    `messages` holds all of it: a list of `{"role": system, user, assistant or tool, "content": text}`."""
+    `messages` holds all of it: a list of `{"role": system, user, assistant or tool, "content": text}`. Rows may also
+    have `labels`, `tools`, `rejected` and `split`, as `Row` has."""
 
     rows: Artifact
     row_count: int
@@ -25,6 +26,12 @@ class DatasetOutput(Output):
     label_counts: dict[str, int]
     dropped: dict[str, int]
     """Why rows of the source are missing here -> how many."""
+    unused_fields: dict[str, int] = {}
+    """Fields of rows, and of turns as `messages.<field>`, that hold something which is not used -> how many do."""
+    unlearned: dict[str, int] = {}
+    """Why answers within conversations carry no loss, or turns are left off -> how many."""
+    preference: Preference | None = None
+    """How rows of the shape `preference` say which answers are better."""
     statistics: dict[str, Any]
     source: str
     """The URI as the spec wrote it."""

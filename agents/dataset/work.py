@@ -15,6 +15,8 @@ from agents.dataset.types import DatasetConfig, DatasetOutput
 LIMIT_SEED = 13
 #: Labels that the output counts, and characters of each.
 TOLD_LABELS, TOLD_CHARACTERS = 1000, 1000
+#: Fields that are not used, each of which is told in the log.
+TOLD_FIELDS = 20
 
 
 def open_source(config: DatasetConfig, context: Context) -> RowsReader:
@@ -54,6 +56,9 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
         label_column=columns.label,
         label_counts=_told_labels(tally),
         dropped=dict(reader.dropped),
+        unused_fields=dict(reader.notes.unused_fields),
+        unlearned=dict(reader.notes.unlearned),
+        preference=columns.preference,
         statistics={**tally.statistics(), "files": reader.files_read},
         source=config.source,
         source_sha256=context.sources.fingerprint(config.source, "rows"),
@@ -71,6 +76,14 @@ def _tell(reader: RowsReader, tally: Tally, context: Context) -> None:
         context.log("rows_dropped", level="warning", rows=reader.dropped.total(), reasons=dict(reader.dropped))
     if tally.damaged_rows:
         context.log("damaged_characters", level="warning", rows=tally.damaged_rows)
+    for field, count in reader.notes.unused_fields.most_common(TOLD_FIELDS):
+        context.log("unused_field", level="warning", field=field, count=count)
+    if len(reader.notes.unused_fields) > TOLD_FIELDS:
+        context.log("more_unused_fields", level="warning", fields=len(reader.notes.unused_fields) - TOLD_FIELDS)
+    if reader.notes.unlearned:
+        context.log("answers_not_learned", level="warning", reasons=dict(reader.notes.unlearned))
+    if reader.columns and reader.columns.preference:
+        context.log("preference_data", found=reader.columns.preference.found)
 
 
 def _limited(rows: Iterator[Row], limit: int | None, dropped: Counter[str]) -> Iterator[Row]:

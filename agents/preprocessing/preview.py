@@ -17,6 +17,7 @@ from agents.data.columns import Columns
 from agents.data.files.records import shortened, whole_characters
 from agents.data.reader import RowsReader, check_rows, row_files
 from agents.data.rows import to_json
+from agents.data.shapes import TEXTS
 from agents.data.statistics import Tally
 from agents.data.types import Row, Shape
 from agents.dataset.types import DatasetConfig
@@ -107,6 +108,9 @@ def read_preview(
         "whole_file": whole,
         "dropped": dict(reader.dropped),
         "first_dropped": reader.first_dropped,
+        "unused_fields": dict(reader.notes.unused_fields),
+        "unlearned": dict(reader.notes.unlearned),
+        "preference": _preference(columns) if columns else None,
         "label_counts": {shortened(label, 200): count for label, count in tally.label_counts.most_common(20)},
         "problems": problems,
     }
@@ -114,10 +118,10 @@ def read_preview(
 
 def _shown_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its long cells cut."""
-    shown = {name: _shown(value) for name, value in row.items() if name != "messages"}
-    if turns := row.get("messages"):
-        cut = [{"role": turn["role"], "content": shortened(turn["content"], SHOWN_CHARACTERS)} for turn in turns]
-        shown["messages"] = cut[:SHOWN_TURNS]
+    shown = {name: _shown(value) for name, value in row.items() if name not in ("messages", "rejected")}
+    for name in ("messages", "rejected"):
+        if turns := row.get(name):
+            shown[name] = [{key: _shown(value) for key, value in turn.items()} for turn in turns[:SHOWN_TURNS]]
     return shown
 
 
@@ -134,6 +138,12 @@ def _used(columns: Columns) -> dict[str, Any]:
     return {**found, "parts": dict(columns.parts)} if columns.parts else found
 
 
+def _preference(columns: Columns) -> str | None:
+    """Return what says that rows are preference data, and how their better answers are learned alone."""
+    form = columns.preference
+    return f"Preference data: {form.found}. {form.cure}." if form else None
+
+
 def can_render() -> bool:
     """Say whether what rendering needs is installed here."""
     return find_spec("transformers") is not None
@@ -147,15 +157,15 @@ def render_preview(rows: Sequence[Row], rendering: Rendering, shape: Shape | Non
     """
     from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 
-    rows_of = "labels" if shape == "text_label" else "conversations"
+    rows_of = "labels" if shape in TEXTS else "conversations"
     task = rendering.task or next(known.name for known in TASKS.values() if known.rows == rows_of)
     known, model = find_task(task), Path(rendering.model)
     config = PreprocessingConfig(task=task, template=None if known.has_labels else rendering.template)
     tokenizer = load_tokenizer(model)
     limit = min(rendering.max_tokens or config.token_limit, longest_input_tokens(model, tokenizer), TOKENS_MOST)
     preparation = preparation_of(known)(config, _Quiet(), tokenizer, limit)
-    found = [preparation.preview(row) for row in rows]
-    problems = []
+    problems = ["Rows of preference data are not learned as plain answers."] if shape == "preference" else []
+    found = [] if problems else [preparation.preview(row) for row in rows]
     if found and not known.has_labels and not any(one.get("loss_tokens") for one in found):
         problems.append("None of these rows has a token to learn: preprocessing leaves them out.")
     facts = {"task": task, "max_tokens": limit, "tokenizer_fingerprint": tokenizer_fingerprint(tokenizer)}

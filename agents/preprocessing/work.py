@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from agents.base.agent import Context, input_from, inputs_from
 from agents.base.errors import InvalidData
+from agents.data.preferences import refuse_preference
 from agents.data.rows import fetch_rows, read_rows
 from agents.data.types import Row, Split
 from agents.dataset.types import DatasetOutput
@@ -75,18 +76,22 @@ def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> 
     validated = inputs_from(context, "validation", ValidationOutput)
     dataset = inputs_from(context, "dataset", DatasetOutput)
     source = validated[-1] if validated else input_from(context, "dataset", DatasetOutput)
+    if dataset and dataset[-1].preference:
+        raise refuse_preference(dataset[-1].source, dataset[-1].preference, f"`task: {preparation.config.task}`")
     if preparation.has_labels and dataset and dataset[-1].shape != "text_label":
-        raise InvalidData(
-            f"The rows of '{dataset[-1].source}' are conversations of the shape '{dataset[-1].shape}'.",
-            cure=f"Set `{names_of('conversations')}` for preprocessing and training, or `text_column` and "
-            "`label_column` of dataset.",
-        )
+        raise _other_rows(dataset[-1])
     path = fetch_rows(context.objects, source.rows, context.work_dir / "rows.jsonl")
 
     def cleaned() -> Iterator[Row]:
         for number, row in enumerate(read_rows(path), start=1):
             if number % PROGRESS_ROWS == 0:
                 context.progress(number, 3 * max(number, source.row_count))
+            if row.rejected is not None:
+                raise InvalidData(
+                    f"Row {row.number} has a rejected answer: it is preference data, which `task: "
+                    f"{preparation.config.task}` does not learn from.",
+                    cure="Write rows without `rejected`.",
+                )
             found = preparation.cleaned(row)
             if found.text.strip() and found.label.strip():
                 yield found
@@ -94,6 +99,21 @@ def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> 
                 dropped["empty"] += 1
 
     return cleaned()
+
+
+def _other_rows(dataset: DatasetOutput) -> InvalidData:
+    """Return the error of a task that takes one label a text, for rows that have something else."""
+    if dataset.shape == "text_labels":
+        return InvalidData(
+            f"Texts of '{dataset.source}' have several labels each (column '{dataset.label_column}').",
+            cure="Set `label_column` of dataset to a column of one label.",
+        )
+    return InvalidData(
+        f"The rows of '{dataset.source}' are conversations of the shape '{dataset.shape}' (answers in "
+        f"'{dataset.label_column}').",
+        cure=f"Set `{names_of('conversations')}` for preprocessing and training, or `text_column` and "
+        "`label_column` of dataset to columns of texts and labels.",
+    )
 
 
 def _place(

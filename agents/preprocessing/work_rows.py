@@ -5,13 +5,16 @@ from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy
 from numpy.typing import NDArray
 
 from agents.data.cleaning import exact_key
-from agents.data.types import Rendered, Row
+from agents.data.types import Message, Rendered, Row
+
+#: Of a row without labels, tools, a rejected conversation and a split of its own.
+NO_MORE = (None,) * 4
 
 
 class WorkRows:
@@ -44,7 +47,10 @@ class WorkRows:
 
     def add(self, row: Row, document: int) -> None:
         """Add a row, its other columns left out."""
-        values = (row.number, row.text, row.label, row.messages, row.rendered)
+        values: tuple[Any, ...] = (row.number, row.text, row.label, row.messages, row.rendered)
+        more = (row.labels, row.tools, row.rejected, row.split)
+        if more != NO_MORE:
+            values += more
         self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
         self._ends.append(self._file.tell())
         text, label = row.text, row.label
@@ -66,8 +72,7 @@ class WorkRows:
                 start = self._ends[index - 1] if index else 0
                 file.seek(start)
                 values = json.loads(file.read(self._ends[index] - start).decode("utf-8", "surrogatepass"))
-                number, text, label, messages, rendered = values
-                yield Row(number, text, label, messages, rendered=rendered and Rendered(*rendered))
+                yield _row(*values)
 
     @property
     def keys(self) -> NDArray[numpy.uint64]:
@@ -88,6 +93,23 @@ class WorkRows:
     def documents(self) -> NDArray[numpy.uint64]:
         """The source's row that each came from; uint64 of shape (rows,)."""
         return _numbers(self._documents)
+
+
+def _row(
+    number: int,
+    text: str,
+    label: str,
+    messages: list[Message] | None,
+    rendered: list[Any] | None,
+    labels: list[str] | None = None,
+    tools: list[dict[str, Any]] | None = None,
+    rejected: list[Message] | None = None,
+    split: str | None = None,
+) -> Row:
+    """Return the row of the values of a line; most lines have no more than the first five."""
+    tokens = Rendered(*rendered) if rendered else None
+    several = None if labels is None else tuple(labels)
+    return Row(number, text, label, messages, {}, tokens, several, tools, rejected, split)
 
 
 def _numbers(values: "array[int]") -> NDArray[numpy.uint64]:

@@ -7,12 +7,15 @@ from hashlib import blake2b
 from typing import Any
 
 from agents.data.cleaning import exact_key
+from agents.data.conversations import spoken_text
 from agents.data.pii.rules import Found, find_pii, mask_pii
 from agents.data.statistics import REPLACEMENT
 from agents.data.types import Row
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 120
+#: Fields that are named, of those that are not used.
+NAMED_FIELDS = 20
 #: Row numbers listed per finding; the count goes on.
 LISTED_ROWS = 1000
 
@@ -63,7 +66,7 @@ class Findings:
         number, text = row.number, row.text
         if row.messages is not None:
             # What is said in an answer is learned as well: it is looked at together with its prompt.
-            text = "\n".join(message["content"] for message in row.messages)
+            text = "\n".join(spoken_text(message) for message in [*row.messages, *(row.rejected or [])])
         pii = self._find(text)
         judged = Judged(not text.strip(), pii, text, mask_pii(text, pii))
         self.rows += 1
@@ -90,6 +93,13 @@ class Findings:
         """Add counts of rows that were left out before."""
         for kind, count in counts.items():
             self.found.setdefault(kind, Finding(kind)).count += count
+
+    def note_fields(self, fields: dict[str, int]) -> None:
+        """Note fields of the source that are not used, each by its name."""
+        for name, count in list(fields.items())[:NAMED_FIELDS]:
+            found = self.found.setdefault("unused_field", Finding("unused_field"))
+            found.count += count
+            found.examples.append({"row": None, "text": f"'{name}' holds something in {count} rows or turns"})
 
     def note_labels(self, label_counts: dict[str, int], minimum_share: float) -> None:
         """Note labels that are rare, and those that differ only in case or blanks."""

@@ -12,6 +12,7 @@ WORDS = {
     "missing_text": "no text in the source; left out by the dataset node",
     "missing_label": "no label in the source; left out by the dataset node",
     "no_answer": "a conversation without an answer; left out by the dataset node",
+    "unused_field": "fields of the source that are not used",
     "empty": "text of nothing but blanks; left out",
     "duplicate": "same text and label as an earlier row",
     "conflicting_label": "same text as an earlier row, with another label",

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from agents.base.agent import Context
 from agents.base.records import Artifact
+from agents.data.conversations import map_texts, message_text, prompt_text
 from agents.data.pii.presidio import Finder, name_finder
 from agents.data.pii.rules import find_pii, mask_pii
 from agents.data.rows import RowsFile, fetch_rows, read_rows
 from agents.data.statistics import Tally
-from agents.data.types import Message, Row
+from agents.data.types import Row
 from agents.dataset.types import DatasetOutput
 from agents.validation.findings import Findings, Judged
 from agents.validation.report import as_markdown, as_report
@@ -43,6 +44,7 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context) 
     findings, passed, removed = Findings(config.maximum_characters, find), Tally(), Counter[str]()
     sample = Sample(dataset.row_count, _token_counter(config, context))
     findings.note_counts({reason: dataset.dropped[reason] for reason in MISSING if reason in dataset.dropped})
+    findings.note_fields(dataset.unused_fields)
     with RowsFile(context.work_dir / "rows.jsonl") as file:
         for place, row in enumerate(read_rows(source)):
             judged = findings.judge(row)
@@ -105,5 +107,7 @@ def _masked(row: Row, find: Finder) -> Row:
 
     if row.messages is None:
         return replace(row, text=mask(row.text))
-    messages = [Message(role=message["role"], content=mask(message["content"])) for message in row.messages]
-    return replace(row, text=mask(row.text), label=mask(row.label), messages=messages)
+    messages = [map_texts(message, mask) for message in row.messages]
+    rejected = None if row.rejected is None else [map_texts(message, mask) for message in row.rejected]
+    text, label = prompt_text(messages), message_text(messages[-1])
+    return replace(row, text=text, label=label, messages=messages, rejected=rejected)

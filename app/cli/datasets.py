@@ -76,6 +76,12 @@ def _print(found: dict[str, Any]) -> None:
     for title, facts in (("used", found["used"]), ("dropped", found["dropped"]), ("labels", found["label_counts"])):
         line = "  ".join(f"{fact} {value}" for fact, value in facts.items() if value)
         print_line(f"{title:<8} {line or 'none'}")
+    for field, count in found["unused_fields"].items():
+        print_line(f"unused   {field}: {count} rows or turns hold something that is not used", "yellow")
+    for reason, count in found["unlearned"].items():
+        print_line(f"no loss  {reason}: {count}", "yellow")
+    if found["preference"]:
+        print_line(found["preference"], "yellow")
     scanned = f"{found['rows_scanned']} rows read" + ("" if found["whole_file"] else ", there are more")
     print_line(f"columns  {', '.join(found['columns'])}  ({scanned})")
     rendered = found["rendered"] or {"rows": [], "problems": []}

@@ -42,13 +42,15 @@ def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
     try:
         for piece in _apart(source, unpack_parquet, arguments) if source.budget.apart else unpack_parquet(**arguments):
             with pyarrow.ipc.open_stream(piece) as stream:
-                names = _class_names(stream.schema.metadata or {})
+                names = class_names(stream.schema.metadata or {})
                 for batch in stream:
                     size = batch.nbytes // max(1, batch.num_rows)
-                    for values in batch.to_pylist():
+                    for values in batch.to_pylist(maps_as_pydicts="lossy"):
                         number += 1
-                        named = {key: _named(value, names.get(key)) for key, value in values.items()}
-                        yield RawRecord(number, named, size)
+                        for key, classes in names.items():
+                            if key in values:
+                                values[key] = named(values[key], classes)
+                        yield RawRecord(number, values, size)
     except MemoryError:
         # Only where this process has limits already: whoever set them says so.
         raise
@@ -75,19 +77,37 @@ def _apart(source: SourceFile, unpack: Callable[..., Iterator[bytes]], arguments
     return confined_stream(unpack, arguments, limits, subject=subject)
 
 
-def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
-    """Return column -> names of its classes, from what Hugging Face's `datasets` writes into a schema."""
+def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Return column -> names of its classes, from what Hugging Face's `datasets` writes into a schema.
+
+    Of a column of lists the classes are those of what is in the lists.
+    """
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-        return {
-            column: [str(name) for name in feature["names"]]
-            for column, feature in features.items()
-            if isinstance(feature, dict) and isinstance(feature.get("names"), list)
-        }
+        classes = {column: _names(feature) for column, feature in features.items()}
+        return {column: names for column, names in classes.items() if names}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Written by something else.
         return {}
 
 
-def _named(value: Any, names: list[str] | None) -> Any:
-    return names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
+def _names(feature: Any) -> list[str] | None:
+    """Return the names of a feature's classes: those of `ClassLabel`, or of a list of them in each of its spellings."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return _names(feature[0])
+    if not isinstance(feature, dict):
+        return None
+    if isinstance(feature.get("names"), list):
+        return [str(name) for name in feature["names"]]
+    return _names(feature.get("feature"))
+
+
+def named(value: Any, names: list[str] | None) -> Any:
+    """Return the name of a class, or of each in a list; -1 is how `datasets` writes that there is none."""
+    if names is None or isinstance(value, bool):
+        return value
+    if isinstance(value, list):
+        return [one for cell in value if (one := named(cell, names)) is not None]
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    return None if value == -1 else value

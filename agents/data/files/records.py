@@ -3,6 +3,8 @@
 import json
 import re
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from math import isfinite, isnan
 from typing import Any, Literal, NamedTuple
 
@@ -32,14 +34,23 @@ class Broken:
 
 
 def as_text(value: Any) -> str | None:
-    """Return a cell as text; None for a missing one. A float without a fraction is written as the integer it was."""
-    if value is None or (isinstance(value, float) and isnan(value)):
+    """Return a cell as text; None for a missing one.
+
+    Numbers are written shortest, so that 4.0 is `4` in every format; truths as JSON has them; dates as in ISO 8601.
+    """
+    if isinstance(value, str):
+        return whole_characters(value)
+    if value is None or (isinstance(value, float | Decimal) and isnan(value)):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return whole_characters(value) if isinstance(value, str) else str(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return f"{value.normalize():f}"
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(as_json(value), ensure_ascii=False)
+    return _plain(value)
 
 
 class TooDeep(ValueError):
@@ -56,7 +67,7 @@ def as_json(value: Any, depth: int = 100) -> Any:
         return whole_characters(value)
     if isinstance(value, float) and not isfinite(value):
         return None
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple):
         # Through text, so that what lies inside is made plain as well.
         try:
             text = json.dumps(value, default=_plain)
@@ -93,4 +104,6 @@ def shortened(text: str, characters: int = 60) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, date | time):
+        return value.isoformat()
     return f"<{len(value)} bytes>" if isinstance(value, bytes) else str(value)

@@ -60,7 +60,7 @@ def _batch_rows(file: pyarrow.parquet.ParquetFile, group: int, source: SourceFil
 
 
 def _as_streams(source: SourceFile, batch: pyarrow.RecordBatch) -> Iterator[bytes]:
-    columns = [column if column.type == plain(column.type) else column.cast(plain(column.type)) for column in batch]
+    columns = [_plain_column(column) for column in batch]
     if (count := sum(map(_value_count, columns))) > VALUES_MOST:
         raise InvalidData(
             f"The Parquet file '{source.name}' has {batch.num_rows:,} rows with {count:,} values in their lists; at "
@@ -76,6 +76,13 @@ def _as_streams(source: SourceFile, batch: pyarrow.RecordBatch) -> Iterator[byte
         with pyarrow.ipc.new_stream(sink, schema) as stream:
             stream.write_batch(whole.slice(start, step))
         yield sink.getvalue().to_pybytes()
+
+
+def _plain_column(column: pyarrow.Array) -> pyarrow.Array:
+    """Return a column with a plain type; numbers of 16 and 32 bits as whoever wrote them: 0.1, not 0.10000000149."""
+    if types.is_float16(column.type) or types.is_float32(column.type):
+        return column.cast(pyarrow.float32()).cast(pyarrow.string()).cast(pyarrow.float64())
+    return column if column.type == plain(column.type) else column.cast(plain(column.type))
 
 
 def plain(kind: pyarrow.DataType) -> pyarrow.DataType:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from agents.chat.format import PromptFormat
 from agents.chat.renderer import Renderer, make_renderer
 from agents.chat.truncation import CURES, learnable
 from agents.data.cleaning import clean_content
-from agents.data.conversations import of_text_and_label, prompt_text
+from agents.data.conversations import message_text, of_text_and_label, prompt_text, with_content
 from agents.data.types import Message, Rendered, Row
 from agents.tasks.preparation import Preparation
 from agents.tasks.sft.rendering import Learned, render_rows
@@ -32,13 +32,13 @@ class ConversationPreparation(Preparation):
 
     def cleaned(self, row: Row) -> Row:
         messages = self._messages(row)
-        return Row(row.number, prompt_text(messages), messages[-1]["content"], messages)
+        return replace(row, text=prompt_text(messages), label=message_text(messages[-1]), messages=messages, extra={})
 
     def _messages(self, row: Row) -> list[Message]:
-        messages = row.messages or of_text_and_label(row.text, row.label)
+        messages = row.messages or of_text_and_label(row.text, _answer(row))
         if not self.config.clean:
             return messages
-        return [Message(role=message["role"], content=clean_content(message["content"])) for message in messages]
+        return [with_content(message, clean_content(message["content"])) for message in messages]
 
     def documents(self, rows: Iterable[Row], dropped: Counter[str]) -> Iterator[tuple[int, Row]]:
         in_parts = self.config.long_texts == "parts"
@@ -81,6 +81,11 @@ class ConversationPreparation(Preparation):
 
     def preview_facts(self) -> dict[str, Any]:
         return {"template": self.renderer.template.name, "template_fingerprint": self.renderer.fingerprint}
+
+
+def _answer(row: Row) -> str:
+    """Return what is learned of a row of text and label: several labels as the JSON list that they are."""
+    return row.label if row.labels is None else json.dumps(row.labels, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

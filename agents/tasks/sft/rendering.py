@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.base.errors import InvalidData
 from agents.chat.renderer import Renderer
 from agents.chat.truncation import CURES, Learnable, learnable
-from agents.data.conversations import prompt_text
+from agents.data.conversations import message_text, prompt_text
 from agents.data.reader import Listener
 from agents.data.types import Row
 
@@ -65,8 +65,8 @@ def render_rows(
 
 def _rendered(row: Row, part: Learnable) -> Row:
     """Return a row of a part's turns: what it is compared by, and its answer, are those of the part."""
-    text, answer = prompt_text(part.messages), part.messages[-1]["content"]
-    return Row(row.number, text, answer, part.messages, rendered=part.rendered)
+    text, answer = prompt_text(part.messages), message_text(part.messages[-1])
+    return replace(row, text=text, label=answer, messages=part.messages, extra={}, rendered=part.rendered)
 
 
 @dataclass

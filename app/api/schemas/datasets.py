@@ -1,5 +1,7 @@
 """Bodies of `/datasets`."""
 
+from typing import Any
+
 from pydantic import ConfigDict, Field
 
 from agents.base.records import Artifact
@@ -55,7 +57,11 @@ class PreviewRow(PartialView):
     row: int = Field(description="Its number in the file, from 1.", examples=[1])
     text: str = Field(description="The text or prompt.", examples=["Win a prize now"])
     label: str | None = Field(None, description="The label or the last answer.", examples=["spam"])
-    messages: list[dict[str, str]] = Field([], description="The turns of a conversation: `role` and `content`.")
+    messages: list[dict[str, Any]] = Field([], description="The turns of a conversation: `role`, `content` and more.")
+    labels: list[str] | None = Field(None, description="Its labels, where a text may have several.")
+    tools: list[dict[str, Any]] | None = Field(None, description="The tools that a conversation may call.")
+    rejected: list[dict[str, Any]] | None = Field(None, description="The worse conversation of preference data.")
+    split: str | None = Field(None, description="The split that the source puts it in.")
     file: str | None = Field(None, description="The file it is from, where there are several.")
 
 
@@ -113,6 +119,9 @@ class PreviewView(PartialView):
     whole_file: bool = Field(description="Whether these are all rows.")
     dropped: dict[str, int] = Field(description="Why rows are left out -> how many.")
     first_dropped: dict[str, str] = Field(description="Why rows are left out -> where the first of them is.")
+    unused_fields: dict[str, int] = Field({}, description="Fields that hold something which is not used -> how many.")
+    unlearned: dict[str, int] = Field({}, description="Why answers within conversations carry no loss -> how many.")
+    preference: str | None = Field(None, description="What says that the rows are preference data, if they are.")
     label_counts: dict[str, int] = Field(description="Label -> rows, the twenty most frequent.")
     problems: list[str] = Field(description="What would stop a job.")
     rows: list[PreviewRow] = Field(description="The first rows.")

@@ -1,7 +1,9 @@
 """Rows between agents: written byte by byte as ever, so that digests stay, and read as they were written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
 from agents.base.sources import Sources
-from agents.data.rows import RowsFile, from_json, read_rows, to_json
-from agents.data.types import Message, Rendered, Row
+from agents.data.rows import OWN_KEYS, RowsFile, from_json, read_rows, to_json
+from agents.data.types import SPLITS, Message, Rendered, Row
 from agents.dataset import DatasetAgent
 from agents.dataset.types import DatasetConfig
 from agents.preprocessing.work_rows import WorkRows
@@ -77,16 +79,40 @@ def test_a_row_has_its_keys_in_their_order() -> None:
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=5
 )
+calls = st.lists(st.fixed_dictionaries({"name": st.text(), "arguments": values}), max_size=2)
 turns = st.lists(
-    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": st.text()})
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": st.text()},
+        optional={"tool_calls": calls, "reasoning": st.text(), "learned": st.booleans(), "name": st.text()},
+    ),
+    max_size=3,
 )
-extras = st.dictionaries(st.text().filter(lambda name: name not in ("row", "text", "label", "messages")), values)
-rows = st.builds(Row, st.integers(1), st.text(), st.text(), st.none() | turns, extras)
+extras = st.dictionaries(st.text().filter(lambda name: name not in OWN_KEYS), values, max_size=3)
+rows = st.builds(
+    Row,
+    st.integers(1),
+    st.text(),
+    st.text(),
+    st.none() | turns,
+    extras,
+    labels=st.none() | st.lists(st.text(), max_size=3).map(tuple),
+    tools=st.none() | st.lists(st.dictionaries(st.text(), values, max_size=2), max_size=2),
+    rejected=st.none() | turns,
+    split=st.none() | st.sampled_from(SPLITS),
+)
 
 
 @given(rows)
-def test_a_row_is_read_as_it_was_written(row: Row) -> None:
+def test_a_row_is_read_as_it_was_written_between_agents_and_at_work(row: Row) -> None:
     assert from_json(json.loads(json.dumps(to_json(row)))) == row
+    with TemporaryDirectory() as folder, WorkRows(Path(folder) / "work.jsonl", 13, named_labels=False) as work:
+        work.add(row, 0)
+        assert list(work.read([0])) == [replace(row, extra={})]
+
+
+@pytest.mark.parametrize("column", [{"labels": "a"}, {"tools": "[]"}, {"rejected": ["a"]}, {"split": "fold 3"}])
+def test_columns_of_a_source_that_0_1_0_wrote_by_names_that_rows_have_now_stay_columns(column: dict[str, Any]) -> None:
+    assert from_json({"row": 1, "text": "a", "label": "x", **column}) == Row(1, "a", "x", extra=column)
 
 
 def test_a_file_of_rows_is_read_line_by_line_and_a_line_that_lacks_something_is_named(tmp_path: Path) -> None:

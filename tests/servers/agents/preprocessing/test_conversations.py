@@ -62,7 +62,7 @@ SHAPES: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     (
         "messages",
         {"messages": [ASKED, CALLING, RESULT, SAID]},
-        [ASKED, turn("assistant", json.dumps([CALL])), RESULT, SAID],
+        [ASKED, {**turn("assistant", ""), "tool_calls": [{"name": "add", "arguments": {}}]}, RESULT, SAID],
     ),
 ]
 

@@ -1,0 +1,108 @@
+"""Labels as sources have them: a text, a number, or a list of several; never Python's spelling of what they are."""
+
+import ast
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from agents.base.errors import InvalidData
+from agents.data.files.names import listed_names
+from agents.data.files.records import as_text
+from agents.data.tools import parsed
+from agents.data.turns import Unusable
+
+#: Numbers as tables write them, and those of them that are whole.
+NUMBER, WHOLE = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?"), re.compile(r"-?\d+\.0")
+#: Longer texts are not a list of labels.
+LIST_CHARACTERS = 10_000
+
+
+class LabelReader:
+    """Reads the cells of one column, as its first cells say that they are to be read.
+
+    `label_map`: label in the source -> label to learn. `several`: whether texts may have several labels; then an empty
+    list is a text without any. `typed`: whether the source tells numbers from texts; a table does not.
+    """
+
+    def __init__(
+        self, sample: Sequence[Any], label_map: Mapping[str, str] | None = None, *, several: bool, typed: bool
+    ) -> None:
+        self._map = label_map
+        texts = [cell.strip() for cell in sample if isinstance(cell, str) and cell.strip()]
+        self._written_lists = bool(texts) and all(written_list(text) is not None for text in texts)
+        self._numbers = not typed and bool(texts) and all(NUMBER.fullmatch(text) for text in texts)
+        cells = [self._listed(cell) for cell in sample]
+        self.several = several or any(isinstance(cell, list) and len(cell) > 1 for cell in cells)
+
+    def read(self, cell: Any) -> tuple[str, tuple[str, ...] | None]:
+        """Return a cell's label, and its labels where it is a list.
+
+        Raises:
+            Unusable: with `missing_label`, `label_not_in_map` or `label_is_no_text`.
+        """
+        cell = self._listed(cell)
+        if isinstance(cell, list):
+            labels = self._labels(cell)
+            return ", ".join(labels), labels
+        label = self._label(cell)
+        if not label:
+            raise Unusable("missing_label")
+        mapped = self._mapped(label, cell)
+        if mapped is None:
+            raise Unusable("label_not_in_map")
+        return mapped, (mapped,) if self.several else None
+
+    def _labels(self, cells: list[Any]) -> tuple[str, ...]:
+        written = [(label, cell) for cell in cells if (label := self._label(cell))]
+        if not written and not self.several:
+            raise Unusable("missing_label")
+        mapped = [self._mapped(label, cell) for label, cell in written]
+        labels = [label for label in mapped if label is not None]
+        if written and not labels:
+            raise Unusable("label_not_in_map")
+        self.several = self.several or len(labels) > 1
+        return tuple(dict.fromkeys(labels))
+
+    def _label(self, cell: Any) -> str:
+        if isinstance(cell, dict | list | bytes):
+            raise Unusable("label_is_no_text")
+        label = (as_text(cell) or "").strip()
+        return label[:-2] if self._numbers and WHOLE.fullmatch(label) else label
+
+    def _mapped(self, label: str, cell: Any) -> str | None:
+        if self._map is None:
+            return label
+        return self._map.get(label, self._map.get(str(cell).strip()))
+
+    def _listed(self, cell: Any) -> Any:
+        """Return a list that is written as text as the list that it is, where all of the column are."""
+        if self._written_lists and isinstance(cell, str):
+            found = written_list(cell.strip())
+            return cell if found is None else found
+        return cell
+
+
+def written_list(text: str) -> list[Any] | None:
+    """Return the list that a text writes as JSON or as Python does, of texts and numbers; None: it writes none."""
+    if not (text.startswith("[") and text.endswith("]")) or len(text) > LIST_CHARACTERS:
+        return None
+    found = parsed(text)
+    if found is text:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+    plain = isinstance(found, list) and all(isinstance(one, str | int | float) for one in found)
+    return found if plain else None
+
+
+def refuse_objects(place: str, column: str, cells: Iterable[Any]) -> InvalidData | None:
+    """Return the error of a column of labels most of which are objects; None: they are not."""
+    held = [one for cell in cells for one in (cell if isinstance(cell, list) else [cell]) if one is not None]
+    keys = list(dict.fromkeys(str(key) for one in held if isinstance(one, dict) for key in one))
+    if not keys or 2 * sum(isinstance(one, dict) for one in held) < len(held):
+        return None
+    return InvalidData(
+        f"The labels of {place} (column '{column}') are objects with the keys {listed_names(keys)}.",
+        cure="Write the label itself in their place, or set `shape: prompt_completion` to learn them as JSON text.",
+    )
