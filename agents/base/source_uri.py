@@ -2,11 +2,13 @@
 
 import re
 from typing import Annotated, NamedTuple
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator
 
 from agents.base.names import checked_name, is_unseen, printable
 
+HUB_ROWS_FORM = "hf://org/name@revision?config=...&split=..."
 KINDS = "hf://org/name@revision, s3://bucket/key, dataset://<id>, package://module/path or a path"
 CHARACTERS_MOST = 2048
 #: Packages, or folders of packages, that hold models and rows: those of `deploy/base-models.txt` and our own samples.
@@ -21,11 +23,27 @@ DATASET_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 
 
+#: Of a data set on a hub: what its pages call subset and split.
+HUB_CONFIG = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}")
+HUB_SPLIT = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
+HUB_ROWS_MOST = 1_000_000
+
+
 class Repository(NamedTuple):
     """A repository of a model hub; `revision` None: its default branch."""
 
     name: str
     revision: str | None
+
+
+class HubRows(NamedTuple):
+    """Rows of a data set on a hub. `config`: its subset, None: the only or default one; `split`: one of its splits,
+    None: all; `rows`: so many first rows of each split, read without fetching the others."""
+
+    repository: Repository
+    config: str | None = None
+    split: str | None = None
+    rows: int | None = None
 
 
 def checked_uri(uri: str) -> str:
@@ -53,6 +71,32 @@ def repository_of(text: str) -> Repository:
     if not HUB_NAME.fullmatch(name) or (at and not _is_revision(revision)):
         raise ValueError(f"'hf://{printable(text)}' is not the name of a repository.")
     return Repository(name, revision or None)
+
+
+def hub_rows_of(text: str) -> HubRows:
+    """Return what `org/name@revision?config=...&split=...&rows=...` names.
+
+    Raises:
+        ValueError: it is not such a text.
+    """
+    repository, asked, query = text.partition("?")
+    found = HubRows(repository_of(repository))
+    try:
+        options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if asked else {}
+        if asked and query.count("=") != max(1, len(options)):
+            raise ValueError(query)
+        rows = options.pop("rows", None)
+        config, split = options.pop("config", None), options.pop("split", None)
+        if options or not (rows is None or 0 < int(rows) <= HUB_ROWS_MOST):
+            raise ValueError(query)
+    except ValueError as fault:
+        raise ValueError(
+            f"'hf://{printable(text)}' asks for something else than config, split and rows (1 to {HUB_ROWS_MOST:,})."
+        ) from fault
+    for name, pattern, what in ((config, HUB_CONFIG, "config"), (split, HUB_SPLIT, "split")):
+        if name is not None and not pattern.fullmatch(name):
+            raise ValueError(f"'{printable(name)}' is not the name of a {what} on the hub.")
+    return found._replace(config=config, split=split, rows=int(rows) if rows else None)
 
 
 def place_in_package(text: str) -> tuple[str, str]:

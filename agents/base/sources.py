@@ -6,7 +6,7 @@
 import importlib.util
 import os
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -26,9 +26,11 @@ from agents.base.row_budget import RowBudget
 from agents.base.source_uri import (
     BUCKET,
     DATASET_ID,
+    HUB_ROWS_FORM,
     KINDS,
     SOURCE_PACKAGES,
     checked_uri,
+    hub_rows_of,
     place_in_package,
     repository_of,
 )
@@ -36,8 +38,12 @@ from agents.base.source_uri import (
 SourceKind = Literal["rows", "model", "tokenizer"]
 
 #: Files of a folder that count, by what is wanted: only these are fetched, and only these make the fingerprint.
+ROW_SUFFIXES = (
+    *("parquet", "pq", "jsonl", "ndjson", "json", "csv", "tsv", "tab", "xlsx", "arrow", "txt", "text", "md", "yml"),
+    *("yaml", "data", "dat"),
+)
 FILES: dict[SourceKind, list[str]] = {
-    "rows": [f"*.{suffix}{packed}" for suffix in ("parquet", "jsonl", "json", "csv", "tsv") for packed in ("", ".gz")],
+    "rows": [f"*.{suffix}{packed}" for suffix in ROW_SUFFIXES for packed in ("", ".gz", ".bz2", ".xz", ".zst")],
     "model": [
         *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*.gguf"),
         *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab*", "merges.txt"),
@@ -48,6 +54,8 @@ FILES: dict[SourceKind, list[str]] = {
         *("merges.txt", "*.model"),
     ],
 }
+#: Folders that systems and tools leave beside files.
+SKIPPED = frozenset({"__MACOSX", "__pycache__"})
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class Sources:
             raise _fault(kind)(str(fault)) from fault
         if not separator:
             return _checked(self._path(uri, kind))
-        resolve = {"package": self._package, "s3": self._s3, "dataset": self._dataset, "hf": _hub}.get(scheme)
+        resolve = {"package": self._package, "s3": self._s3, "dataset": self._dataset, "hf": self._hub}.get(scheme)
         if resolve is None:
             raise _fault(kind)(f"'{uri}' is of no known kind.", cure=f"Write {KINDS}.")
         return _checked(resolve(rest, kind))
@@ -116,6 +124,10 @@ class Sources:
         name = usable_file_name(str(manifest.get("filename")), otherwise="rows")
         path = self.cache_dir.resolve() / "datasets" / artifact.sha256 / name
         make_folder(path.parent, lambda folder: self.objects.get_artifact_file(artifact, folder / name))
+        if not path.exists():
+            # The same bytes were fetched before under another name.
+            with write_below(path.parent, name) as file:
+                self.objects.copy_artifact(artifact, file)
         if file_digest(path, self.cache_dir) != artifact.sha256:
             raise CorruptArtifact(f"The cached copy of '{uri}' was changed.", cure=f"Delete {path.parent}.")
         return path
@@ -141,6 +153,18 @@ class Sources:
         make_folder(folder, lambda scratch: _download(bucket, keys, above, scratch))
         return folder / PurePosixPath(local_name(key)).name
 
+    def _hub(self, rest: str, kind: SourceKind) -> Path:
+        if kind != "rows":
+            return _hub(rest, kind)
+        # The library of data sets is heavy, and other kinds of URIs don't need it.
+        from agents.base.hub_rows import fetch_rows
+
+        try:
+            wanted = hub_rows_of(rest)
+        except ValueError as fault:
+            raise InvalidData(str(fault), cure=f"Write {HUB_ROWS_FORM}.") from fault
+        return fetch_rows(wanted, self.cache_dir)
+
     def _package(self, rest: str, kind: SourceKind) -> Path:
         """Find a file of an installed package without importing it."""
         try:
@@ -164,9 +188,19 @@ def matching_files(folder: Path, kind: SourceKind) -> list[Path]:
     """
     found = []
     for above, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(above, name) for name in names if not name.startswith(".") and _counts(name, kind)]
+        folders[:] = [name for name in folders if not is_skipped(name)]
+        found += [Path(above, name) for name in names if not is_skipped(name) and _counts(name, kind)]
     return [path for path in sorted(found) if _is_file(path)]
+
+
+def is_skipped(name: str) -> bool:
+    """Say whether a file or folder of this name is never read: it is hidden, or the system's own."""
+    return name.startswith(".") or name in SKIPPED
+
+
+def counts_as_rows(name: str) -> bool:
+    """Say whether a file may hold rows, by its name."""
+    return _counts(PurePosixPath(name).name, "rows")
 
 
 def local_name(key: str) -> str:
@@ -202,7 +236,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _counts(name: str, kind: SourceKind) -> bool:
-    return any(fnmatch(name, pattern) for pattern in FILES[kind])
+    return any(fnmatchcase(name.lower() if kind == "rows" else name, pattern) for pattern in FILES[kind])
 
 
 def _in_package(module: str, inside: str, kind: SourceKind) -> Path:
@@ -229,7 +263,7 @@ def _hub(rest: str, kind: SourceKind) -> Path:
     except ValueError as fault:
         raise _fault(kind)(str(fault), cure="Write hf://org/name@revision.") from fault
     patterns = FILES[kind]
-    folder = snapshot(repository, rows=kind == "rows", patterns=patterns)
+    folder = snapshot(repository, rows=False, patterns=patterns)
     if not matching_files(folder, kind):
         raise _fault(kind)(
             f"'hf://{rest}' has no files that can be used.", cure=f"It must hold one of {', '.join(patterns[:5])}."

@@ -61,6 +61,24 @@ def find_columns(
     return Columns(names, text, label)
 
 
+def find_text(place: str, sample: Sequence[dict[str, Any]], text: str | None) -> str:
+    """Choose the column of texts that have no labels: as the user named it, by known names, or the only one.
+
+    Raises:
+        InvalidData: the named column is absent, or none is known to be the text.
+    """
+    names = list(dict.fromkeys(name for row in sample for name in row))
+    found = text if text in names else None if text else _known(TEXT_NAMES, names, but=None)
+    found = found or (names[0] if len(names) == 1 and text is None else None)
+    if found is None:
+        lacks = f"has no column '{shortened(text)}'" if text else "has no column that is known to be the text"
+        raise InvalidData(
+            f"{place} {lacks}; it has: {listed_names(names)}.",
+            cure="Set the dataset node's `text_column` to one of them.",
+        )
+    return found
+
+
 def _known(known: Sequence[str], names: Sequence[str], but: str | None) -> str | None:
     by_name = {name.strip().casefold(): name for name in reversed(names) if name != but}
     return next((by_name[name] for name in known if name in by_name), None)

@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
-from agents.base.sources import matching_files
-from agents.data.columns import Columns, find_columns
+from agents.data.columns import Columns, find_columns, find_text
 from agents.data.conversations import Conversation, message_text, prompt_text, read_conversation
 from agents.data.fields import Notes, is_empty, is_harmless
 from agents.data.files import Broken, RawRecord, Reading, open_rows
+from agents.data.files.folders import Found, RowFile
+from agents.data.files.forms import known_forms
 from agents.data.files.records import TooDeep, as_json, as_text, shortened
+from agents.data.files.splits import split_of
 from agents.data.files.tables import check_columns
 from agents.data.labels import LabelReader, refuse_objects
 from agents.data.preferences import JUDGEMENTS, read_preference
@@ -26,10 +27,11 @@ from agents.data.types import Message, ReaderConfig, Row, Shape
 SAMPLE_ROWS = 200
 #: A file with this share of unreadable lines or more is refused.
 MAXIMUM_BROKEN_SHARE = 0.01
-#: JSON files beside rows that are not rows themselves.
 #: Formats that tell numbers from texts, and those of them that give an object of a list the keys of all others.
-TYPED, FILLED = frozenset({"jsonl", "json", "parquet", "arrow"}), frozenset({"parquet", "arrow"})
-NO_ROWS = {"dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
+TYPED = frozenset({"jsonl", "json", "yaml", "xlsx", "parquet", "arrow"})
+FILLED = frozenset({"parquet", "arrow"})
+#: Parts of a source that are named where they are left out.
+TOLD_PARTS = 50
 
 
 class Listener(Protocol):
@@ -43,18 +45,21 @@ class Listener(Protocol):
 class RowsReader:
     """Goes through the files of a source; what it learns on the way is in its attributes."""
 
-    def __init__(
-        self, config: ReaderConfig, context: Listener, files: list[Path], budget: RowBudget | None = None
-    ) -> None:
+    def __init__(self, config: ReaderConfig, context: Listener, found: Found, budget: RowBudget | None = None) -> None:
         self.config = config
         self.context = context
-        self.files = files
+        self.files = found.files
+        self.left_out = dict(found.left_out)
+        """Files, lists and sheets of the source that are not read -> why."""
         self.budget = budget or RowBudget()
         self.columns: Columns | None = None
         self.dropped: Counter[str] = Counter()
         self.first_dropped: dict[str, str] = {}
         self.files_read: list[dict[str, Any]] = []
-        self.size_bytes = sum(file.stat().st_size for file in files)
+        self.split_rows: Counter[str] = Counter()
+        """Split that the source gives -> its rows."""
+        self._part = found.part
+        self.size_bytes = found.size_bytes
         self.most_bytes = self.budget.unpacked_bytes(self.size_bytes)
         self.notes = Notes()
         """Fields that are not used, and answers that carry no loss."""
@@ -72,18 +77,20 @@ class RowsReader:
     def rows(self) -> Iterator[Row]:
         """Yield the rows; their numbers go on from file to file, of which each has its name in the column `file`."""
         rows_before = 0
-        for index, path in enumerate(self.files):
-            last, file = 0, {"file": path.name} if len(self.files) > 1 else {}
-            for record in self._records(path, index):
+        for index, file in enumerate(self.files):
+            last, named = 0, {"file": file.name} if len(self.files) > 1 else {}
+            for record in self._records(file, index):
                 last = record.row
                 try:
-                    row = self._row(record, rows_before, file)
+                    row = self._row(record, rows_before, named, record.split or file.split)
                 except Unusable as reason:
-                    self._drop(str(reason), path, record)
+                    self._drop(str(reason), file, record)
                     continue
                 except (TooDeep, RecursionError):
-                    self._drop("nested_too_deep", path, record)
+                    self._drop("nested_too_deep", file, record)
                     continue
+                if row.split:
+                    self.split_rows[row.split] += 1
                 yield row
             rows_before += last
         self.context.progress(len(self.files), len(self.files))
@@ -96,15 +103,28 @@ class RowsReader:
             cure="Write it as JSON lines that are not packed, or raise TUNELINE_ROWS_UNPACKED_RATIO.",
         )
 
-    def _drop(self, reason: str, path: Path, record: RawRecord) -> None:
+    def _drop(self, reason: str, file: RowFile, record: RawRecord) -> None:
         self.dropped[reason] += 1
-        self.first_dropped.setdefault(reason, f"'{path.name}', row {record.row}")
+        self.first_dropped.setdefault(reason, f"'{file.name}', row {record.row}")
 
-    def _records(self, path: Path, index: int) -> Iterator[RawRecord]:
+    def _records(self, file: RowFile, index: int) -> Iterator[RawRecord]:
         wanted = {name for name in (self.config.text_column, self.config.label_column) if name}
-        reading = open_rows(path, self.config.format, self.config.encoding, wanted, self.budget)
+        config = self.config
+        reading = open_rows(
+            file.path,
+            config.format,
+            config.encoding,
+            wanted,
+            self.budget,
+            member=file.member,
+            part=self._part,
+            passages=config.shape == "text",
+        )
         sample = list(_first(reading.records, self.budget.sample_characters))
-        self._open(reading, [item.values for item in sample if isinstance(item, RawRecord)])
+        if lacking := self._lacking(file, sample):
+            self.left_out[file.name] = lacking
+            return
+        self._open(reading, file, [item.values for item in sample if isinstance(item, RawRecord)])
         good, broken, first_broken = 0, 0, None
         for item in chain(sample, reading.records):
             if isinstance(item, Broken):
@@ -114,29 +134,37 @@ class RowsReader:
                 continue
             good += 1
             if self.columns is None:
-                self._drop_nameless(path, item, len(sample))
+                self._drop_nameless(file, item, len(sample))
                 continue
             self._characters += item.characters
             if self._characters > self.most_bytes:
-                self.refuse_growth(f"'{path.name}', up to row {item.row}: the rows")
+                self.refuse_growth(f"'{file.name}', up to row {item.row}: the rows")
             if good % 1000 == 0:
                 share = reading.source.position_bytes() / reading.source.size_bytes
                 self.context.progress(index + share, len(self.files), rows=good)
             yield item
         if first_broken and broken >= MAXIMUM_BROKEN_SHARE * (good + broken):
-            _refuse(path.name, first_broken, broken, good + broken)
+            _refuse(file.name, first_broken, broken, good + broken)
 
-    def _drop_nameless(self, path: Path, record: RawRecord, sampled: int) -> None:
+    def _drop_nameless(self, file: RowFile, record: RawRecord, sampled: int) -> None:
         """Leave out a row without values before any with values; where rows with values begin too late, refuse."""
         if record.values:
             raise InvalidData(
-                f"The first {sampled} rows of '{path.name}' are empty or can't be read: the columns can't be told "
+                f"The first {sampled} rows of '{file.name}' are empty or can't be read: the columns can't be told "
                 "from them.",
                 cure="Fix these rows, or remove them.",
             )
-        self._drop("missing_text", path, record)
+        self._drop("missing_text", file, record)
 
-    def _open(self, reading: Reading, sample: list[dict[str, Any]]) -> None:
+    def _lacking(self, file: RowFile, sample: list[RawRecord | Broken]) -> str | None:
+        """Return why a file of test or validation is left out: it has no answers, as of competitions."""
+        if file.split in (None, "train") or self.columns is None:
+            return None
+        names = {name for item in sample if isinstance(item, RawRecord) for name in item.values}
+        label = self.columns.label
+        return None if label in names or not names else f"it has no column '{shortened(label)}'"
+
+    def _open(self, reading: Reading, file: RowFile, sample: list[dict[str, Any]]) -> None:
         """Find the columns, from the first file with rows; others have to have the same."""
         if any(sample):
             found = self._columns(reading, sample)
@@ -145,10 +173,14 @@ class RowsReader:
             self._used = {found.text, found.label, *found.parts.values()}
             self._known, self._unused = set(), set()
             self._source = Source(self.notes, filled=reading.format in FILLED)
-        facts = {"file": reading.source.name, "format": reading.format, "encoding": reading.encoding}
-        if reading.delimiter:
-            facts["delimiter"] = reading.delimiter
+        facts: dict[str, Any] = {"file": file.name, "format": reading.format, "encoding": reading.encoding}
+        more = {"delimiter": reading.delimiter, "form": reading.form, "split": file.split, "parts": dict(reading.parts)}
+        facts |= {name: value for name, value in more.items() if value}
+        if held_out := _held_out(file, reading):
+            facts["note"] = held_out
+            self.context.log("held_out_rows_used", level="warning", file=file.name, message=held_out)
         self.files_read.append(facts)
+        self.left_out |= {f"{file.name}: {name}": why for name, why in reading.left_out.items()}
         self.context.log(
             "source_opened",
             **facts,
@@ -165,9 +197,14 @@ class RowsReader:
         shape = known.shape if known else self.config.shape or ("text_label" if self.config.label_map else None)
         text = known.text if known else self.config.text_column
         label = known.label if known else self.config.label_column
+        if shape == "text":
+            return Columns(names, find_text(place, sample, text), "", "text")
         conversation = find_shape(place, sample, shape, text, label) if reading.has_header else None
         if conversation is None:
-            found = find_columns(place, sample, text, label, has_header=reading.has_header)
+            try:
+                found = find_columns(place, sample, text, label, has_header=reading.has_header)
+            except InvalidData as fault:
+                raise _with_forms(fault, sample) from fault
             return self._of_labels(reading, found, sample, shape)
         parts = conversation.parts
         answer = parts.get("messages") or parts["answer"]
@@ -188,7 +225,7 @@ class RowsReader:
         self._labels = LabelReader(cells, self.config.label_map, several=several, typed=typed)
         return found._replace(shape="text_labels" if self._labels.several else "text_label")
 
-    def _row(self, record: RawRecord, rows_before: int, file: dict[str, str]) -> Row:
+    def _row(self, record: RawRecord, rows_before: int, file: dict[str, str], split: str | None) -> Row:
         """Return a row as it goes on, with `file` as one more column.
 
         Raises:
@@ -208,10 +245,10 @@ class RowsReader:
         extra.update(file)
         if self.columns.shape in TEXTS:
             text, label, labels = self._text_and_label(self.columns, record.values)
-            return Row(number, text, label, extra=extra, labels=labels)
+            return Row(number, text, label, extra=extra, labels=labels, split=split)
         said, rejected = self._conversation(self.columns, record.values)
         text, label = prompt_text(said.messages), message_text(said.messages[-1])
-        return Row(number, text, label, said.messages, extra, tools=said.tools, rejected=rejected)
+        return Row(number, text, label, said.messages, extra, tools=said.tools, rejected=rejected, split=split)
 
     def _conversation(self, columns: Columns, values: dict[str, Any]) -> tuple[Conversation, list[Message] | None]:
         if columns.preference:
@@ -240,8 +277,10 @@ class RowsReader:
         if isinstance(cell, list | dict | bytes):
             raise Unusable("text_is_no_text")
         text = as_text(cell)
-        if text is None:
+        if text is None or (columns.shape == "text" and not text.strip()):
             raise Unusable("missing_text")
+        if columns.shape == "text":
+            return text, "", None
         label, labels = self._labels.read(values.get(columns.label))
         if labels is not None and self._labels.several and columns.shape != "text_labels":
             self.columns = columns._replace(shape="text_labels")
@@ -260,16 +299,34 @@ def _first(records: Iterator[RawRecord | Broken], characters: int) -> Iterator[R
             return
 
 
-def row_files(path: Path) -> list[Path]:
-    """Return the files to read: the file itself, or those of a folder; of several splits the one for training."""
-    if path.is_file():
-        return [path]
-    found = [file for file in matching_files(path, "rows") if file.name not in NO_ROWS]
-    if not found:
-        raise InvalidData(
-            f"The folder '{path.name}' holds no rows.", cure="Put JSON lines, CSV or Parquet files there."
-        )
-    return [file for file in found if "train" in file.relative_to(path).as_posix()] or found
+def told_parts(reader: RowsReader) -> dict[str, str]:
+    """Return what of the source is left out and why, the first of it, for the log, the output and a preview."""
+    told = dict(list(reader.left_out.items())[:TOLD_PARTS])
+    more = len(reader.left_out) - len(told)
+    return told | ({f"{more} more": "they are not named here"} if more else {})
+
+
+def _held_out(file: RowFile, reading: Reading) -> str | None:
+    """Return a word on rows that are for tests by their name and yet are all that there is."""
+    names = {file.name: file.split, **reading.parts}
+    told = {name: split_of(name) for name, split in names.items() if split is None}
+    held_out = {name: split for name, split in told.items() if split in ("validation", "test")}
+    if not held_out or None not in names.values() or file.split:
+        return None
+    name, split = next(iter(held_out.items()))
+    return f"By its name '{shortened(name)}' is for {split}; it is read since there is nothing for training beside it."
+
+
+def _with_forms(fault: InvalidData, sample: list[dict[str, Any]]) -> InvalidData:
+    """Of rows with lists and objects in them say which forms are known, besides the cure."""
+    nested = [name for name in sample[0] if any(isinstance(row.get(name), list | dict) for row in sample)]
+    if not nested:
+        return fault
+    held = "', '".join(shortened(name) for name in nested[:5])
+    return InvalidData(
+        f"{fault.message} What is in '{held}' is of no known form.",
+        cure=f"{fault.cure} Or write `messages` of `role` and `content`. Known forms: {known_forms()}.",
+    )
 
 
 def _refuse(name: str, first: Broken, broken: int, total: int) -> None:

@@ -26,7 +26,7 @@ class Tally:
         """Count a row; answers of conversations are not counted as labels, and several labels each by itself."""
         if row.labels is not None:
             self.label_counts.update(row.labels)
-        elif row.messages is None:
+        elif row.messages is None and row.label:
             self.label_counts[row.label] += 1
         self.damaged_rows += REPLACEMENT in row.text
         self._characters.append(len(row.text))

@@ -112,7 +112,13 @@ class ReaderConfig(Config):
     """Where the rows are, and how to read them where that can't be found out."""
 
     source: SourceUri = Field(description="URI of a file or folder of rows.")
-    format: Format | None = Field(None, description="jsonl, json, csv, tsv, parquet or text; found out if left out.")
+    format: Format | None = Field(
+        None, description="jsonl, json, yaml, csv, tsv, xlsx, parquet, arrow or text; found out if left out."
+    )
+    part: str | None = Field(
+        None,
+        description="Which of several files, sheets or lists of the source: its name, or a pattern such as `en/*`.",
+    )
     encoding: str | None = Field(None, description="Such as latin-1; by default BOM, UTF-8, then cp1252.")
     shape: Shape | None = Field(None, description="What a row is: text and label, or which form of a conversation.")
     text_column: str | None = Field(None, description="Column of the text or prompt; found by its name if left out.")

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 from agents.base.agent import Context
+from agents.data.files.folders import row_files
 from agents.data.files.records import shortened
-from agents.data.reader import RowsReader, check_rows, row_files
+from agents.data.reader import RowsReader, check_rows, told_parts
 from agents.data.rows import RowsFile
 from agents.data.statistics import Tally
 from agents.data.types import Row
@@ -26,7 +28,8 @@ def open_source(config: DatasetConfig, context: Context) -> RowsReader:
         InvalidData: it is a folder without rows.
     """
     sources = context.sources
-    return RowsReader(config, context, row_files(sources.local(config.source, "rows")), sources.rows)
+    found = row_files(sources.local(config.source, "rows"), sources.rows, config.part)
+    return RowsReader(config, context, found, sources.rows)
 
 
 def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> DatasetOutput:
@@ -37,7 +40,7 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
     """
     tally = Tally()
     with RowsFile(context.work_dir / "rows.jsonl") as file:
-        for row in _limited(reader.rows(), config.limit, reader.dropped):
+        for row in _limited(_of_training(reader), config.limit, reader.dropped):
             file.add(row)
             tally.add(row)
             if file.characters > reader.most_bytes:
@@ -59,10 +62,19 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
         unused_fields=dict(reader.notes.unused_fields),
         unlearned=dict(reader.notes.unlearned),
         preference=columns.preference,
-        statistics={**tally.statistics(), "files": reader.files_read},
+        statistics={**tally.statistics(), "files": reader.files_read, **_parts(reader)},
         source=config.source,
         source_sha256=context.sources.fingerprint(config.source, "rows"),
     )
+
+
+def _of_training(reader: RowsReader) -> Iterator[Row]:
+    """Yield the rows that the source doesn't hold out; those that it does are counted."""
+    for row in reader.rows():
+        if row.split in (None, "train"):
+            yield row
+        else:
+            reader.dropped["held_out"] += 1
 
 
 def _told_labels(tally: Tally) -> dict[str, int]:
@@ -71,7 +83,16 @@ def _told_labels(tally: Tally) -> dict[str, int]:
     return dict(sorted((shortened(label, TOLD_CHARACTERS), count) for label, count in told))
 
 
+def _parts(reader: RowsReader) -> dict[str, Any]:
+    found = {"left_out": told_parts(reader), "splits": dict(reader.split_rows)}
+    return {name: value for name, value in found.items() if value}
+
+
 def _tell(reader: RowsReader, tally: Tally, context: Context) -> None:
+    if reader.left_out:
+        context.log("parts_left_out", level="warning", parts=told_parts(reader))
+    if reader.split_rows:
+        context.log("splits_found", rows=dict(reader.split_rows))
     if reader.dropped:
         context.log("rows_dropped", level="warning", rows=reader.dropped.total(), reasons=dict(reader.dropped))
     if tally.damaged_rows:

@@ -14,8 +14,9 @@ from agents.base.records import Config
 from agents.base.row_budget import RowBudget
 from agents.chat.format import TemplateName
 from agents.data.columns import Columns
+from agents.data.files.folders import row_files
 from agents.data.files.records import shortened, whole_characters
-from agents.data.reader import RowsReader, check_rows, row_files
+from agents.data.reader import RowsReader, check_rows, told_parts
 from agents.data.rows import to_json
 from agents.data.shapes import TEXTS
 from agents.data.statistics import Tally
@@ -82,7 +83,7 @@ def read_preview(
 
     The first thousand rows are counted; `whole_file` says whether that was all. `problems`: why a job would stop.
     """
-    reader = RowsReader(config, _Quiet(), row_files(path), budget)
+    reader = RowsReader(config, _Quiet(), row_files(path, budget, config.part), budget)
     tally, whole, characters = Tally(), True, 0
     rows: list[Row] = []
     problems: list[str] = []
@@ -102,6 +103,7 @@ def read_preview(
     columns = reader.columns
     return rows, {
         "files": reader.files_read,
+        "left_out": told_parts(reader),
         "columns": columns.names if columns else [],
         "used": _used(columns) if columns else {},
         "rows_scanned": tally.row_count + reader.dropped.total(),

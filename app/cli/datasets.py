@@ -73,6 +73,8 @@ def preview(
 def _print(found: dict[str, Any]) -> None:
     for file in found["files"]:
         print_line("  ".join(f"{fact} {value!r}" for fact, value in file.items()))
+    for part, why in found.get("left_out", {}).items():
+        print_line(f"left out {part}: {why}", "yellow")
     for title, facts in (("used", found["used"]), ("dropped", found["dropped"]), ("labels", found["label_counts"])):
         line = "  ".join(f"{fact} {value}" for fact, value in facts.items() if value)
         print_line(f"{title:<8} {line or 'none'}")

@@ -16,6 +16,7 @@ from agents.base.errors import InvalidRequest
 from agents.base.identifiers import Cursor, parse_version
 from agents.base.object_store import ObjectStore
 from agents.base.sources import Sources
+from agents.data.files.folders import row_files
 from agents.data.reader import RowsReader
 from agents.dataset.types import DatasetConfig
 from agents.formats.manifest import read_manifest
@@ -48,7 +49,7 @@ def parse_rows(name: str, content: bytes, folder: Path) -> object:
     """Read the first rows of a file of this name."""
     file = folder / name
     file.write_bytes(content)
-    reader = RowsReader(DatasetConfig(source=name), Quiet(), [file])
+    reader = RowsReader(DatasetConfig(source=name), Quiet(), row_files(file))
     return list(islice(reader.rows(), ROWS_READ))
 
 

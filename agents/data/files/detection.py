@@ -18,6 +18,8 @@ SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
+    ".yml": "yaml",
+    ".yaml": "yaml",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
@@ -71,6 +73,8 @@ def find_format(source: SourceFile, wanted: Format | None, lines: list[str]) -> 
         return wanted
     named = SUFFIXES.get(source.suffix)
     first = lines[0].lstrip()
+    if named == "yaml":
+        return named
     if named in ("csv", "tsv"):
         return "tsv" if named == "csv" and find_delimiter(lines) == "\t" else named
     if first.startswith("["):
@@ -95,15 +99,27 @@ def find_delimiter(lines: list[str]) -> str:
 
 
 def _lines_or_document(lines: list[str], named: Format | None) -> Format:
-    """Tell JSON lines from one JSON object: most lines of the former start an object."""
+    """Tell JSON lines from one JSON document: most lines of the former are objects, or begin as such by their name."""
     if len(lines) > 1:
-        return "jsonl" if sum(line.lstrip().startswith("{") for line in lines) * 2 >= len(lines) else "json"
+        is_object = _begins_object if named == "jsonl" else _is_object
+        return "jsonl" if sum(map(is_object, lines)) * 2 >= len(lines) else "json"
     try:
         value = json.loads(lines[0])
     except (ValueError, RecursionError):
         return named or "jsonl"
     nested = isinstance(value, dict) and any(isinstance(cell, list | dict) for cell in value.values())
     return "json" if nested and named != "jsonl" else "jsonl"
+
+
+def _begins_object(line: str) -> bool:
+    return line.lstrip().startswith("{")
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _table_or_text(lines: list[str]) -> Format:

@@ -10,15 +10,6 @@ from agents.data.files.records import shortened
 from agents.data.files.source import Encoding, SourceFile
 
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-#: Files that hold no rows, whatever their name says: magic number -> what it is, what to do.
-NO_ROWS = {
-    b"PK\x03\x04": ("a zip archive or a spreadsheet", "Unpack it, or save the sheet as CSV."),
-    b"\x89PNG": ("an image", "Name a file of rows."),
-    b"%PDF": ("a PDF", "Name a file of rows."),
-    b"BZh": ("a bzip2 file", "Unpack it, or pack it with gzip."),
-    b"\xfd7zXZ": ("an xz file", "Unpack it, or pack it with gzip."),
-    b"\x28\xb5\x2f\xfd": ("a zstd file", "Unpack it, or pack it with gzip."),
-}
 #: Of Python's codecs those that don't read text, or not that of files: transforms, escapes, names of hosts.
 NO_ENCODINGS = {
     *("base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"),
@@ -38,9 +29,6 @@ def find_encoding(source: SourceFile, wanted: str | None) -> Encoding:
         InvalidData: it is not text, the encoding is unknown, or no encoding fits; with the line.
     """
     sample = source.sample()
-    for magic, (what, cure) in NO_ROWS.items():
-        if sample.startswith(magic):
-            raise InvalidData(f"'{source.name}' is {what}, not a file of rows.", cure=cure)
     if wanted:
         return _wanted(source, wanted)
     for bom, name in BOMS.items():

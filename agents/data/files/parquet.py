@@ -1,46 +1,73 @@
-"""Reader of Parquet files, unpacked some rows at a time in a process that has limits.
+"""Reader of Parquet and Arrow files, unpacked some rows at a time in a process that has limits.
 
 What the pages of a file become is known only when they are unpacked: a cell of a dictionary may stand in every row.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from agents.base.confined import Limits, confined_stream
 from agents.base.errors import InvalidData, first_line
-from agents.data.files.records import Broken, RawRecord
+from agents.data.files.records import Broken, Format, RawRecord
 from agents.data.files.source import SourceFile
 
 #: Of processor time, in all, and of waiting for some rows: a node's own timeout comes before.
 PROCESSOR_S, WAIT_S = 1_000_000, 600.0
+ARROW_MAGIC = b"ARROW1\x00\x00"
+#: Of a message in a stream, before its size.
+STREAM_START = b"\xff\xff\xff\xff"
 SMALLER = (
     "Write it without dictionaries and with small row groups (pyarrow: use_dictionary=False, row_group_size=1000), or "
     "with smaller cells."
 )
 
 
-def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
-    """Yield the rows of a Parquet file, numbered from 1; class labels of Hugging Face's datasets become names.
+def is_arrow(source: SourceFile, wanted: Format | None) -> bool:
+    """Say whether a file is Arrow, by its magic number or, of a stream, which has none, by its name and first bytes.
+
+    Raises:
+        InvalidData: its format says so, and it isn't.
+    """
+    first = source.sample(len(ARROW_MAGIC))
+    named = wanted == "arrow" or source.suffix == ".arrow"
+    found = first == ARROW_MAGIC or (named and first.startswith(STREAM_START))
+    if named and not found:
+        raise InvalidData(
+            f"'{source.name}' is not an Arrow file: it doesn't start as one.",
+            cure="Copy it again, or name its `format`.",
+        )
+    return found
+
+
+def read_columnar(source: SourceFile, form: Literal["parquet", "arrow"]) -> Iterator[RawRecord | Broken]:
+    """Yield the rows of a Parquet or Arrow file, numbered from 1; class labels of Hugging Face's datasets become names.
 
     Raises:
         InvalidData: the file is damaged, or some of its rows take more memory than they may.
     """
+    told = "Parquet" if form == "parquet" else "Arrow"
     try:
         # Where pyarrow is not installed, other formats are read all the same.
         import pyarrow
         import pyarrow.ipc
 
-        from agents.data.files.unpacking import unpack_parquet
+        from agents.data.files.unpacking import unpack_arrow, unpack_parquet
     except ImportError as fault:
         raise InvalidData(
-            f"'{source.name}' is Parquet, and pyarrow is not installed here.",
+            f"'{source.name}' is {told}, and pyarrow is not installed here.",
             cure="Install the extra `train`, or write CSV or JSON lines.",
         ) from fault
     number = 0
-    arguments: dict[str, Any] = {"path": str(source.path), "budget": source.budget.model_dump()}
+    arguments: dict[str, Any] = {
+        "path": str(source.path),
+        "member": source.member,
+        "budget": source.budget.model_dump(),
+    }
+    unpack = unpack_parquet if form == "parquet" else unpack_arrow
+    subject = f"The {told} file '{source.name}'"
     try:
-        for piece in _apart(source, unpack_parquet, arguments) if source.budget.apart else unpack_parquet(**arguments):
+        for piece in _apart(source, subject, unpack, arguments) if source.budget.apart else unpack(**arguments):
             with pyarrow.ipc.open_stream(piece) as stream:
                 names = class_names(stream.schema.metadata or {})
                 for batch in stream:
@@ -56,12 +83,14 @@ def read_parquet(source: SourceFile) -> Iterator[RawRecord | Broken]:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as fault:
         raise InvalidData(
-            f"The Parquet file '{source.name}' is damaged, from row {number + 1} on: {first_line(fault)}",
+            f"{subject} is damaged, from row {number + 1} on: {first_line(fault)}",
             cure="Write it again.",
         ) from fault
 
 
-def _apart(source: SourceFile, unpack: Callable[..., Iterator[bytes]], arguments: dict[str, Any]) -> Iterator[bytes]:
+def _apart(
+    source: SourceFile, subject: str, unpack: Callable[..., Iterator[bytes]], arguments: dict[str, Any]
+) -> Iterator[bytes]:
     budget = source.budget
     limits = Limits(
         # A packed file has to be in memory.
@@ -73,7 +102,6 @@ def _apart(source: SourceFile, unpack: Callable[..., Iterator[bytes]], arguments
         time_cure=SMALLER,
         answer_cure=SMALLER,
     )
-    subject = f"The Parquet file '{source.name}'"
     return confined_stream(unpack, arguments, limits, subject=subject)
 
 

@@ -8,7 +8,9 @@ from decimal import Decimal
 from math import isfinite, isnan
 from typing import Any, Literal, NamedTuple
 
-Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
+from agents.data.files.splits import SplitName
+
+Format = Literal["jsonl", "json", "yaml", "csv", "tsv", "xlsx", "parquet", "arrow", "text"]
 SURROGATE = re.compile("[\ud800-\udfff]")
 #: A string of JSON.
 JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -21,6 +23,8 @@ class RawRecord(NamedTuple):
     values: dict[str, Any]
     characters: int = 0
     """What it took where it was read; 0: its cells say so themselves."""
+    split: SplitName | None = None
+    """Where a part of the file says it: a list of a JSON document, a sheet."""
 
 
 @dataclass(frozen=True)

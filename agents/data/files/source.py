@@ -1,21 +1,21 @@
 """A file of rows as bytes and as characters: unpacked where it is gzip, bounded, and knowing how far it was read."""
 
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Literal, NamedTuple, cast
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal, NamedTuple
 
 from agents.base.beneath import open_file
 from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
+from agents.data.files.archives import open_member
+from agents.data.files.magic import MAGIC_BYTES
+from agents.data.files.packing import SUFFIXES, packing_of, unpacked
 
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Encoding(NamedTuple):
@@ -26,43 +26,61 @@ class Encoding(NamedTuple):
 
 
 class SourceFile:
-    """One file of a source. `suffix`: its last one without `.gz`, in lower case, such as `.csv`.
+    """One file of a source, or of a zip archive. `suffix`: its last one without that of packing, in lower case, such
+    as `.csv`.
 
     Opened by `open_file`, which says what is refused.
     """
 
-    def __init__(self, path: Path, budget: RowBudget | None = None) -> None:
+    def __init__(self, path: Path, budget: RowBudget | None = None, member: str | None = None) -> None:
         self.path = path
-        self.name = path.name
+        self.member = member
+        self.name = path.name if member is None else f"{path.name}/{member}"
         self.budget = budget or RowBudget()
-        self._raw: IO[bytes] | None = None
-        with open_file(path) as raw:
-            self.size_bytes = os.fstat(raw.fileno()).st_size
-            self.packed = raw.read(2) == GZIP_MAGIC
-        suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+        self._position: IO[bytes] | None = None
+        self._whole_bytes = 0
+        with self._open_packed() as raw:
+            self.size_bytes = self._whole_bytes
+            self._packing = packing_of(raw.read(MAGIC_BYTES))
+        suffixes = [suffix.lower() for suffix in PurePosixPath(self.name).suffixes if suffix.lower() not in SUFFIXES]
         self.suffix = suffixes[-1] if suffixes else ""
 
+    @property
+    def packed(self) -> bool:
+        """Whether what is read is more than what lies on disk."""
+        return self._packing is not None or self.member is not None
+
     def position_bytes(self) -> int:
-        """Return how far the file, as it lies on disk, is read; its size while it is not open."""
-        return self._raw.tell() if self._raw else self.size_bytes
+        """Return how far the file, as it lies on disk or in its archive, is read; its size while it is not open."""
+        return self._position.tell() if self._position else self.size_bytes
 
     @contextmanager
     def open_bytes(self) -> Iterator[IO[bytes]]:
         """Open the file, unpacked.
 
         Raises:
-            InvalidData: while reading: the gzip file is damaged or cut off, or holds much more than it seems to.
+            InvalidData: while reading: it is packed, and damaged, cut off, or holds much more than it seems to.
         """
-        with open_file(self.path) as raw:
+        with self._open_packed() as raw:
             try:
-                self._raw = raw
-                yield cast("IO[bytes]", _Unpacked(raw, self)) if self.packed else raw
-            except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
-                raise InvalidData(
-                    f"The gzip file '{self.name}' is damaged or cut off.", cure="Copy it or pack it again."
-                ) from fault
+                self._position = raw
+                if self._packing is None:
+                    yield raw
+                else:
+                    yield unpacked(raw, self._packing, self.name, self.size_bytes, self.budget)
             finally:
-                self._raw = None
+                self._position = None
+
+    @contextmanager
+    def _open_packed(self) -> Iterator[IO[bytes]]:
+        with open_file(self.path) as raw:
+            self._whole_bytes = os.fstat(raw.fileno()).st_size
+            if self.member is None:
+                yield raw
+                return
+            with open_member(raw, self.path.name, self.member, self.budget) as (file, size_bytes):
+                self._whole_bytes = size_bytes
+                yield file
 
     @contextmanager
     def open_text(self, encoding: Encoding, newline: str | None = "\n") -> Iterator[IO[str]]:
@@ -97,32 +115,3 @@ class SourceFile:
         """Return the first bytes, unpacked."""
         with self.open_bytes() as file:
             return file.read(size_bytes)
-
-
-class _Unpacked(gzip.GzipFile):
-    """A gzip file that is read up to what its size allows."""
-
-    def __init__(self, raw: IO[bytes], source: SourceFile) -> None:
-        super().__init__(fileobj=raw)
-        self._source = source
-        self._left = source.budget.unpacked_bytes(source.size_bytes)
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._counted(super().read(self._bounded(size)))
-
-    def read1(self, size: int = -1) -> bytes:
-        return self._counted(super().read1(size))
-
-    def _bounded(self, size: int | None) -> int:
-        return self._left + 1 if size is None or size < 0 else min(size, self._left + 1)
-
-    def _counted(self, found: bytes) -> bytes:
-        self._left -= len(found)
-        if self._left < 0:
-            source, budget = self._source, self._source.budget
-            raise InvalidData(
-                f"The gzip file '{source.name}' of {source.size_bytes:,} bytes unpacks to more than "
-                f"{budget.unpacked_bytes(source.size_bytes):,}, over {budget.unpacked_ratio} times its size.",
-                cure="Unpack it and name the unpacked file, or raise TUNELINE_ROWS_UNPACKED_RATIO.",
-            )
-        return found

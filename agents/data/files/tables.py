@@ -4,6 +4,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agents.base.errors import InvalidData
 from agents.data.files.detection import Sample, find_delimiter
@@ -50,6 +51,21 @@ def find_layout(source: SourceFile, sample: Sample, form: Format, wanted: set[st
     width = len(rows[0]) if has_header else Counter(len(row) for row in rows).most_common(1)[0][0]
     check_columns(source, rows[0] if has_header else [""] * width)
     return Layout(delimiter, quoted, _names(rows[0] if has_header else [""] * width), has_header)
+
+
+class CellNames(NamedTuple):
+    """The names of cells that were not cut from text, by their places, and whether the first row has them."""
+
+    names: list[str]
+    has_header: bool
+
+
+def columns_of_cells(rows: list[list[str]], wanted: set[str] | None) -> CellNames:
+    """Return the columns of rows of cells, as of a table's first lines. `wanted`: column names given by the user; None:
+    the first row has no names."""
+    has_header = wanted is not None and _is_header(rows, wanted)
+    width = Counter(len(row) for row in rows).most_common(1)[0][0]
+    return CellNames(_names(rows[0] if has_header else [""] * width), has_header)
 
 
 def check_columns(source: SourceFile, names: Sequence[str]) -> None:

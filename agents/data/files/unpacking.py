@@ -1,9 +1,9 @@
-"""Parquet unpacked: some rows at a time, with plain types, as Arrow's own stream of bytes."""
+"""Parquet and Arrow unpacked: some rows at a time, with plain types, as Arrow's own stream of bytes."""
 
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow
 import pyarrow.ipc
@@ -12,7 +12,7 @@ from pyarrow import types
 
 from agents.base.errors import InvalidData, first_line
 from agents.base.row_budget import RowBudget
-from agents.data.files.parquet import SMALLER
+from agents.data.files.parquet import ARROW_MAGIC, SMALLER
 from agents.data.files.source import SourceFile
 from agents.data.files.tables import check_columns
 
@@ -24,14 +24,46 @@ PIECE_BYTES = 8 << 20
 VALUES_MOST = 5_000_000
 
 
-def unpack_parquet(path: str, budget: dict[str, Any]) -> Iterator[bytes]:
+def unpack_arrow(path: str, member: str | None, budget: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the rows of an Arrow file or stream, as `unpack_parquet` does.
+
+    Raises:
+        InvalidData: it has too many columns, or rows with too many values; it is damaged.
+    """
+    source = SourceFile(Path(path), RowBudget.model_validate(budget), member)
+    with source.open_bytes() as bytes_file:
+        try:
+            for batch in _arrow_batches(source, bytes_file):
+                check_columns(source, batch.schema.names)
+                for start in range(0, batch.num_rows, source.budget.batch_rows):
+                    yield from _as_streams(source, batch.slice(start, source.budget.batch_rows))
+        except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as fault:
+            if isinstance(fault, MemoryError):
+                raise
+            raise InvalidData(
+                f"The Arrow file '{source.name}' is damaged: {first_line(fault)}", cure="Write it again."
+            ) from fault
+
+
+def _arrow_batches(source: SourceFile, bytes_file: IO[bytes]) -> Iterator[pyarrow.RecordBatch]:
+    if source.sample(len(ARROW_MAGIC)) != ARROW_MAGIC:
+        # A stream is read from its start.
+        yield from pyarrow.ipc.open_stream(bytes_file)
+        return
+    # A file is read from its end: a packed one has to be in memory.
+    file = pyarrow.ipc.open_file(pyarrow.BufferReader(bytes_file.read()) if source.packed else bytes_file)
+    for place in range(file.num_record_batches):
+        yield file.get_batch(place)
+
+
+def unpack_parquet(path: str, member: str | None, budget: dict[str, Any]) -> Iterator[bytes]:
     """Yield the rows of a Parquet file, some at a time, each time as a stream of Arrow with plain types.
 
     Raises:
         InvalidData: it has too many columns, or rows with too many values.
         pyarrow.ArrowException, OSError: it is damaged.
     """
-    source = SourceFile(Path(path), RowBudget.model_validate(budget))
+    source = SourceFile(Path(path), RowBudget.model_validate(budget), member)
     with source.open_bytes() as bytes_file:
         try:
             # Parquet is read from its end: a packed one has to be in memory.
@@ -63,7 +95,7 @@ def _as_streams(source: SourceFile, batch: pyarrow.RecordBatch) -> Iterator[byte
     columns = [_plain_column(column) for column in batch]
     if (count := sum(map(_value_count, columns))) > VALUES_MOST:
         raise InvalidData(
-            f"The Parquet file '{source.name}' has {batch.num_rows:,} rows with {count:,} values in their lists; at "
+            f"'{source.name}' has {batch.num_rows:,} rows with {count:,} values in their lists; at "
             f"most {VALUES_MOST:,} are read at once.",
             cure=SMALLER,
         )

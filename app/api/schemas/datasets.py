@@ -38,6 +38,10 @@ class FileRead(PartialView):
     format: str = Field(description="Its format.", examples=["csv"])
     encoding: str | None = Field(None, description="Its encoding.", examples=["utf-8"])
     delimiter: str | None = Field(None, description="The text between the cells of a row.", examples=[";"])
+    form: str | None = Field(None, description="Which tool's form its records have.", examples=["Label Studio"])
+    split: str | None = Field(None, description="The split that its name tells.", examples=["train"])
+    parts: dict[str, str | None] = Field({}, description="Its lists or sheets that are read -> their splits.")
+    note: str | None = Field(None, description="What to look at.")
 
 
 class ColumnsUsed(PartialView):
@@ -113,6 +117,7 @@ class PreviewView(PartialView):
 
     source: str = Field(description="The dataset's name in a spec.", examples=["dataset://0123456789abcdef"])
     files: list[FileRead] = Field(description="How its files are read.")
+    left_out: dict[str, str] = Field({}, description="Files, lists and sheets that are not read -> why.")
     columns: list[str] = Field(description="Its columns.", examples=[["text", "label"]])
     used: ColumnsUsed = Field(description="Which are used; empty where there are no rows.")
     rows_scanned: int = Field(description="Rows that were read, a thousand at most.", examples=[1000])

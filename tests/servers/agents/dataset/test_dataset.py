@@ -102,8 +102,12 @@ def test_of_a_folder_the_training_files_are_read_and_rows_number_on(bench: Agent
     (folder / "dataset_infos.json").write_text("{}")
     sources = Sources(bench.objects, (tmp_path,), tmp_path / "cache")
     output = DatasetAgent().run(DatasetConfig(source="data"), bench.context("dataset", sources=sources))
-    rows = [(row["row"], row["text"], row["file"]) for row in rows_of(bench, output)]
-    assert rows == [(2, "a", "train-0.csv"), (3, "b", "train-0.csv"), (4, "c", "train-1.jsonl")]
+    rows = [(row["row"], row["text"], row["file"], row["split"]) for row in rows_of(bench, output)]
+    trained = [(2, "a", "train-0.csv", "train"), (3, "b", "train-0.csv", "train"), (4, "c", "train-1.jsonl", "train")]
+    assert rows == trained
+    assert output.dropped == {"held_out": 1}
+    assert output.statistics["splits"] == {"train": 3, "test": 1}
+    assert list(output.statistics["left_out"]) == ["dataset_infos.json"]
 
 
 BAD_SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {

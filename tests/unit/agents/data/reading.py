@@ -8,6 +8,7 @@ import pyarrow
 import pyarrow.parquet
 
 from agents.base.row_budget import RowBudget
+from agents.data.files.folders import row_files
 from agents.data.reader import RowsReader
 from agents.data.types import Row
 from agents.dataset.types import DatasetConfig
@@ -32,5 +33,5 @@ def read_table(folder: Path, table: pyarrow.Table, **config: Any) -> tuple[RowsR
 
 def _read(path: Path, config: dict[str, Any]) -> tuple[RowsReader, list[Row]]:
     found = DatasetConfig.model_validate({"source": path.name, **config})
-    reader = RowsReader(found, Quiet(), [path], RowBudget(apart=False))
+    reader = RowsReader(found, Quiet(), row_files(path), RowBudget(apart=False))
     return reader, list(reader.rows())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import InvalidData
+from agents.data.files.folders import row_files
 from agents.data.reader import SAMPLE_ROWS, RowsReader
 from agents.dataset.types import DatasetConfig
 from tests.fuzz.parsers import Quiet
@@ -14,7 +15,7 @@ GOOD = '{"text": "Win now", "label": "spam"}\n'
 
 def reader_of(folder: Path, content: str, name: str) -> RowsReader:
     (folder / name).write_text(content)
-    return RowsReader(DatasetConfig(source=name), Quiet(), [folder / name])
+    return RowsReader(DatasetConfig(source=name), Quiet(), row_files(folder / name))
 
 
 @pytest.mark.parametrize(

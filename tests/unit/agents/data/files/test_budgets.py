@@ -19,9 +19,10 @@ from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
 from agents.data.files import Broken, RawRecord, open_rows
 from agents.data.files.encoding import NO_ENCODINGS, is_encoding
+from agents.data.files.folders import row_files
 from agents.data.files.records import depth_of
 from agents.data.files.tables import _names
-from agents.data.reader import RowsReader, row_files
+from agents.data.reader import RowsReader
 from agents.data.types import ReaderConfig
 from agents.preprocessing.preview import _Quiet
 from tests.support.bombs import count_findings

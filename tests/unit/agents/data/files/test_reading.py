@@ -150,11 +150,28 @@ def test_lines_in_fasttexts_form_have_their_label(rows_file: WriteFile) -> None:
     assert good == [{"text": "win a prize", "label": "spam"}, {"text": "see you", "label": "ham"}]
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 13085339\n"
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.jsonl": (b"", "'empty.jsonl' is empty."),
     "empty.csv.gz": (gzip.compress(b""), "'empty.csv.gz' is empty."),
     "blank.csv": (b"\n \n\n", "'blank.csv' holds nothing but blank lines."),
-    "sheet.csv": (b"PK\x03\x04rest", "'sheet.csv' is a zip archive or a spreadsheet, not a file of rows."),
+    "sheet.csv": (b"PK\x03\x04rest", "'sheet.csv' is a damaged spreadsheet:"),
+    "pointer.csv": (LFS_POINTER, "'pointer.csv' is a Git LFS pointer, not the file itself."),
+    "annex.jsonl": (
+        b"/annex/objects/SHA256E-s9--ab.jsonl\n",
+        "'annex.jsonl' is a git-annex pointer, not the file itself.",
+    ),
+    "login.csv": (b"<!DOCTYPE html>\n<html><body>Log in</body></html>\n", "'login.csv' is a web page"),
+    "pickled.parquet": (b"\x80\x04\x95\x00\x00", "'pickled.parquet' is a Python pickle, which may run code"),
+    "packed.csv": (b"7z\xbc\xaf\x27\x1c\x00", "'packed.csv' is a 7z archive, not a file of rows."),
+    "table.db": (b"SQLite format 3\x00", "'table.db' is an SQLite database, not a file of rows."),
+    "wrong.arrow": (b"text,label\na,b\n", "'wrong.arrow' is not an Arrow file: it doesn't start as one."),
+    "several.json": (b'{"good": [{"text": "a"}], "bad": [{"text": "b"}]}', "'several.json' holds several lists"),
+    "aliases.yaml": (b"a: &a [x]\nb: [*a, *a]\n", "'aliases.yaml' uses aliases"),
+    "spans.jsonl": (
+        b'{"text": "a", "annotations": [{"label": 1, "start_offset": 0}]}\n',
+        "'spans.jsonl' is a doccano export with labels of parts of a text",
+    ),
     "picture.jsonl": (b"\x89PNG\r\n\x1a\n\x00", "'picture.jsonl' is an image, not a file of rows."),
     "program.txt": (b"\x7fELF\x02\x01\x01\x00\x00\x00\x01", "'program.txt' is binary: line 1 holds a zero byte."),
     "wrong.parquet": (b"text,label\na,b\n", "'wrong.parquet' is not a Parquet file: it doesn't start with PAR1."),

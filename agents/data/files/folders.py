@@ -1,0 +1,160 @@
+"""The files of a source: one, those of a folder, or those in a zip archive, each with the split that its name tells."""
+
+import json
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from agents.base.errors import InvalidData
+from agents.base.row_budget import RowBudget
+from agents.base.sources import counts_as_rows, is_skipped, matching_files
+from agents.data.files.archives import is_workbook, is_zip, member_names
+from agents.data.files.names import listed_names
+from agents.data.files.packing import SUFFIXES
+from agents.data.files.splits import SplitName, choose
+
+#: Files beside rows that are not rows themselves.
+NO_ROWS = frozenset(
+    {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json", "package.json"}
+)
+#: Pages about a data set, with any suffix.
+PAGES = frozenset({"readme", "license", "licence", "citation", "changelog", "notice", "sources"})
+#: Files that may be rows or a page of text: they are read where there are no others.
+TEXTS = frozenset({"", ".txt", ".text", ".md", ".data", ".dat", ".yml", ".yaml"})
+TRAINING_FIRST: dict[str | None, int] = {"train": 0, None: 0, "validation": 1, "test": 2}
+#: Of files that are looked at to be named as left out.
+OTHERS_MOST = 1000
+NOT_ROWS, NOT_BY_NAME, BESIDE_ROWS = "it is a page about the data", "its name has no suffix of rows", "it is a text"
+SKIPPED = "hidden files and those of the system are never read"
+NOT_THIS_PART, OF_A_CACHE = "it is not the `part` that was named", "the folder's state.json doesn't name it"
+
+
+class RowFile(NamedTuple):
+    """A file to read. `name`: below the source, to tell it by; `member`: its name in the zip archive `path`."""
+
+    path: Path
+    name: str
+    split: SplitName | None = None
+    member: str | None = None
+
+
+class Found(NamedTuple):
+    """What of a source is read, in this order, what is left out and why; `part`: what is to be looked for in files."""
+
+    files: list[RowFile]
+    left_out: dict[str, str] = {}
+    part: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What they have on disk."""
+        return sum(path.stat().st_size for path in {file.path for file in self.files})
+
+
+def row_files(path: Path, budget: RowBudget | None = None, part: str | None = None) -> Found:
+    """Return the files to read: the file itself, or those of a folder or zip archive that hold rows by their names.
+
+    `part`: the files meant, as a pattern such as `en/*`; where none has such a name, it is one of something in them.
+
+    Raises:
+        InvalidData: a folder or archive without rows; a damaged archive.
+    """
+    budget = budget or RowBudget()
+    if path.is_file():
+        names = member_names(path, budget) if is_zip(path) else []
+        if not names or is_workbook(names):
+            return Found([RowFile(path, path.name)], part=part)
+        return _chosen(path, f"The zip archive '{path.name}'", names, {}, part, members=True)
+    kept, left_out = _saved(path, [file.relative_to(path).as_posix() for file in matching_files(path, "rows")])
+    return _chosen(path, f"The folder '{path.name}'", kept, left_out | _others(path), part, members=False)
+
+
+def _chosen(
+    path: Path, place: str, names: Sequence[str], left_out: dict[str, str], part: str | None, *, members: bool
+) -> Found:
+    seen = [name for name in names if not any(is_skipped(step) for step in name.split("/"))]
+    rows, others = _by_name(seen)
+    others |= {_skipped_part(name): SKIPPED for name in names if name not in seen}
+    wanted = [name for name in seen if part is not None and fnmatchcase(name, part)]
+    if wanted:
+        others |= dict.fromkeys((name for name in rows if name not in wanted), NOT_THIS_PART)
+        rows, part = wanted, None
+    if not rows:
+        held = f"; it has: {listed_names([*others, *left_out])}" if others or left_out else ""
+        raise InvalidData(
+            f"{place} holds no rows{held}.",
+            cure="Put JSON lines, CSV, Parquet or .xlsx files there, or name one of its files as `part`.",
+        )
+    choice = choose(sorted(rows))
+    files = [
+        RowFile(path, name, split, name) if members else RowFile(path / name, name, split)
+        for name, split in choice.taken.items()
+    ]
+    files.sort(key=lambda file: TRAINING_FIRST[file.split])
+    return Found(files, {**choice.left_out, **others, **left_out}, part)
+
+
+def _by_name(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the names of rows, and why others are not: pages about them, and texts where there are tables."""
+    pages = {name: NOT_ROWS for name in names if _is_page(name)}
+    rest = [name for name in names if name not in pages]
+    tables = [name for name in rest if counts_as_rows(name) and _suffix(name) not in TEXTS]
+    texts = [name for name in rest if _suffix(name) in TEXTS]
+    rows = tables or texts
+    reasons = {name: BESIDE_ROWS if name in texts else NOT_BY_NAME for name in rest if name not in rows}
+    return rows, pages | reasons
+
+
+def _is_page(name: str) -> bool:
+    last = PurePosixPath(name).name.lower()
+    return last in NO_ROWS or (last.partition(".")[0] in PAGES and _suffix(name) in TEXTS | {".rst"})
+
+
+def _suffix(name: str) -> str:
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in SUFFIXES]
+    return suffixes[-1] if suffixes else ""
+
+
+def _saved(folder: Path, names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Of folders written by `save_to_disk` only the files count that their state names: others are caches."""
+    kept, left_out = list(names), dict[str, str]()
+    for state in (name for name in names if PurePosixPath(name).name == "state.json"):
+        above = PurePosixPath(state).parent
+        try:
+            listed = json.loads((folder / state).read_text(encoding="utf-8"))["_data_files"]
+            known = {str(above / str(file["filename"])) for file in listed}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+        for name in names:
+            if name.endswith(".arrow") and PurePosixPath(name).parent == above and name not in known:
+                kept.remove(name)
+                left_out[name] = OF_A_CACHE
+    return kept, left_out
+
+
+def _skipped_part(name: str) -> str:
+    """Return the name of a file, or of its first folder that is skipped."""
+    steps = name.split("/")
+    last = next(place for place, step in enumerate(steps, start=1) if is_skipped(step))
+    return "/".join(steps[:last]) + ("/" if last < len(steps) else "")
+
+
+def _others(folder: Path) -> dict[str, str]:
+    """Return files that don't count as rows by their names, and why."""
+    found: dict[str, str] = {}
+    for above, folders, names in os.walk(folder):
+        here = Path(above).relative_to(folder)
+        for name in sorted(name for name in folders if is_skipped(name)):
+            found[f"{(here / name).as_posix()}/"] = SKIPPED
+        folders[:] = sorted(name for name in folders if not is_skipped(name))
+        for name in sorted(names):
+            inside = (here / name).as_posix()
+            if is_skipped(name):
+                found[inside] = SKIPPED
+            elif not counts_as_rows(name):
+                found[inside] = NOT_ROWS if _is_page(inside) else NOT_BY_NAME
+        if len(found) > OTHERS_MOST:
+            break
+    return found
