@@ -30,8 +30,8 @@ MAXIMUM_BROKEN_SHARE = 0.01
 #: Formats that tell numbers from texts, and those of them that give an object of a list the keys of all others.
 TYPED = frozenset({"jsonl", "json", "yaml", "xlsx", "parquet", "arrow"})
 FILLED = frozenset({"parquet", "arrow"})
-#: Parts of a source that are named where they are left out.
-TOLD_PARTS = 50
+#: Parts of a source that are named where they are left out, and files that are where they are read.
+TOLD_PARTS, TOLD_FILES = 50, 200
 
 
 class Listener(Protocol):
@@ -119,6 +119,7 @@ class RowsReader:
             member=file.member,
             part=self._part,
             passages=config.shape == "text",
+            label=None if config.shape == "text" else file.label,
         )
         sample = list(_first(reading.records, self.budget.sample_characters))
         if lacking := self._lacking(file, sample):
@@ -179,8 +180,10 @@ class RowsReader:
         if held_out := _held_out(file, reading):
             facts["note"] = held_out
             self.context.log("held_out_rows_used", level="warning", file=file.name, message=held_out)
-        self.files_read.append(facts)
         self.left_out |= {f"{file.name}: {name}": why for name, why in reading.left_out.items()}
+        if len(self.files_read) == TOLD_FILES:
+            return
+        self.files_read.append(facts)
         self.context.log(
             "source_opened",
             **facts,

@@ -84,7 +84,8 @@ def _told_labels(tally: Tally) -> dict[str, int]:
 
 
 def _parts(reader: RowsReader) -> dict[str, Any]:
-    found = {"left_out": told_parts(reader), "splits": dict(reader.split_rows)}
+    found: dict[str, Any] = {"left_out": told_parts(reader), "splits": dict(reader.split_rows)}
+    found["file_count"] = len(reader.files) if len(reader.files) > len(reader.files_read) else None
     return {name: value for name, value in found.items() if value}
 
 

@@ -19,7 +19,7 @@ from agents.data.files.sheets import open_workbook
 from agents.data.files.source import SourceFile
 from agents.data.files.splits import SplitName
 from agents.data.files.tables import find_layout, read_table
-from agents.data.files.texts import TEXT_SUFFIXES, read_passages
+from agents.data.files.texts import TEXT_SUFFIXES, read_passages, read_whole
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,13 @@ def open_rows(
     member: str | None = None,
     part: str | None = None,
     passages: bool = False,
+    label: str | None = None,
 ) -> Reading:
     """Start to read a file of rows, of the format `form` or the one found in it.
 
     `wanted`: the columns that the user named, by which a header is known. `member`: the file in the zip archive `path`.
-    `part`: the sheet or list that is meant. `passages`: plain text is read by paragraphs instead of lines.
+    `part`: the sheet or list that is meant. `passages`: plain text is read by paragraphs instead of lines;
+    `label`: the file is one text with this label.
 
     Raises:
         InvalidData: the file is empty, binary, damaged, over `budget` or in no known encoding; also while reading.
@@ -66,7 +68,7 @@ def open_rows(
         raise InvalidData(f"'{source.name}' is empty.", cure="Name a file with rows.")
     refuse_foreign(source.name, first)
     reading = _binary(source, first, form, wanted, part) or _text(
-        source, form, encoding, wanted, part, passages=passages
+        source, form, encoding, wanted, part, passages=passages, label=label
     )
     if reading.form is not None or reading.format in ("csv", "tsv", "xlsx", "text"):
         return reading
@@ -97,6 +99,7 @@ def _text(
     part: str | None,
     *,
     passages: bool,
+    label: str | None,
 ) -> Reading:
     # The module's own limit is shorter than a cell may be; a longer one is a quote that is never closed.
     csv.field_size_limit(source.budget.cell_characters)
@@ -105,6 +108,8 @@ def _text(
     if not sample.lines:
         raise InvalidData(f"'{source.name}' holds nothing but blank lines.", cure="Name a file with rows.")
     name = f"{found.name} with damaged bytes" if found.errors == "replace" else found.name
+    if label is not None:
+        return Reading(source, "text", name, True, read_whole(source, found, label))
     if passages and form in (None, "text") and source.suffix in TEXT_SUFFIXES:
         return Reading(source, "text", name, True, read_passages(source, found))
     kind = find_format(source, form, sample.lines)

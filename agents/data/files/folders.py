@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from agents.base.sources import counts_as_rows, is_skipped, matching_files
 from agents.data.files.archives import is_workbook, is_zip, member_names
 from agents.data.files.names import listed_names
 from agents.data.files.packing import SUFFIXES
-from agents.data.files.splits import SplitName, choose
+from agents.data.files.splits import SplitName, choose, split_of
 
 #: Files beside rows that are not rows themselves.
 NO_ROWS = frozenset(
@@ -32,12 +33,14 @@ NOT_THIS_PART, OF_A_CACHE = "it is not the `part` that was named", "the folder's
 
 
 class RowFile(NamedTuple):
-    """A file to read. `name`: below the source, to tell it by; `member`: its name in the zip archive `path`."""
+    """A file to read. `name`: below the source, to tell it by; `member`: its name in the zip archive `path`; `label`:
+    the folder that says what it is, of files that are a text each."""
 
     path: Path
     name: str
     split: SplitName | None = None
     member: str | None = None
+    label: str | None = None
 
 
 class Found(NamedTuple):
@@ -88,8 +91,9 @@ def _chosen(
             cure="Put JSON lines, CSV, Parquet or .xlsx files there, or name one of its files as `part`.",
         )
     choice = choose(sorted(rows))
+    labels = _labels(choice.taken)
     files = [
-        RowFile(path, name, split, name) if members else RowFile(path / name, name, split)
+        RowFile(path if members else path / name, name, split, name if members else None, labels.get(name))
         for name, split in choice.taken.items()
     ]
     files.sort(key=lambda file: TRAINING_FIRST[file.split])
@@ -105,6 +109,19 @@ def _by_name(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     rows = tables or texts
     reasons = {name: BESIDE_ROWS if name in texts else NOT_BY_NAME for name in rest if name not in rows}
     return rows, pages | reasons
+
+
+def _labels(names: Iterable[str]) -> dict[str, str]:
+    """Return the label of each file where a folder for each label holds a file for each text, as in `pos/1.txt`."""
+    found: dict[str, str] = {}
+    for name in names:
+        *above, last = name.split("/")
+        label = next((step for step in reversed(above) if split_of(step) is None), None)
+        if label is None or split_of(last) or _suffix(name) not in {"", ".txt", ".text"}:
+            return {}
+        found[name] = label
+    counts = Counter(found.values())
+    return found if len(counts) > 1 and min(counts.values()) > 1 else {}
 
 
 def _is_page(name: str) -> bool:

@@ -12,7 +12,10 @@ from agents.data.files.splits import SplitName, choose, split_of
 DEPTH = 6
 #: Lists of rows that others are told apart from, by the last part of their path.
 ROWS_NAMES = frozenset(
-    {"rows", "data", "examples", "records", "items", "samples", "instances", "entries", "results", "documents", "texts"}
+    {
+        *("rows", "data", "examples", "records", "items", "samples", "instances", "entries", "results", "documents"),
+        *("texts", "utterances", "sentences", "questions", "reviews", "comments", "tweets", "dialogues", "dialogs"),
+    }
 )
 KNOWN_NAMES = frozenset({*TEXT_NAMES, *LABEL_NAMES})
 #: A list of turns is a part of a row.
@@ -161,7 +164,8 @@ def _only(name: str, found: Mapping[str, Sequence[Any]]) -> Lists:
             f"'{name}' holds several lists, and none has a name of rows or of a split: {told}.",
             cure="Set `part` of the dataset node to one of them, or write its rows as JSON lines.",
         )
-    return Lists([Rows(meant[0], found[meant[0]])], {path: NOT_MEANT for path in found if path not in meant})
+    left_out = {path: NOT_MEANT for path in found if path not in meant}
+    return Lists([Rows(meant[0], found[meant[0]])], left_out)
 
 
 def _no_list(name: str, document: Any) -> InvalidData:

@@ -2,12 +2,13 @@
 before. Of formulas the values count that were computed when the file was saved."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from io import BytesIO
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PIECE_ROWS = 1000
 SAMPLE_ROWS = 200
 PROCESSOR_S, WAIT_S = 3600, 600.0
 CURE = "Save its sheet as CSV."
+ABOVE = "it stands above the names of the columns"
 HIDDEN, NO_ROWS, NOT_FIRST = "it is hidden", "it holds no rows", "another sheet was named or comes first; see `part`"
 ORDER: dict[str | None, int] = {"train": 0, None: 0, "validation": 1, "test": 2}
 
@@ -70,17 +72,28 @@ def open_workbook(source: SourceFile, wanted: set[str], part: str | None) -> Wor
     facts = json.loads(next(pieces))
     rows = (row for piece in pieces for row in json.loads(piece))
     first = list(islice(rows, SAMPLE_ROWS))
+    above = _above(first)
+    first = first[len(above) :]
     names = _names_of(first, wanted)
     return Workbook(
         _records(source, chain(first, rows), facts["splits"], names[0], names[1]),
         has_header=names[1],
         parts=dict(zip(facts["sheets"], facts["splits"], strict=True)),
-        left_out=facts["left_out"],
+        left_out=facts["left_out"] | above,
     )
 
 
 #: Number of the sheet, number of the row, cells.
 SheetRow = tuple[int, int, list[Any]]
+
+
+def _above(rows: list[SheetRow]) -> dict[str, str]:
+    """Return the rows above the names of columns: a title or a note in one cell, where the table has more."""
+    widths = Counter(sum(cell != "" for cell in cells) for sheet, _, cells in rows if sheet == 0)
+    if len(widths) < 2 or widths.most_common(1)[0][0] < 2:
+        return {}
+    titles = takewhile(lambda row: sum(cell != "" for cell in row[2]) == 1 and row[0] == 0, rows)
+    return {f"row {number}": ABOVE for _, number, _ in titles}
 
 
 def _names_of(rows: list[SheetRow], wanted: set[str]) -> tuple[list[str], bool]:

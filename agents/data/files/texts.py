@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from agents.base.errors import InvalidData
 from agents.data.files.records import Broken, RawRecord
 from agents.data.files.source import Encoding, SourceFile
 
@@ -31,6 +32,23 @@ def read_passages(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord 
             characters += len(line)
     if taken:
         yield RawRecord(first, {"text": "\n".join(taken).strip("\n")}, characters)
+
+
+def read_whole(source: SourceFile, encoding: Encoding, label: str) -> Iterator[RawRecord | Broken]:
+    """Yield a file as one text with its label.
+
+    Raises:
+        InvalidData: it is longer than a cell may be.
+    """
+    most = source.budget.cell_characters
+    with source.open_text(encoding, newline=None) as file:
+        text = file.read(most + 1)
+    if len(text) > most:
+        raise InvalidData(
+            f"'{source.name}' is a text of more than {source.budget.cell_mib} million characters.",
+            cure="Write its parts as rows, or raise TUNELINE_ROWS_CELL_MIB.",
+        )
+    yield RawRecord(1, {"text": text.strip(), "label": label}, len(text))
 
 
 def _is_heading(line: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agents.base.errors import InvalidData
-from agents.data.files.forms import chats, doccano, frames, gemini, label_studio, prodigy, rasa, squad
+from agents.data.files.forms import chats, doccano, frames, gemini, intents, label_studio, prodigy, rasa, squad
 from agents.data.files.forms.base import Form, NotForUs
 from agents.data.files.records import Broken, RawRecord
 
@@ -15,6 +15,7 @@ FORMS: tuple[Form, ...] = (
     squad.SQUAD,
     squad.SQUAD_ROW,
     rasa.RASA,
+    intents.INTENTS,
     label_studio.LABEL_STUDIO,
     doccano.DOCCANO,
     prodigy.PRODIGY,

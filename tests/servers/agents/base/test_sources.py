@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.base.bucket import dataset_manifest
 from agents.base.errors import CorruptArtifact, InvalidData, InvalidModel, NotAllowed
 from agents.base.object_store import ObjectStore
 from agents.base.source_uri import SOURCE_PACKAGES
@@ -128,6 +129,15 @@ def test_of_a_folder_hidden_files_and_links_out_of_it_never_count(sources: Sourc
             sources.local("rows", "rows")
         (rows / place).unlink()
     assert sources.local("rows", "rows") == rows
+
+
+def test_equal_bytes_are_found_under_each_name_that_they_had(sources: Sources, objects: ObjectStore) -> None:
+    artifact = objects.put_artifact(b"text,label\na,x\nb,y\n")
+    for name in ("first.csv", "second.csv", "third.jsonl", "first.csv"):
+        manifest = {"id": "0" * 16, "filename": name, "created_at": 0, "artifact": artifact.model_dump()}
+        objects.put_manifest(dataset_manifest("0" * 16), manifest)
+        path = sources.local(f"dataset://{'0' * 16}", "rows")
+        assert (path.name, path.read_bytes()) == (name, b"text,label\na,x\nb,y\n")
 
 
 def test_keys_of_an_object_store_lead_nowhere_else(sources: Sources, objects: ObjectStore) -> None:

@@ -125,6 +125,20 @@ def test_texts_are_read_where_there_are_no_tables(tmp_path: Path) -> None:
     assert list(reader.left_out) == ["README.txt"]
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_folder_for_each_label_holds_a_file_for_each_text(tmp_path: Path, packed: bool) -> None:
+    names = [f"{split}/{label}/{n}.txt" for split in ("train", "test") for label in ("pos", "neg") for n in (1, 2)]
+    files = {name: f"text of\n\n{name}\n" for name in names} | {"README": "about"}
+    path = tmp_path / "reviews"
+    if packed:
+        path.write_bytes(zip_of(files))
+    else:
+        folder_of(path, files)
+    found, reader = read(path)
+    assert found == {f"text of\n\n{name}": name.partition("/")[0] for name in names}
+    assert [row.label for row in reader.rows()] == ["neg", "neg", "pos", "pos"] * 2
+
+
 def test_a_test_file_without_answers_is_left_out_and_told(tmp_path: Path) -> None:
     found, reader = read(folder_of(tmp_path / "contest", {"train.csv": csv_of("a", "b"), "test.csv": "id,text\n1,c\n"}))
     assert found == {"a": "train", "b": "train"}
@@ -257,6 +271,13 @@ def test_a_spreadsheet_is_read_with_its_values_dates_and_splits(rows_file: Write
     assert reader.left_out == {"book.xlsx: Secret": "it is hidden", "book.xlsx: Notes": "it holds no rows"}
     row = next(read(rows_file(workbook({"One": book["Train"]}), "renamed.csv"))[1].rows())
     assert dict(row.extra) == {"day": "2024-01-05", "n": 3}
+
+
+def test_a_title_above_a_sheets_table_is_no_row(rows_file: WriteFile) -> None:
+    rows = [["Survey of 2024"], [None], ["text", "label"], ["a", "x"], ["b", "y"]]
+    found, reader = read(rows_file(workbook({"One": rows, "Two": [["other"], ["z"]]}), "titled.xlsx"))
+    assert found == {"a": None, "b": None}
+    assert set(reader.left_out) == {"titled.xlsx: row 1", "titled.xlsx: Two"}
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from agents.data.files.folders import row_files
 from agents.data.files.forms import FORMS, known_forms
 from agents.data.reader import RowsReader
 from agents.dataset.types import DatasetConfig
+from tests.conftest import REPOSITORY
 from tests.fuzz.parsers import Quiet
 
+DATA_PAGE = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
 WriteFile = Callable[..., Path]
 
 
@@ -111,6 +113,17 @@ RECORDS: dict[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]] = {
                 ],
             },
             [{"text": "to Rome", "label": "go"}, {"text": "to Oslo", "label": "go"}, {"text": "hey", "label": "hi"}],
+        ),
+    ],
+    "intents with patterns": [
+        (
+            {
+                "intents": [
+                    {"tag": "hi", "patterns": ["Hi", "Hey"], "responses": ["Hello"]},
+                    {"tag": "x", "patterns": []},
+                ]
+            },
+            [{"text": "Hi", "label": "hi"}, {"text": "Hey", "label": "hi"}],
         ),
     ],
     "Label Studio": [
@@ -232,7 +245,7 @@ def test_a_tools_form_becomes_plain_records(
 
 def test_every_form_is_tried_and_named() -> None:
     assert set(RECORDS) == {form.name for form in FORMS}
-    assert all(name in known_forms() for name in RECORDS)
+    assert all(name in known_forms() and f"| {name} |" in DATA_PAGE for name in RECORDS)
 
 
 @pytest.mark.parametrize(
