@@ -69,6 +69,8 @@ def is_undesirable(value: Any) -> bool:
 
 def opening(cells: Mapping[str, Any], source: Source) -> list[Message]:
     """Return what stands before a row's own turns: the system's turn, and the history."""
+    if cells.get("system") is None and cells.get("history") is None:
+        return []
     return one("system", as_content(cells.get("system"))) + _history(cells.get("history"), source)
 
 
@@ -96,18 +98,27 @@ def finished(messages: Sequence[Message], source: Source) -> list[Message]:
     if not learned:
         raise Unusable(LEFT_OUT[reasons[answers[-1]]] if answers else "no_answer")
     last = learned[-1] + 1
-    if is_blank(prompt_text(messages[:last])):
+    if not any(message["role"] != "system" and not _is_silent(message) for message in messages[: last - 1]):
         raise Unusable("missing_text")
+    if last < len(messages):
+        source.notes.unlearned["after_last_answer"] += len(messages) - last
+    if not reasons:
+        return messages[:last]
     source.notes.unlearned.update(Counter(reason for at, reason in reasons.items() if at < last))
-    source.notes.unlearned.update({"after_last_answer": len(messages) - last} if last < len(messages) else {})
     return [{**message, "learned": False} if at in reasons else message for at, message in enumerate(messages[:last])]
 
 
 def _one_system(messages: Sequence[Message]) -> list[Message]:
     """Join the system's turns at the start to one, equal ones once: many templates write the first alone."""
     count = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    if count == 1 and not is_blank(messages[0]["content"]):
+        return list(messages)
     texts = [text for message in messages[:count] if not is_blank(text := message["content"])]
     return one("system", "\n\n".join(dict.fromkeys(texts))) + list(messages[count:])
+
+
+def _is_silent(message: Message) -> bool:
+    return is_blank(message["content"]) and not message.get("tool_calls")
 
 
 def _unlearned(messages: Sequence[Message]) -> dict[int, str]:
@@ -121,7 +132,7 @@ def _unlearned(messages: Sequence[Message]) -> dict[int, str]:
         elif message["role"] == "tool":
             asked = True
         elif message["role"] == "assistant":
-            if is_blank(message_text(message)):
+            if _is_silent(message):
                 reasons[at] = "empty_answer"
             elif not asked:
                 reasons[at] = "answer_without_question"

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.base.errors import InvalidData
 from agents.data.files.names import listed_names
-from agents.data.files.records import as_text
+from agents.data.files.records import as_text, whole_characters
 from agents.data.tools import parsed
 from agents.data.turns import Unusable
 
@@ -33,6 +33,7 @@ class LabelReader:
         self._numbers = not typed and bool(texts) and all(NUMBER.fullmatch(text) for text in texts)
         cells = [self._listed(cell) for cell in sample]
         self.several = several or any(isinstance(cell, list) and len(cell) > 1 for cell in cells)
+        self._plain = not (self._written_lists or self._numbers or self._map is not None or self.several)
 
     def read(self, cell: Any) -> tuple[str, tuple[str, ...] | None]:
         """Return a cell's label, and its labels where it is a list.
@@ -40,6 +41,8 @@ class LabelReader:
         Raises:
             Unusable: with `missing_label`, `label_not_in_map` or `label_is_no_text`.
         """
+        if self._plain and isinstance(cell, str) and (label := whole_characters(cell).strip()):
+            return label, None
         cell = self._listed(cell)
         if isinstance(cell, list):
             labels = self._labels(cell)
@@ -60,7 +63,8 @@ class LabelReader:
         labels = [label for label in mapped if label is not None]
         if written and not labels:
             raise Unusable("label_not_in_map")
-        self.several = self.several or len(labels) > 1
+        if len(labels) > 1:
+            self.several, self._plain = True, False
         return tuple(dict.fromkeys(labels))
 
     def _label(self, cell: Any) -> str:

@@ -9,7 +9,7 @@ from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
 from agents.data.columns import Columns, find_columns, find_text
 from agents.data.conversations import Conversation, message_text, prompt_text, read_conversation
-from agents.data.fields import Notes, is_empty, is_harmless
+from agents.data.fields import MEDIA_FIELDS, Notes, is_empty, is_harmless
 from agents.data.files import Broken, RawRecord, Reading, open_rows
 from agents.data.files.folders import Found, RowFile
 from agents.data.files.forms import known_forms
@@ -271,7 +271,8 @@ class RowsReader:
             if part:
                 columns = columns._replace(parts={**columns.parts, part: name})
                 self._used.add(name)
-            elif name not in self._used and not is_harmless(name):
+            elif name not in self._used and not (is_harmless(name) or (columns.parts and name in MEDIA_FIELDS)):
+                # A row with pictures is left out and counted as such.
                 self._unused.add(name)
         self.columns = columns._replace(names=list(dict.fromkeys([*columns.names, *new])))
 
@@ -365,5 +366,7 @@ def _refuse_all(reader: RowsReader, columns: Columns) -> None:
     first = "; ".join(f"{reason} first in {place}" for reason, place in reader.first_dropped.items())
     raise InvalidData(
         f"{reader.place} has no usable row of the shape '{columns.shape}' ({reasons}; {first}).",
-        cure="Check the rows, or set `shape`, `text_column` and `label_column` of the dataset node.",
+        cure="Rows with pictures, sound or video are not learned: use rows of text alone."
+        if reader.dropped["content_is_no_text"] == reader.dropped.total()
+        else "Check the rows, or set `shape`, `text_column` and `label_column` of the dataset node.",
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from agents.data.cleaning import INVISIBLE
 from agents.data.fields import Notes, is_empty, is_harmless
-from agents.data.files.records import as_json, as_text
+from agents.data.files.records import as_json, as_text, whole_characters
 from agents.data.tools import call_ids, parsed, read_calls
 from agents.data.types import Message, Role, ToolCall
 
@@ -36,6 +36,8 @@ TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
 MEDIA_MARK = re.compile(
     r"^\s*<\|?(?:image|video|audio)\|?>(?!.*</)|<\|?(?:image|video|audio)\|?>\s*$", re.MULTILINE | re.DOTALL
 )
+#: What is neither a blank nor invisible.
+VISIBLE = re.compile(rf"[^\s{INVISIBLE.pattern[1:-1]}]")
 #: Dialogues as one text, as those of Anthropic's hh-rlhf.
 SPOKEN = re.compile(r"(?:^|\n\n)(Human|Assistant|System):[ \t]?")
 
@@ -66,7 +68,24 @@ def read_turns(value: Any, source: Source) -> list[Message]:
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         raise Unusable("no_messages")
     names: dict[str, str] = {}
-    return [message for turn in value for message in _turn(turn, source, names)]
+    messages: list[Message] = []
+    for turn in value:
+        if plain := _plain_turn(turn):
+            messages.append(plain)
+        else:
+            messages.extend(_turn(turn, source, names))
+    return messages
+
+
+def _plain_turn(turn: Mapping[str, Any]) -> Message | None:
+    """Return the message of a turn that is nothing but a known role and a text, as most are; None of any other."""
+    if len(turn) != 2:
+        return None
+    named, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+    role = ROLES.get(named) if isinstance(named, str) else None
+    if role is None or not isinstance(content, str) or (role == "user" and "<" in content):
+        return None
+    return {"role": role, "content": whole_characters(content)}
 
 
 def are_turns(value: Any) -> bool:
@@ -103,7 +122,7 @@ def _spoken(text: str) -> list[dict[str, str]]:
 
 def is_blank(text: str) -> bool:
     """Say whether a text has nothing that anybody sees."""
-    return not text.strip() or (not text.isascii() and not INVISIBLE.sub("", text).strip())
+    return VISIBLE.search(text) is None
 
 
 class _Said(NamedTuple):

@@ -12,6 +12,11 @@ WORDS = {
     "missing_text": "no text in the source; left out by the dataset node",
     "missing_label": "no label in the source; left out by the dataset node",
     "no_answer": "a conversation without an answer; left out by the dataset node",
+    "no_learned_answer": "a conversation whose answers are all marked not to be learned; left out by the dataset node",
+    "undesirable": "an answer that is judged to be a bad one; left out by the dataset node",
+    "content_is_no_text": "a picture, sound or video; left out by the dataset node",
+    "not_learned": "turns within conversations that carry no loss: marked so, empty, to no question, or after the last "
+    "answer",
     "unused_field": "fields of the source that are not used",
     "empty": "text of nothing but blanks; left out",
     "duplicate": "same text and label as an earlier row",

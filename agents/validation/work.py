@@ -18,7 +18,7 @@ from agents.validation.sample import CountsTokens, Sample
 from agents.validation.types import ValidationConfig, ValidationOutput
 
 #: Reasons of the dataset agent that belong in the report.
-MISSING = ("missing_text", "missing_label", "no_answer")
+MISSING = ("missing_text", "missing_label", "no_answer", "no_learned_answer", "undesirable", "content_is_no_text")
 PROGRESS_ROWS = 1000
 
 
@@ -45,6 +45,7 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context) 
     sample = Sample(dataset.row_count, _token_counter(config, context))
     findings.note_counts({reason: dataset.dropped[reason] for reason in MISSING if reason in dataset.dropped})
     findings.note_fields(dataset.unused_fields)
+    findings.note_counts({"not_learned": sum(dataset.unlearned.values())} if dataset.unlearned else {})
     with RowsFile(context.work_dir / "rows.jsonl") as file:
         for place, row in enumerate(read_rows(source)):
             judged = findings.judge(row)

@@ -329,6 +329,58 @@ def test_texts_with_labels_can_be_answered_and_conversations_can_not_be_classifi
         prepare(bench, conversations, tiny_decoder, task="classification", template=None)
 
 
+PAIR = {"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}
+JUDGED = {"messages": [ASKED, SAID], "label": True}
+
+
+@pytest.mark.parametrize("task", ["sft", "classification"])
+@pytest.mark.parametrize(
+    ("row", "form"),
+    [
+        (PAIR, r"columns 'chosen' and 'rejected' beside 'prompt'.*Set `shape: prompt_completion`"),
+        (JUDGED, r"true and false in 'label' beside answers \(KTO\).*Set `shape: messages`"),
+    ],
+)
+def test_preference_data_are_never_learned_as_plain_answers(
+    bench: AgentBench, read: Read, tiny_decoder: Path, row: dict[str, Any], form: str, task: str
+) -> None:
+    dataset, lines = read([row] * 9)
+    assert (dataset.shape, len(lines), lines[0]["label"]) == ("preference", 9, "4")
+    template = None if task == "classification" else "chatml"
+    with pytest.raises(InvalidData, match=rf"are preference data .*{form}"):
+        prepare(bench, dataset, tiny_decoder, task=task, template=template)
+    unmarked = dataset.model_copy(update={"preference": None, "shape": "text_label"})
+    with pytest.raises(InvalidData, match="Row 1 has a rejected answer"):
+        prepare(bench, unmarked, tiny_decoder, task=task, template=template)
+
+
+def test_several_labels_are_no_class_and_are_answered_as_json(
+    bench: AgentBench, read: Read, tiny_decoder: Path
+) -> None:
+    dataset, _ = read([{"text": f"text number {n * n}", "labels": ["a", "b"][: n % 3]} for n in range(60)])
+    with pytest.raises(InvalidData, match=r"several labels each.*Set `label_column`"):
+        prepare(bench, dataset, tiny_decoder, task="classification", template=None)
+    output = prepare(bench, dataset, tiny_decoder, dedup="none")
+    answers = {json.loads(row["messages"])[1]["content"] for row in cells(bench, output.splits["train"])}
+    assert answers == {'["a", "b"]', '["a"]', "[]"}
+
+
+def test_what_is_not_used_is_told_by_dataset_and_validation(bench: AgentBench, read: Read) -> None:
+    marked = {**SAID, "weight": 0}
+    rows = [{"messages": [ASKED, marked, {**ASKED, "mood": "calm"}, SAID], "rank": n, "id": n} for n in range(30)]
+    dataset, _ = read(rows)
+    assert dataset.unused_fields == {"messages.mood": 30, "rank": 30}
+    assert dataset.unlearned == {"marked_unlearned": 30}
+    told = [record["fields"] for record in bench.records if record.get("event") == "unused_field"]
+    assert {(fields["field"], fields["count"]) for fields in told} == {("messages.mood", 30), ("rank", 30)}
+    assert all(record["level"] == "warning" for record in bench.records if record.get("event") == "unused_field")
+    output = ValidationAgent().run(ValidationConfig(), bench.context("validation", {"dataset": dataset}))
+    assert (output.findings["unused_field"], output.findings["not_learned"]) == (60, 30)
+    assert all(
+        f"'{name}'" in bench.objects.get_artifact(output.report_markdown).decode() for name in dataset.unused_fields
+    )
+
+
 def test_too_few_prompts_are_refused_without_naming_a_label(bench: AgentBench, read: Read, tiny_decoder: Path) -> None:
     dataset, _ = read([{"prompt": name, "completion": "x"} for name in ("alpha beta", "gamma delta")])
     with pytest.raises(InvalidData, match="There are 2 different prompts: too few"):

@@ -51,6 +51,19 @@ def test_rows_are_shown_as_read_with_what_was_found_out(api: TestClient) -> None
     assert "Name a `model`" in found["rendered_note"]
 
 
+def test_what_is_not_used_and_preference_data_are_shown(api: TestClient) -> None:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]
+    turns += [{"role": "user", "content": "a"}, {"role": "assistant", "content": "c", "mood": "calm"}]
+    tools = [{"type": "function", "function": {"name": "lamp"}}]
+    found = preview(api, json.dumps({"messages": turns, "tools": tools, "rank": 3}), "rows.jsonl")
+    assert (found["unused_fields"], found["unlearned"]) == ({"messages.mood": 1, "rank": 1}, {"marked_unlearned": 1})
+    assert (found["rows"][0]["tools"], found["rows"][0]["messages"][1]["learned"]) == (tools, False)
+    found = preview(api, json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}), "pairs.jsonl")
+    assert found["used"]["shape"] == "preference"
+    assert found["rows"][0]["rejected"][-1] == {"role": "assistant", "content": "c"}
+    assert "the columns 'chosen' and 'rejected' beside 'prompt'. Set `shape: prompt_completion`" in found["preference"]
+
+
 def test_only_the_first_thousand_rows_are_counted(api: TestClient) -> None:
     found = preview(api, "text,label\n" + "".join(f"t{n},{n % 2}\n" for n in range(3000)))
     assert (found["rows_scanned"], found["whole_file"]) == (1000, False)
