@@ -5,7 +5,10 @@ import unicodedata
 
 #: Invisible characters: zero-width ones, marks of direction, soft hyphens, BOMs. The joiners
 #: U+200C and U+200D stay: scripts and emoji are written with them.
-INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+UNSEEN = "\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+INVISIBLE = re.compile(f"[{UNSEEN}]")
+#: What is neither a blank nor invisible.
+VISIBLE = re.compile(rf"[^\s{UNSEEN}]")
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 #: Full-width forms and ligatures, which NFKC makes plain; its other changes (², ½, ™) would lose meaning.
 COMPATIBLE = re.compile("[\uff01-\uff5e\uffe0-\uffe6\ufb00-\ufb06]+")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from agents.data.cleaning import INVISIBLE
+from agents.data.cleaning import VISIBLE
 from agents.data.fields import Notes, is_empty, is_harmless
 from agents.data.files.records import as_json, as_text, whole_characters
 from agents.data.tools import call_ids, parsed, read_calls
@@ -33,11 +33,7 @@ USED = frozenset({"role", "from", "tool_calls", "function_call", "refusal", "nam
 #: Types of a content's parts that are text.
 TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
 #: Where a picture stood in a question: at the start or end of a line. Elsewhere it may be talk of HTML.
-MEDIA_MARK = re.compile(
-    r"^\s*<\|?(?:image|video|audio)\|?>(?!.*</)|<\|?(?:image|video|audio)\|?>\s*$", re.MULTILINE | re.DOTALL
-)
-#: What is neither a blank nor invisible.
-VISIBLE = re.compile(rf"[^\s{INVISIBLE.pattern[1:-1]}]")
+MEDIA_MARK = re.compile(r"^[ \t]*<\|?(?:image|video|audio)\|?>|<\|?(?:image|video|audio)\|?>[ \t]*$", re.MULTILINE)
 #: Dialogues as one text, as those of Anthropic's hh-rlhf.
 SPOKEN = re.compile(r"(?:^|\n\n)(Human|Assistant|System):[ \t]?")
 
@@ -168,7 +164,7 @@ def _asked(message: Message, turn: Mapping[str, Any], names: Mapping[str, str]) 
             message["name"] = name
     elif name:
         unused.append("name")
-    if message["role"] == "user" and "<" in message["content"] and MEDIA_MARK.search(message["content"]):
+    if message["role"] == "user" and "</" not in message["content"] and MEDIA_MARK.search(message["content"]):
         raise Unusable("content_is_no_text")
     return unused
 
