@@ -5,6 +5,8 @@ from typing import Literal, get_args
 from agents.base.names import Digest
 from agents.base.records import Record
 
+Reasoning = Literal["keep", "drop"]
+
 
 class PromptFormat(Record):
     """How conversations become token ids; a model answers right only to prompts of the format it learned."""
@@ -16,6 +18,8 @@ class PromptFormat(Record):
     """Where an answer is cut off at the latest: twice the longest answer in training."""
     clean: bool = True
     """Whether turns were cleaned (`clean_content`)."""
+    reasoning: Reasoning = "drop"
+    """Whether the model learned to write its reasoning before an answer."""
 
 
 TemplateName = Literal["tokenizer", "alpaca", "chatml", "llama2", "llama3", "completion"]

@@ -28,7 +28,9 @@ def probed_layout(template: ChatTemplate) -> Layout | None:
 
 def _read(template: ChatTemplate) -> Layout:
     """Raises ValueError where a text that was given is not found again in what was written."""
-    first, answer, after, second = (piece.text for piece in template.pieces(_turns("UAU")))
+    first, answer, rest = (piece.text for piece in template.pieces(_turns("UAU")))
+    after = template.text(_turns("UA"), opens_answer=False).removeprefix(first + answer)
+    second = rest.removeprefix(after)
     start = _text(template, _turns("U")).removeprefix(template.text(_turns("U"), opens_answer=False))
     user = _turn(second, USER, start)
     turns = {"user": user}
@@ -39,7 +41,7 @@ def _read(template: ChatTemplate) -> Layout:
         turns["system"] = _turn(before_user.removesuffix(whole_user), SYSTEM, "")
     else:
         turns["system"], user_after_system = _apart(before_user, start)
-    turns |= _tool(template, start)
+    turns |= _tool(template, after, start)
     return Layout(
         opening=opening,
         turns=turns,
@@ -50,9 +52,9 @@ def _read(template: ChatTemplate) -> Layout:
     )
 
 
-def _tool(template: ChatTemplate, start: str) -> Mapping[str, str]:
+def _tool(template: ChatTemplate, after: str, start: str) -> Mapping[str, str]:
     try:
-        written = template.pieces(_turns("UAT"))[-1].text
+        written = template.pieces(_turns("UAT"))[-1].text.removeprefix(after)
         return {"tool": _turn(written, TOOL, start)}
     except (NoForm, ValueError):
         return {}

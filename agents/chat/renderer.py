@@ -4,9 +4,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from agents.base.errors import InvalidModel
+from agents.chat.answer_form import AnswerForm
+from agents.chat.answers import Answer, Conversation, Tools, answer_of, same_parts
 from agents.chat.format import PromptFormat
 from agents.chat.layouts import LAYOUTS
 from agents.chat.templates import ChatTemplate, NoForm, Piece, Template, layout_template
@@ -16,6 +19,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PROBE: list[Message] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+CALLING: list[Message] = [
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "", "tool_calls": [{"name": "b", "arguments": {"c": "d"}}]},
+]
+
+
+class View(NamedTuple):
+    """A conversation's tokens, and the indices of the answers that are learned there."""
+
+    rendered: Rendered
+    learned: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -24,69 +38,140 @@ class Renderer:
 
     template: Template
     tokenizer: "PreTrainedTokenizerFast"
-    end_token_id: int
+    end_token_ids: tuple[int, ...]
+    """Those that end an answer, the commonest first."""
     special_texts: frozenset[str]
     fingerprint: str
+    keeps_reasoning: bool = False
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
-        """Return a conversation's tokens and mask.
+    @property
+    def end_token_id(self) -> int:
+        return self.end_token_ids[0]
+
+    @property
+    def form(self) -> AnswerForm:
+        """How answers stand behind their prompts."""
+        return self.template.form
+
+    def render(self, messages: Sequence[Message], tools: Tools | None = None) -> Rendered:
+        """Return a conversation's tokens and mask. `tools`: schemas of functions that can be called.
 
         Pieces are made tokens one by one, so that the prompt's tokens are exactly the first of the whole. The last
         token is the one that ends the last answer.
 
         Raises:
-            NoForm: the template has no form for it.
+            NoForm: the template has no form for it, or writes an answer that can't be read back.
         """
-        pieces = _joined(self.template.pieces(messages))
-        while pieces and not pieces[-1].learned and messages[-1]["role"] == "assistant":
+        return self.view(messages, tools).rendered
+
+    def view(self, messages: Sequence[Message], tools: Tools | None = None) -> View:
+        """Return what `render` does, and which answers are learned: none that the template writes otherwise once more
+        turns follow, since a prompt for it would be another one. Raises: as `render`."""
+        pieces = _joined(self.template.pieces(messages, tools))
+        while pieces and pieces[-1].turn is None and messages[-1]["role"] == "assistant":
             pieces.pop()
         found = Rendered([], [])
+        learned = []
         for piece in pieces:
             ids = self._encode(piece.text)
             found.input_ids.extend(ids)
             found.loss_mask.extend([piece.learned] * len(ids))
-        return found
+            if piece.learned and piece.turn is not None:
+                self._check(piece.text, messages[piece.turn], tools)
+                learned.append(piece.turn)
+        return View(found, frozenset(learned))
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Return the tokens that an answer to `messages` follows; the last of them is not an answer itself."""
-        return self.render(messages).input_ids
+    def prompt_ids(
+        self, messages: Sequence[Message], tools: Tools | None = None, *, with_lead: bool = False
+    ) -> list[int]:
+        """Return the tokens that an answer to `messages` follows; the last of them is not an answer itself.
 
-    def answer(self, token_ids: Sequence[int]) -> str:
-        """Return generated tokens as text, up to the token that ends the answer."""
+        `with_lead`: also the markup that a model writes before what it says, for an answer that is held to a form.
+        """
+        ids = self.render(messages, tools).input_ids
+        return [*ids, *self._encode(self.form.lead)] if with_lead and self.form.lead else ids
+
+    def as_text(self, messages: Sequence[Message], tools: Tools | None = None) -> Conversation:
+        """Return a conversation as a program has to ask it that knows the template, and nothing of how tools and
+        reasoning are written where it has no form for them: then they are text of its turns."""
+        return self.template.as_text(Conversation(messages, tools))
+
+    def answer(self, token_ids: Sequence[int], tools: Tools | None = None) -> str:
+        """Return generated tokens as text, up to the token that ends the answer: what is said, or JSON of calls."""
         ids = list(token_ids)
-        if self.end_token_id in ids:
-            ids = ids[: ids.index(self.end_token_id)]
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return text.strip()
+        end = next((at for at, number in enumerate(ids) if number in self.end_token_ids), len(ids))
+        return self.read(self.decode(ids[:end]), tools).text.strip()
 
-    def has_special_text(self, messages: Sequence[Message]) -> bool:
+    def read(self, text: str, tools: Tools | None = None) -> Answer:
+        """Return the parts of a written answer, without the token that ends it."""
+        return self.form.read(text, tools)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return generated tokens as text; special ones are in it where they tell the parts of an answer apart."""
+        text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=not self.form.needs_special)
+        return text
+
+    def has_special_text(self, messages: Sequence[Message], tools: Tools | None = None) -> bool:
         """Say whether a turn holds the text of a special token: it would end its turn, or begin another's."""
-        return any(special in message["content"] for message in messages for special in self.special_texts)
+        texts = [text for message in messages for text in _texts(message)]
+        if tools:
+            texts.append(json.dumps(list(tools), ensure_ascii=False))
+        return any(special in text for text in texts for special in self.special_texts)
 
     def format(self, max_new_tokens: int, *, clean: bool = True) -> PromptFormat:
         return PromptFormat(
-            template=self.template.name, fingerprint=self.fingerprint, max_new_tokens=max_new_tokens, clean=clean
+            template=self.template.name,
+            fingerprint=self.fingerprint,
+            max_new_tokens=max_new_tokens,
+            clean=clean,
+            reasoning="keep" if self.keeps_reasoning else "drop",
         )
+
+    @cached_property
+    def _end_texts(self) -> tuple[str, ...]:
+        return tuple(self.tokenizer.decode([number]) for number in self.end_token_ids)
+
+    def _check(self, text: str, message: Message, tools: Tools | None) -> None:
+        """Raises NoForm where a learned text doesn't say what its message does."""
+        expected = answer_of(message)
+        if not self.keeps_reasoning:
+            expected = Answer(expected.content, "", expected.calls)
+        end = next((end for end in self._end_texts if text.endswith(end)), "")
+        found = self.read(text.removesuffix(end), tools)
+        if not same_parts(found, expected):
+            raise NoForm(
+                f"the template '{self.template.name}' writes the answer {shown(expected)} so that "
+                f"{shown(found)} is read back"
+            )
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
 
-def make_renderer(name: str | None, tokenizer: "PreTrainedTokenizerFast") -> Renderer:
+def shown(answer: Answer) -> str:
+    """Return the beginning of an answer, for a message."""
+    text = f"{answer.reasoning} {answer.text}".strip() if answer.reasoning else answer.text
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def make_renderer(name: str | None, tokenizer: "PreTrainedTokenizerFast", *, keeps_reasoning: bool = False) -> Renderer:
     """Return the renderer of a template; None: the tokenizer's own where it has one, else `alpaca`.
+
+    `keeps_reasoning`: whether answers begin with the reasoning that led to them.
 
     Raises:
         InvalidModel: the template doesn't fit the model's tokenizer.
     """
     name = name or ("tokenizer" if tokenizer.chat_template else "alpaca")
-    template = _template(name, tokenizer)
+    template = _template(name, tokenizer, keeps_reasoning=keeps_reasoning)
     end = _end_token_id(template, tokenizer)
     special = {name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())}
     texts = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     facts = {"name": name, **template.facts(), "special": special, "texts": sorted(texts), "end_token_id": end}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return Renderer(template, tokenizer, end, frozenset(texts), digest)
+    ends = (end, *_further_ends(template, tokenizer, end))
+    return Renderer(template, tokenizer, ends, frozenset(texts), digest, keeps_reasoning)
 
 
 def matching_renderer(tokenizer: "PreTrainedTokenizerFast", made_with: PromptFormat) -> Renderer:
@@ -95,7 +180,7 @@ def matching_renderer(tokenizer: "PreTrainedTokenizerFast", made_with: PromptFor
     Raises:
         InvalidModel: with this tokenizer the template comes out other than it was.
     """
-    renderer = make_renderer(made_with.template, tokenizer)
+    renderer = make_renderer(made_with.template, tokenizer, keeps_reasoning=made_with.reasoning == "keep")
     if renderer.fingerprint != made_with.fingerprint:
         raise InvalidModel(
             f"The prompts were made with a template '{made_with.template}' of fingerprint "
@@ -105,15 +190,15 @@ def matching_renderer(tokenizer: "PreTrainedTokenizerFast", made_with: PromptFor
     return renderer
 
 
-def _template(name: str, tokenizer: "PreTrainedTokenizerFast") -> Template:
+def _template(name: str, tokenizer: "PreTrainedTokenizerFast", *, keeps_reasoning: bool) -> Template:
     if name != "tokenizer":
-        return layout_template(name, LAYOUTS[name], tokenizer)
+        return layout_template(name, LAYOUTS[name], tokenizer, keeps_reasoning=keeps_reasoning)
     if not tokenizer.chat_template:
         raise InvalidModel(
             "The model's tokenizer has no chat template of its own.",
             cure="Set preprocessing's `template` to alpaca, chatml, llama2, llama3 or completion.",
         )
-    return ChatTemplate(tokenizer)
+    return ChatTemplate(tokenizer, keeps_reasoning=keeps_reasoning)
 
 
 def _end_token_id(template: Template, tokenizer: "PreTrainedTokenizerFast") -> int:
@@ -123,30 +208,52 @@ def _end_token_id(template: Template, tokenizer: "PreTrainedTokenizerFast") -> i
         InvalidModel: answers don't end with a special token, so that a model could not learn to stop.
     """
     try:
-        learned = [piece.text for piece in template.pieces(PROBE) if piece.learned]
+        found = _end_of(template, tokenizer, PROBE)
     except NoForm as fault:
         raise InvalidModel(
             f"The template '{template.name}' doesn't fit: {fault}.", cure="Set preprocessing's `template`."
         ) from fault
-    ids: list[int] = tokenizer(learned[-1], add_special_tokens=False)["input_ids"]
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    if not ids or ids[-1] not in special | {tokenizer.eos_token_id}:
+    if isinstance(found, str):
         raise InvalidModel(
-            f"The template '{template.name}' ends an answer without a special token: {learned[-1]!r}.",
+            f"The template '{template.name}' ends an answer without a special token: {found!r}.",
             cure="Set preprocessing's `template` to another one, such as alpaca.",
         )
-    return ids[-1]
+    return found
+
+
+def _further_ends(template: Template, tokenizer: "PreTrainedTokenizerFast", end: int) -> list[int]:
+    """Return other tokens that end answers: some templates have one of its own for calls."""
+    try:
+        found = _end_of(template, tokenizer, CALLING)
+    except NoForm:
+        return []
+    return [found] if isinstance(found, int) and found != end else []
+
+
+def _end_of(template: Template, tokenizer: "PreTrainedTokenizerFast", messages: Sequence[Message]) -> int | str:
+    """Return the special token that ends a conversation's answer, or its text where that is not one."""
+    learned = [piece.text for piece in template.pieces(messages) if piece.learned]
+    ids: list[int] = tokenizer(learned[-1], add_special_tokens=False)["input_ids"]
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return ids[-1] if ids and ids[-1] in special | {tokenizer.eos_token_id} else learned[-1]
 
 
 def _joined(pieces: Sequence[Piece]) -> list[Piece]:
-    """Join neighbours of one kind, and leave out empty ones."""
+    """Join neighbours that are no answers, and leave out empty ones."""
     found: list[Piece] = []
     for piece in pieces:
-        if found and found[-1].learned == piece.learned:
-            found[-1] = Piece(found[-1].text + piece.text, piece.learned)
+        if found and found[-1].turn is None and piece.turn is None:
+            found[-1] = Piece(found[-1].text + piece.text, False)
         elif piece.text:
             found.append(piece)
     return found
+
+
+def _texts(message: Message) -> list[str]:
+    """Return all texts of a turn."""
+    calls = message.get("tool_calls")
+    said = [json.dumps(list(calls), ensure_ascii=False)] if calls else []
+    return [message["content"], message.get("reasoning", ""), message.get("name", ""), *said]
 
 
 __all__ = ["NoForm", "Rendered", "Renderer", "make_renderer", "matching_renderer"]

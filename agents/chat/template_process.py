@@ -21,8 +21,9 @@ from typing import Any
 
 from agents.base.budgets import TEMPLATE
 from agents.base.errors import InvalidModel, Unavailable, first_line
-from agents.data.types import Message
 
+#: What templates take for today, so that a rendering is the same every day.
+FIXED_DATE = "2024-07-26"
 #: Of a request or an answer.
 LENGTH = struct.Struct(">I")
 PROGRAM = Path(__file__).with_name("template_program.py")
@@ -52,9 +53,16 @@ class TemplateProcess:
         self._owner = 0
 
     def render(
-        self, template: str, variables: Mapping[str, Any], messages: Sequence[Message], *, opens_answer: bool
+        self,
+        template: str,
+        variables: Mapping[str, Any],
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        opens_answer: bool,
+        date: str = FIXED_DATE,
     ) -> str:
-        """Return what a template writes.
+        """Return what a template writes. `date`: today's for the template, as ISO 8601 has it.
 
         Raises:
             Refused: it doesn't take these messages.
@@ -63,11 +71,13 @@ class TemplateProcess:
         """
         if len(template) > TEMPLATE.template_characters:
             raise _beyond(f"has {len(template):,} characters, at most {TEMPLATE.template_characters:,} are run")
-        given = sum(len(message["content"]) for message in messages)
+        given = len(json.dumps([list(messages), tools], ensure_ascii=False))
         request = {
             "template": template,
             "variables": dict(variables),
             "messages": list(messages),
+            "tools": list(tools) if tools else None,
+            "date": date,
             "opens_answer": opens_answer,
             "characters_most": TEMPLATE.rendered_characters + 4 * given,
         }

@@ -28,13 +28,15 @@ LENGTH = struct.Struct(">I")
 SET_NO_NEW_PRIVILEGES = 38
 REASON_CHARACTERS = 500
 FILES_OPEN_MOST = 16
+#: The date of the request.
+_today: list[datetime] = []
 
 
 def serve(limits: Mapping[str, int]) -> None:
     """Answer requests until there are no more. `limits`: of memory in MiB, of processor time in s for each request.
 
-    A request is `{"template", "variables", "messages", "opens_answer", "characters_most"}`; its answer has one of
-    `text`, `refused` (by the template, with its reason) and `limit` (what it went beyond).
+    A request is `{"template", "variables", "messages", "tools", "date", "opens_answer", "characters_most"}`; its answer
+    has one of `text`, `refused` (by the template, with its reason) and `limit` (what it went beyond).
     """
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     # Nothing that a template has printed can get among the answers.
@@ -86,9 +88,10 @@ def _answer(request: Mapping[str, Any]) -> dict[str, str]:
 
 def _rendered(request: Mapping[str, Any]) -> dict[str, str]:
     pieces, left = [], request["characters_most"]
+    _today[:] = [datetime.fromisoformat(request["date"])]
     found = _template(request["template"]).generate(
         messages=request["messages"],
-        tools=None,
+        tools=request["tools"],
         documents=None,
         add_generation_prompt=request["opens_answer"],
         **request["variables"],
@@ -181,7 +184,8 @@ def _to_json(
 
 
 def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)
+    # The clock would make other tokens of the same conversation tomorrow.
+    return _today[0].strftime(form)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import torch
 
 from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
+from agents.chat.layout_template import first_text
 from agents.chat.markup import chat_template, ollama_template
 from agents.chat.renderer import matching_renderer
-from agents.chat.templates import first_text
 from agents.formats.base import Writing
 from agents.formats.modelfile import Answering, modelfile
 from agents.formats.quantise import quantise

@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from agents.base.errors import InvalidModel
+from agents.chat.answers import Prompt, Tools, as_conversation
+from agents.chat.deriving import TurnForm
 from agents.chat.format import PromptFormat
-from agents.chat.templates import FIXED_DATE
+from agents.chat.native import native_turns
+from agents.chat.templates import DATE_STRING
 from agents.data.types import Message
 from agents.models.files import ModelFiles
 from agents.models.generators.llama_cpp import start_llama
 from agents.models.gguf_file import MODEL_FILE, check_prompt_format
+
+#: How llama.cpp takes turns, whatever the template.
+OF_OPENAI = TurnForm("reasoning_content", arguments_as_text=True, has_tools=True)
 
 
 @dataclass(frozen=True)
@@ -21,18 +27,19 @@ class LoadedGguf:
     server: Any
     max_new_tokens: int
 
-    def answer(self, prompts: Sequence[Sequence[Message]]) -> list[str]:
+    def answer(self, prompts: Sequence[Prompt]) -> list[str]:
         """Return the likeliest answer to each conversation, in order, one at a time and without what was cached."""
-        return [self._answer(prompt) for prompt in prompts]
+        return [self._answer(*as_conversation(prompt)) for prompt in prompts]
 
-    def _answer(self, messages: Sequence[Message]) -> str:
+    def _answer(self, messages: Sequence[Message], tools: Tools | None) -> str:
         found = self.server.handle_chat_completions(
             {
-                "messages": list(messages),
+                "messages": native_turns(messages, OF_OPENAI, reasoning=True),
+                **({"tools": list(tools)} if tools else {}),
                 "max_tokens": self.max_new_tokens,
                 "temperature": 0,
                 "cache_prompt": False,
-                "chat_template_kwargs": {"date_string": FIXED_DATE},
+                "chat_template_kwargs": {"date_string": DATE_STRING},
             }
         )
         if "choices" not in found:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 HEADLINE = (
     *("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", "micro_f1"),
     *("roc_auc", "ece", "brier", "mae", "rmse", "r2", "spearman"),
-    *("exact_match", "slot_f1", "json_validity", "rouge_l", "bleu", "loss", "perplexity"),
+    *("exact_match", "tool_call", "tool_name", "tool_arguments", "slot_f1", "json_validity", "rouge_l", "bleu"),
+    *("loss", "perplexity"),
 )
 #: The few that fit into a line of a terminal.
 BRIEF = frozenset(
     {
         *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
-        *("exact_match", "slot_f1", "json_validity", "rouge_l", "loss"),
+        *("exact_match", "tool_call", "slot_f1", "json_validity", "rouge_l", "loss"),
     }
 )
 

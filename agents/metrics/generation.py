@@ -11,6 +11,7 @@ import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU
 
+from agents.metrics.calls import CALL_METRICS, call_metrics, call_scores, call_value, has_calls
 from agents.metrics.f1 import f1_score
 from agents.metrics.text import as_json, same_answer
 
@@ -24,15 +25,18 @@ class AnswerScores:
     """Each row's part in the figures.
 
     `hits`: int64 of shape (rows,), 1 where the answer is the expected one; `slots`: int64 of shape (rows, 3), key and
-    value pairs that are right, answered and expected; `rouge_l`: float64 of shape (rows,).
+    value pairs that are right, answered and expected; `rouge_l`: float64 of shape (rows,); `calls`: as `call_scores`.
     """
 
     hits: np.ndarray
     slots: np.ndarray
     rouge_l: np.ndarray
+    calls: np.ndarray
 
     def value(self, metric: str, rows: np.ndarray) -> float:
-        """Return `exact_match`, `slot_f1` or `rouge_l` of some rows, given as int64 indices."""
+        """Return `exact_match`, `slot_f1`, `rouge_l` or a metric of calls of some rows, given as int64 indices."""
+        if metric in CALL_METRICS:
+            return call_value(self.calls, metric, rows)
         if metric == "slot_f1":
             return float(f1_score(*self.slots[rows].sum(axis=0).tolist()))
         per_row = self.hits if metric == "exact_match" else self.rouge_l
@@ -48,6 +52,7 @@ def score_answers(expected: Sequence[str], answers: Sequence[str]) -> AnswerScor
         hits=np.array([same_answer(*pair) for pair in pairs], dtype=np.int64),
         slots=np.array(slots, dtype=np.int64).reshape(-1, 3),
         rouge_l=np.array([scorer.score(*pair)["rougeL"].fmeasure for pair in pairs], dtype=np.float64),
+        calls=call_scores(expected, answers),
     )
 
 
@@ -63,6 +68,7 @@ def answer_metrics(expected: Sequence[str], answers: Sequence[str], scores: Answ
         "bleu": _bleu(expected, answers),
         **json_validity(expected, answers),
         **_slot_metrics(expected, answers, scores),
+        **call_metrics(scores.calls),
     }
 
 
@@ -78,7 +84,8 @@ def loss_metrics(loss: float) -> dict[str, float]:
 
 def json_validity(expected: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
     """Return the share of answers that are JSON where JSON is expected; nothing where it never is."""
-    wanted = [as_json(answer) is not None for text, answer in zip(expected, answers, strict=True) if as_json(text)]
+    pairs = [(text, answer) for text, answer in zip(expected, answers, strict=True) if not has_calls(text)]
+    wanted = [as_json(answer) is not None for text, answer in pairs if as_json(text)]
     return {"json_validity": sum(wanted) / len(wanted)} if wanted else {}
 
 
@@ -109,8 +116,10 @@ def _counts_by_key(pairs: Iterator[tuple[set[Slot] | None, set[Slot] | None]]) -
 
 
 def _slots(text: str) -> set[Slot] | None:
-    """Return the keys of a JSON object, each with its value in one form; None for any other text."""
+    """Return the keys of a JSON object, each with its value in one form; None for any other text, and for calls."""
     try:
+        if has_calls(text):
+            return None
         value = json.loads(text)
         if not isinstance(value, dict):
             return None

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from agents.base.names import Digest
 from agents.base.records import Config, Output
 from agents.base.source_uri import SourceUri
-from agents.chat.format import PromptFormat, TemplateName
+from agents.chat.format import PromptFormat, Reasoning, TemplateName
 from agents.data.types import Split
 from agents.tasks import Task, TaskName, find_task, names_of
 
@@ -40,6 +40,13 @@ class PreprocessingConfig(Config):
     template: TemplateName | None = Field(
         None, description="How conversations are written (sft); unset: the tokenizer's own, else alpaca."
     )
+    loss: Literal["all", "last"] = Field(
+        "all", description="Which answers of a conversation are learned (sft): all, or the last one alone."
+    )
+    reasoning: Reasoning | None = Field(
+        None,
+        description="Reasoning before answers (sft): keep or drop; unset: kept where one of the first rows has any.",
+    )
     max_tokens: int | None = Field(
         None, ge=8, description="Longer texts are cut, conversations after a whole answer. Unset: 128, for sft 1024."
     )
@@ -60,6 +67,8 @@ class PreprocessingConfig(Config):
     def _template_has_conversations(self) -> "PreprocessingConfig":
         if self.template and self.known_task.has_labels:
             raise ValueError(f"template is for {names_of('conversations')}; texts with labels have none")
+        if (self.loss != "all" or self.reasoning) and self.known_task.has_labels:
+            raise ValueError(f"loss and reasoning are for {names_of('conversations')}; labels have neither")
         if self.keep == "end" and not self.known_task.has_labels:
             raise ValueError(f"keep is for {names_of('labels')}; of a conversation the first turns are kept")
         return self

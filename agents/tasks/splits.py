@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from agents.base.agent import Context
-from agents.data.types import Message
+from agents.chat.answers import Conversation, answer_of
 from agents.preprocessing.types import PreprocessingOutput
 
 
@@ -38,15 +38,15 @@ class TestConversations:
 
     numbers: list[int]
     texts: list[str]
-    conversations: list[list[Message]]
+    conversations: list[Conversation]
 
     @property
-    def prompts(self) -> list[list[Message]]:
-        return [messages[:-1] for messages in self.conversations]
+    def prompts(self) -> list[Conversation]:
+        return [Conversation(one.messages[:-1], one.tools) for one in self.conversations]
 
     @property
     def expected(self) -> list[str]:
-        return [messages[-1]["content"] for messages in self.conversations]
+        return [answer_of(one.messages[-1]).text for one in self.conversations]
 
 
 def read_test_conversations(context: Context, data: PreprocessingOutput) -> TestConversations:
@@ -56,6 +56,13 @@ def read_test_conversations(context: Context, data: PreprocessingOutput) -> Test
 
 def read_conversations(context: Context, data: PreprocessingOutput, split: str) -> TestConversations:
     """Return a split of conversations, in its order, checked against its digest."""
-    table = parquet.read_table(_file(context, data, split), columns=["row", "text", "messages"])
+    file = _file(context, data, split)
+    # Splits of earlier versions have no tools.
+    columns = [name for name in ("row", "text", "messages", "tools") if name in parquet.read_schema(file).names]
+    table = parquet.read_table(file, columns=columns)
     messages = [json.loads(text) for text in table["messages"].to_pylist()]
-    return TestConversations(table["row"].to_pylist(), table["text"].to_pylist(), messages)
+    tools = table["tools"].to_pylist() if "tools" in table.column_names else [None] * len(messages)
+    conversations = [
+        Conversation(turns, json.loads(text) if text else None) for turns, text in zip(messages, tools, strict=True)
+    ]
+    return TestConversations(table["row"].to_pylist(), table["text"].to_pylist(), conversations)

@@ -23,6 +23,10 @@ class SamplingParams:
     """The answer ends before any of these texts."""
     json_schema: dict[str, Any] | None = None
     """The answer can only be JSON of this schema; only where `makes_json`."""
+    grammar: str | None = None
+    """The answer can only be what this grammar of llguidance allows; only where `makes_json`."""
+    with_markup: bool = False
+    """Whether special tokens are in the text where they tell the parts of an answer apart."""
 
 
 class Completion(NamedTuple):

@@ -15,14 +15,13 @@ from typing import Any
 
 from agents.base.errors import InvalidModel, InvalidRequest
 from agents.base.schema_bounds import SPACED, bounded_schema
+from agents.chat.answers import Prompt, as_conversation
 from agents.chat.renderer import Renderer, matching_renderer
-from agents.data.types import Message
 from agents.models import gguf_file
 from agents.models.files import ModelFiles
 from agents.models.generators.base import Completion, FinishReason, OnText, SamplingParams
 from agents.models.tokenizers import load_tokenizer
 
-Messages = Sequence[Message]
 #: Memory for so many tokens is kept for each answer that is written at the same time.
 CONTEXT_MOST_TOKENS = 4096
 #: llama.cpp runs a file's template when it loads it, to see what it can: a program of whoever made the model.
@@ -46,7 +45,7 @@ class LlamaGenerator:
 
     def answer(
         self,
-        prompts: Sequence[Messages],
+        prompts: Sequence[Prompt],
         progress: Callable[[int], None] = lambda _: None,
         *,
         max_new_tokens: int | None = None,
@@ -58,10 +57,12 @@ class LlamaGenerator:
         Raises:
             InvalidRequest: a prompt is longer than the context, or the schema has no grammar.
         """
-        sampling = SamplingParams(max_new_tokens or self.max_new_tokens, json_schema=json_schema)
+        held = json_schema is not None
+        sampling = SamplingParams(max_new_tokens or self.max_new_tokens, json_schema=json_schema, with_markup=not held)
         answers: list[str] = []
-        for prompt in prompts:
-            answers.append(self.generate(self.renderer.prompt_ids(prompt), sampling).text.strip())
+        for asked in map(as_conversation, prompts):
+            written = self.generate(self.renderer.prompt_ids(*asked, with_lead=held), sampling).text
+            answers.append(self.renderer.read(written, asked.tools).text.strip())
             progress(len(answers))
         return answers
 
@@ -73,7 +74,11 @@ class LlamaGenerator:
         Raises: as `answer`.
         """
         written = _Written(on_text)
-        self.server.handle_completions(_request(prompt_ids, sampling), written.take)
+        request = _request(prompt_ids, sampling)
+        if sampling.with_markup and self.renderer.form.needs_special:
+            # Otherwise llama.cpp leaves special tokens out of the text.
+            request["preserved_tokens"] = sorted(self.renderer.form.special)
+        self.server.handle_completions(request, written.take)
         if written.fault:
             raise InvalidRequest(f"llama.cpp refuses the request: {written.fault.rstrip('.')}.")
         text = "".join(written.pieces)
@@ -213,6 +218,8 @@ def _request(prompt_ids: Sequence[int], sampling: SamplingParams) -> dict[str, A
         asked["seed"] = sampling.seed
     if sampling.json_schema is not None:
         asked["grammar"] = _grammar(sampling.json_schema)
+    if sampling.grammar is not None:
+        asked["grammar"] = _checked_grammar(sampling.grammar)
     return asked
 
 

@@ -8,17 +8,15 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agents.base.errors import InvalidRequest
+from agents.chat.answers import Prompt, as_conversation
 from agents.chat.renderer import Renderer, matching_renderer
 from agents.data.batches import NOT_LEARNED
-from agents.data.types import Message
 from agents.models.files import ADAPTER_CONFIG, AdapterBase, ModelFiles
 from agents.models.generators.base import Completion, OnText, SamplingParams
 from agents.models.generators.loss import learned_logits
 from agents.models.generators.streaming import Watch
 from agents.models.loading import attach_adapter, load_decoder, ready
 from agents.models.tokenizers import load_tokenizer
-
-Messages = Sequence[Message]
 
 
 @dataclass(frozen=True)
@@ -42,18 +40,19 @@ class LoadedGenerator:
         return self.renderer.tokenizer
 
     def answer(
-        self, prompts: Sequence[Messages], batch_size: int = 32, progress: Callable[[int], None] = lambda _: None
+        self, prompts: Sequence[Prompt], batch_size: int = 32, progress: Callable[[int], None] = lambda _: None
     ) -> list[str]:
         """Return the answer to each conversation, in order: always the likeliest token, to the end of the answer or
         `max_new_tokens`."""
-        token_ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
+        asked = [as_conversation(prompt) for prompt in prompts]
+        token_ids = [self.renderer.prompt_ids(*one) for one in asked]
         # Prompts of like length share a batch, so that little of it is padding.
         order = sorted(range(len(prompts)), key=lambda row: len(token_ids[row]))
         answers = [""] * len(prompts)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             for row, ids in zip(rows, self._generate([token_ids[row] for row in rows]), strict=True):
-                answers[row] = self.renderer.answer(ids)
+                answers[row] = self.renderer.answer(ids, asked[row].tools)
             progress(start + len(rows))
         return answers
 
@@ -65,13 +64,14 @@ class LoadedGenerator:
         Raises:
             InvalidRequest: the prompt is too long, or the answer is to be held to a JSON schema.
         """
-        if sampling.json_schema is not None:
+        if sampling.json_schema is not None or sampling.grammar is not None:
             raise InvalidRequest(
-                "This model is served by torch, which can't hold it to a JSON schema.", cure="Export it as gguf_q8_0."
+                "This model is served by torch, which can't hold it to a JSON schema or a tool.",
+                cure="Export it as gguf_q8_0.",
             )
         if len(prompt_ids) >= self.context_tokens:
             raise InvalidRequest(f"The prompt has {len(prompt_ids)} tokens; the model takes {self.context_tokens}.")
-        watch = Watch(self.tokenizer, self.renderer.end_token_id, len(prompt_ids), sampling.stop, on_text)
+        watch = Watch(self.renderer, len(prompt_ids), sampling, on_text)
         drawn = (
             {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
             if sampling.temperature > 0
@@ -84,16 +84,18 @@ class LoadedGenerator:
                 input_ids=torch.tensor([list(prompt_ids)], device=self.model.device),
                 max_new_tokens=sampling.max_new_tokens,
                 do_sample=sampling.temperature > 0,
-                eos_token_id=self.renderer.end_token_id,
+                eos_token_id=list(self.renderer.end_token_ids),
                 pad_token_id=self._padding(),
                 stopping_criteria=[watch],
                 **drawn,
             )
         return watch.end(len(prompt_ids))
 
-    def loss(self, conversations: Sequence[Messages], batch_size: int = 32) -> float:
+    def loss(self, conversations: Sequence[Prompt], batch_size: int = 32) -> float:
         """Return the mean cross-entropy of the answers' tokens, each given all that stands before it."""
-        rendered = sorted((self.renderer.render(one) for one in conversations), key=lambda one: len(one.input_ids))
+        rendered = sorted(
+            (self.renderer.render(*as_conversation(one)) for one in conversations), key=lambda one: len(one.input_ids)
+        )
         loss_sum, count = 0.0, 0
         for start in range(0, len(rendered), batch_size):
             batch = rendered[start : start + batch_size]
@@ -117,7 +119,7 @@ class LoadedGenerator:
                 attention_mask=mask,
                 max_new_tokens=self.max_new_tokens,
                 do_sample=False,
-                eos_token_id=self.renderer.end_token_id,
+                eos_token_id=list(self.renderer.end_token_ids),
                 pad_token_id=self._padding(),
             )
         generated: list[list[int]] = found[:, ids.shape[1] :].tolist()

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from agents.base.agent import Context, inputs_from
+from agents.chat.answers import Conversation
 from agents.chat.markup import chat_template
-from agents.data.types import Message
 from agents.formats import Format
 from agents.metrics.generation import score_answers
 from agents.models.generators.torch import LoadedGenerator, load_merged, load_trained_generator
@@ -19,13 +19,12 @@ from agents.tasks.splits import read_conversations
 
 #: That are read at most; a format may be proven on fewer, since writing answers takes far longer than choosing labels.
 PROMPTS_MOST = 100
-Messages = Sequence[Message]
 
 
 class AnswersPrompts(Protocol):
     """A decoder in whatever runs it."""
 
-    def answer(self, prompts: Sequence[Messages]) -> list[str]:
+    def answer(self, prompts: Sequence[Conversation]) -> list[str]:
         """Return the likeliest answer to each conversation, in order."""
 
 
@@ -43,14 +42,18 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         return load_merged(self.files(folder), device="cpu")
 
     @cached_property
-    def _rows(self) -> tuple[list[list[Message]], list[str]]:
+    def _rows(self) -> tuple[list[Conversation], list[str]]:
         return golden_prompts(self.context)
 
     def expected(self, model: LoadedGenerator, forms: Sequence[Format]) -> list[str]:
+        self._renderer = model.renderer
         return model.answer(self._rows[0][: max(form.prompts for form in forms)])
 
     def asked(self, model: AnswersPrompts, form: Format, expected: Sequence[str]) -> list[list[str]]:
-        return [model.answer(self._rows[0][: min(form.prompts, len(expected))])]
+        prompts = [self._renderer.as_text(*one) for one in self._rows[0][: min(form.prompts, len(expected))]]
+        written = model.answer(prompts)
+        tools = (one.tools for one in prompts)
+        return [[self._renderer.read(text, given).text.strip() for text, given in zip(written, tools, strict=True)]]
 
     def compare(self, found: Sequence[str], expected: Sequence[str]) -> Likeness:
         same = sum(one == other for one, other in zip(found, expected, strict=False))
@@ -63,17 +66,17 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         return score_answers(right, answers).value(self.judged.metric, np.arange(len(answers)))
 
 
-def golden_prompts(context: Context) -> tuple[list[list[Message]], list[str]]:
+def golden_prompts(context: Context) -> tuple[list[Conversation], list[str]]:
     """Return prompts to compare answers on, and what is right.
 
     Without a preprocessing before it, the prompts are a few of the project's own, and nothing is known to be right.
     """
-    prompts: list[list[Message]] = []
+    prompts: list[Conversation] = []
     right: list[str] = []
     for data in inputs_from(context, "preprocessing", PreprocessingOutput)[-1:]:
         for split in ("test", "validation", "train"):
             if len(prompts) < PROMPTS_MOST:
                 rows = read_conversations(context, data, split)
                 prompts, right = prompts + rows.prompts, right + rows.expected
-    own = [[Message(role="user", content=text)] for text in OWN_TEXTS]
+    own = [Conversation([{"role": "user", "content": text}]) for text in OWN_TEXTS]
     return prompts[:PROMPTS_MOST] or own, right[:PROMPTS_MOST]

@@ -3,7 +3,9 @@
 from typing import Any
 
 from agents.base.agent import Context
+from agents.base.errors import InvalidData
 from agents.evaluation.types import EvaluationConfig
+from agents.metrics.calls import CALL_METRICS, has_calls
 from agents.metrics.generation import answer_metrics, loss_metrics, score_answers
 from agents.models.files import ModelFiles
 from agents.models.generators.torch import LoadedGenerator, load_trained_generator
@@ -33,6 +35,11 @@ class AnswerMeasure(Measure[LoadedGenerator]):
         expected = self.test.expected
         answers = model.answer(self.test.prompts, self.config.batch_size, lambda count: self.progress(done + count))
         scores = score_answers(expected, answers)
+        if self.config.metric in CALL_METRICS and not any(map(has_calls, expected)):
+            raise InvalidData(
+                f"No test row expects a call of a tool, so {self.config.metric} says nothing.",
+                cure="Set the evaluation's `metric` to exact_match, or use rows with `tool_calls`.",
+            )
         loss = model.loss(self.test.conversations, self.config.batch_size)
         return Measured(
             value=scores.value,

@@ -34,20 +34,27 @@ def render_rows(
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
     kept = 0
+    refused = 0
     long = Counter[str]()
     for number, row in enumerate(rows):
-        found = learnable(row.messages or [], renderer, max_tokens, in_parts=in_parts)
+        found = learnable(row.messages or [], renderer, max_tokens, tools=row.tools, in_parts=in_parts)
         kept += len(found.parts)
         for part in found.parts:
             yield number, _rendered(row, part)
-        if found.reason:
+        if found.reason and not found.parts:
             left_out[found.reason.kind] += 1
             first.setdefault(found.reason.kind, f"row {row.number}: {found.reason.detail}")
+        elif found.reason:
+            first.setdefault("answers_refused", f"row {row.number}: {found.reason.detail}")
+            refused += found.answers_left_out
         elif len(found.parts) > 1 or found.answers_left_out:
             long.update(rows=1, parts=len(found.parts), answers_left_out=found.answers_left_out)
     if long:
         counts: dict[str, Any] = dict(long)
         context.log("long_conversations_cut", max_tokens=max_tokens, **counts)
+    if refused:
+        cure, where = CURES["template_refused"], first.pop("answers_refused")
+        context.log("answers_refused", level="warning", answers=refused, first=where, cure=cure)
     if left_out:
         context.log(
             "rows_dropped",
@@ -75,6 +82,7 @@ class Learned:
 
     tokens: int = 0
     learned_tokens: int = 0
+    rows_with_tools: int = 0
     longest_answer_tokens: int = 0
     """The token that ends an answer included."""
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from agents.base.errors import InvalidRequest, NotFound, Overloaded, TimedOut, Unavailable
+from agents.chat.answers import Conversation
 from agents.data.cleaning import clean_content
 from agents.models.generators.base import Completion, SamplingParams
 from app.openapi import faults
@@ -39,9 +40,11 @@ def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> Non
             )
         started = time.perf_counter()
         text = clean_content(body.text) if served.clean else body.text
-        prompt = conversation([{"role": "user", "content": text}])
-        found = await while_awaited(request, answers.whole(served, body.text, prompt, _sampling(served)))
-        data = _object(found.text)
+        sampling = _sampling(served)
+        asked = Conversation([{"role": "user", "content": text}])
+        prompt = conversation(asked, with_lead=sampling.json_schema is not None)
+        found = await while_awaited(request, answers.whole(served, body.text, prompt, sampling))
+        data = _object(served.generator.renderer.read(found.text).content)
         facts = {"model": served.name, "version": served.version, "latency_ms": _milliseconds(started)}
         if data is None:
             return JSONResponse({"success": False, "structured_data": None, **facts, **_why(served, found)}, 422)
@@ -51,7 +54,7 @@ def add_convert_route(app: FastAPI, answers: Answers, default_model: str) -> Non
 def _sampling(served: Served) -> SamplingParams:
     generator = served.generator
     schema = json.loads(served.answer_schema) if served.answer_schema and generator.makes_json else None
-    return SamplingParams(generator.max_new_tokens, json_schema=schema)
+    return SamplingParams(generator.max_new_tokens, json_schema=schema, with_markup=True)
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -1,12 +1,12 @@
 """What all routes do with a decoder's answer: have it written, count it, keep it, stop it when nobody waits."""
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from agents.base.errors import InvalidRequest, TunelineError
+from agents.chat.answers import Conversation
 from agents.chat.renderer import NoForm
-from agents.data.types import Message
 from agents.models.generators.base import Completion, Generator, SamplingParams
 from app.serving.runtime.writer import MakePrompt, Writer
 from app.serving.versions.reconcile import Reconciler
@@ -83,14 +83,17 @@ class Answers:
         self._history.add_answer(text, answer.text, *labels)
 
 
-def conversation(messages: Sequence[Message]) -> MakePrompt:
-    """Return what makes the prompt of a conversation, by the template that the model learned."""
+def conversation(asked: Conversation, *, with_lead: bool = False) -> MakePrompt:
+    """Return what makes the prompt of a conversation, by the template that the model learned.
+
+    `with_lead`: with the markup before what the model says, for an answer that is held to a form.
+    """
 
     def make(generator: Generator) -> list[int]:
-        if generator.renderer.has_special_text(messages):
+        if generator.renderer.has_special_text(*asked):
             raise InvalidRequest("A message contains the text of one of the model's special tokens.", cure="Remove it.")
         try:
-            return generator.renderer.prompt_ids(messages)
+            return generator.renderer.prompt_ids(*asked, with_lead=with_lead)
         except NoForm as fault:
             raise InvalidRequest(f"The model's template can't take these messages: {fault}.") from fault
 

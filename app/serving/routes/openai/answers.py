@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from agents.models.generators.base import FinishReason
 from app.schemas import View
+from app.serving.routes.openai.tools import ToolCall
 
 MODEL = Field(description="The model that answers.", examples=["task"])
 CREATED = Field(description="When, in whole seconds since 1970.", examples=[1767225600])
@@ -13,6 +14,8 @@ ANSWER_ID = Field(description="The answer's id.", examples=["chatcmpl-0123456789
 FINGERPRINT = Field(description="The version and format that answer.", examples=["v3-gguf_q8_0"])
 INDEX = Field(description="Always 0: there is one answer.", examples=[0])
 NO_LOGPROBS = Field(None, description="Always null.")
+ChatFinishReason = Literal["stop", "length", "tool_calls"]
+CHAT_FINISHED = Field(description="`stop`: the answer ended; `length`: it was cut off; `tool_calls`: it calls tools.")
 FINISHED = Field(description="`stop`: the answer ended; `length`: it was cut off.")
 
 
@@ -69,8 +72,14 @@ class ChatMessage(View):
     """The model's turn."""
 
     role: Literal["assistant"] = Field(description="Whose turn it is.")
-    content: str = Field(description="What it says.", examples=['{"title": "Call Ann"}'])
+    content: str = Field(description="What it says; empty where it only calls.", examples=['{"title": "Call Ann"}'])
     refusal: None = Field(None, description="Always null.")
+    tool_calls: list[ToolCall] | None = Field(None, description="The tools that it calls; null where it calls none.")
+    reasoning_content: str | None = Field(
+        None,
+        description="What it thought before; null of a model that didn't learn reasoning.",
+        examples=["2 + 2 is 4"],
+    )
 
 
 class ChatChoice(View):
@@ -78,7 +87,7 @@ class ChatChoice(View):
 
     index: int = INDEX
     message: ChatMessage = Field(description="What the model says.")
-    finish_reason: FinishReason = FINISHED
+    finish_reason: ChatFinishReason = CHAT_FINISHED
     logprobs: None = NO_LOGPROBS
 
 

@@ -6,10 +6,25 @@ from pydantic import BaseModel, Field
 
 from agents.models.generators.base import FinishReason
 from app.schemas import PartialView
-from app.serving.routes.openai.answers import INDEX, NO_LOGPROBS, AnswerHead, OpenAIFault, Usage
+from app.serving.routes.openai.answers import (
+    INDEX,
+    NO_LOGPROBS,
+    AnswerHead,
+    ChatFinishReason,
+    OpenAIFault,
+    Usage,
+)
+from app.serving.routes.openai.tools import ToolCall
 
 FINISHED = Field(description="With the last piece: `stop` or `length`.")
+CHAT_FINISHED = Field(description="With the last piece: `stop`, `length` or `tool_calls`.")
 USAGE = Field(None, description="How many tokens the answer took: in the last event, where it was asked for.")
+
+
+class CallDelta(ToolCall):
+    """A call of a tool."""
+
+    index: int = Field(description="Which of the answer's calls it is.", examples=[0])
 
 
 class ChatDelta(PartialView):
@@ -17,6 +32,8 @@ class ChatDelta(PartialView):
 
     role: Literal["assistant"] | None = Field(None, description="Whose turn it is; in the first piece.")
     content: str | None = Field(None, description="The piece.", examples=["Call"])
+    reasoning_content: str | None = Field(None, description="A piece of the reasoning.", examples=["2 + 2"])
+    tool_calls: list[CallDelta] | None = Field(None, description="Whole calls, in the last piece before the end.")
 
 
 class ChatChunkChoice(PartialView):
@@ -24,7 +41,7 @@ class ChatChunkChoice(PartialView):
 
     index: int = INDEX
     delta: ChatDelta = Field(description="The piece.")
-    finish_reason: FinishReason | None = FINISHED
+    finish_reason: ChatFinishReason | None = CHAT_FINISHED
     logprobs: None = NO_LOGPROBS
 
 

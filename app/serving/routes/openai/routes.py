@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Request, Response
@@ -12,7 +13,9 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
 from agents.base.errors import InvalidRequest, NotFound, TunelineError
-from agents.models.generators.base import Completion, Generator
+from agents.chat.answers import tool_functions
+from agents.chat.call_grammar import call_grammar
+from agents.models.generators.base import Completion, Generator, SamplingParams
 from app.openapi import events, faults
 from app.serving.routes.awaited import while_awaited
 from app.serving.routes.openai.answers import ChatCompletion, OpenAIFault, OpenAIModel, OpenAIModels, TextCompletion
@@ -54,8 +57,17 @@ def add_openai_routes(app: FastAPI, answers: Answers) -> None:
     )
     async def create_chat_completion(body: ChatBody, request: Request) -> Response:
         """Answer a conversation, by the template that the model learned."""
-        messages = [message.plain() for message in body.messages]
-        return await _answer(answers, request, body, conversation(messages), ChatForm, messages[-1]["content"])
+        asked = body.conversation()
+        generator = answers.decoder(body.model).generator
+        form = ChatForm(generator.renderer.form, asked.tools, 1 if body.parallel_tool_calls is False else None)
+        forced = body.forced_names
+        sampling = body.sampling(generator.max_new_tokens)
+        if forced:
+            functions = {name: one for name, one in tool_functions(asked.tools).items() if name in forced}
+            sampling = replace(sampling, grammar=call_grammar(generator.renderer, functions))
+        held = sampling.json_schema is not None or bool(forced and generator.renderer.form.lead_before_calls)
+        prompt = conversation(asked, with_lead=held)
+        return await _answer(answers, request, body, prompt, form, asked.messages[-1]["content"], sampling)
 
     @router.post(
         "/completions",
@@ -66,7 +78,7 @@ def add_openai_routes(app: FastAPI, answers: Answers) -> None:
     async def create_completion(body: CompletionBody, request: Request) -> Response:
         """Continue a prompt as it is, without a template."""
         text = body.prompt if isinstance(body.prompt, str) else json.dumps(body.prompt)
-        return await _answer(answers, request, body, _as_it_is(body.prompt), CompletionForm, text)
+        return await _answer(answers, request, body, _as_it_is(body.prompt), CompletionForm(), text)
 
     app.include_router(router)
 
@@ -76,15 +88,21 @@ def _streamed(chunk: type[BaseModel]) -> dict[str, Any]:
 
 
 async def _answer(
-    answers: Answers, request: Request, body: AnswerBody, prompt: MakePrompt, form: Form, text: str
+    answers: Answers,
+    request: Request,
+    body: AnswerBody,
+    prompt: MakePrompt,
+    form: Form,
+    text: str,
+    sampling: SamplingParams | None = None,
 ) -> Response:
     served = answers.decoder(body.model)
-    sampling = body.sampling(served.generator.max_new_tokens)
+    sampling = sampling or body.sampling(served.generator.max_new_tokens)
     facts = {"id": f"{form.prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": served.name}
     facts["system_fingerprint"] = f"v{served.version}-{served.format}"
     if not body.stream:
         found = await while_awaited(request, answers.whole(served, text, prompt, sampling))
-        choices = [form.choice(found.text, found.finish_reason)]
+        choices = [form.choice(found)]
         return JSONResponse({**facts, "object": form.object, "choices": choices, "usage": _usage(found)})
     answers.check_room(served)
     news = answers.write(served, text, prompt, sampling)
@@ -99,18 +117,15 @@ async def _stream(
     first: str | Completion, news: Any, facts: dict[str, Any], form: Form, with_usage: bool
 ) -> AsyncIterator[str]:
     """Give the answer as server-sent events; what goes wrong on the way is the last of them."""
-    is_first = True
     piece: str | Completion | None = first
     async with aclosing(news):
         try:
             while piece is not None:
-                if isinstance(piece, Completion):
-                    yield _event({**facts, "choices": [form.piece(None, piece.finish_reason, first=is_first)]})
-                    if with_usage:
-                        yield _event({**facts, "choices": [], "usage": _usage(piece)})
-                else:
-                    yield _event({**facts, "choices": [form.piece(piece, None, first=is_first)]})
-                is_first, piece = False, await anext(news, None)
+                for choice in form.last_pieces(piece) if isinstance(piece, Completion) else form.pieces(piece):
+                    yield _event({**facts, "choices": [choice]})
+                if isinstance(piece, Completion) and with_usage:
+                    yield _event({**facts, "choices": [], "usage": _usage(piece)})
+                piece = await anext(news, None)
             yield "data: [DONE]\n\n"
         except TunelineError as fault:
             yield _event(fault_record(fault.status, fault.code(), str(fault)))
