@@ -39,8 +39,8 @@ SourceKind = Literal["rows", "model", "tokenizer"]
 
 #: Files of a folder that count, by what is wanted: only these are fetched, and only these make the fingerprint.
 ROW_SUFFIXES = (
-    *("parquet", "pq", "jsonl", "ndjson", "json", "csv", "tsv", "tab", "xlsx", "arrow", "txt", "text", "md", "yml"),
-    *("yaml", "data", "dat"),
+    *("parquet", "pq", "jsonl", "ndjson", "json", "csv", "tsv", "tab", "xlsx", "xlsb", "xls", "ods", "arrow"),
+    *("feather", "txt", "text", "md", "yml", "yaml", "data", "dat", "zip"),
 )
 FILES: dict[SourceKind, list[str]] = {
     "rows": [f"*.{suffix}{packed}" for suffix in ROW_SUFFIXES for packed in ("", ".gz", ".bz2", ".xz", ".zst")],

@@ -14,7 +14,7 @@ from agents.data.files import Broken, RawRecord, Reading, open_rows
 from agents.data.files.folders import Found, RowFile
 from agents.data.files.forms import known_forms
 from agents.data.files.records import TooDeep, as_json, as_text, shortened
-from agents.data.files.splits import split_of
+from agents.data.files.splits import split_column, split_of
 from agents.data.files.tables import check_columns
 from agents.data.labels import LabelReader, refuse_objects
 from agents.data.preferences import JUDGEMENTS, read_preference
@@ -65,6 +65,7 @@ class RowsReader:
         """Fields that are not used, and answers that carry no loss."""
         self._characters = 0
         self._used: set[str] = set()
+        self._split_column: str | None = None
         self._known: set[str] = set()
         self._unused: set[str] = set()
         self._labels = LabelReader([], several=False, typed=True)
@@ -82,7 +83,7 @@ class RowsReader:
             for record in self._records(file, index):
                 last = record.row
                 try:
-                    row = self._row(record, rows_before, named, record.split or file.split)
+                    row = self._row(record, rows_before, named, self._split(file, record))
                 except Unusable as reason:
                     self._drop(str(reason), file, record)
                     continue
@@ -102,6 +103,12 @@ class RowsReader:
             f"{self.place} ({self.size_bytes:,} bytes).",
             cure="Write it as JSON lines that are not packed, or raise TUNELINE_ROWS_UNPACKED_RATIO.",
         )
+
+    def _split(self, file: RowFile, record: RawRecord) -> str | None:
+        """Return the split of a row: as its column, its sheet or list, or its file says."""
+        if self._split_column and isinstance(cell := record.values.get(self._split_column), str):
+            return split_of(cell) or record.split or file.split
+        return record.split or file.split
 
     def _drop(self, reason: str, file: RowFile, record: RawRecord) -> None:
         self.dropped[reason] += 1
@@ -172,10 +179,13 @@ class RowsReader:
             known = self.columns.names if self.columns else []
             self.columns = found._replace(names=list(dict.fromkeys([*known, *found.names])))
             self._used = {found.text, found.label, *found.parts.values()}
+            self._split_column = split_column(sample, self._used)
+            self._used |= {self._split_column} if self._split_column else set()
             self._known, self._unused = set(), set()
             self._source = Source(self.notes, filled=reading.format in FILLED)
         facts: dict[str, Any] = {"file": file.name, "format": reading.format, "encoding": reading.encoding}
         more = {"delimiter": reading.delimiter, "form": reading.form, "split": file.split, "parts": dict(reading.parts)}
+        more["split_column"] = self._split_column
         facts |= {name: value for name, value in more.items() if value}
         if held_out := _held_out(file, reading):
             facts["note"] = held_out

@@ -96,6 +96,8 @@ def open_document(source: SourceFile, encoding: Encoding, form: Format, wanted: 
 
 def _named_rows(found: Rows, wanted: set[str]) -> "_Named":
     """Return rows with names: lists of cells get those of the first one, or of their places."""
+    if found.values and all(isinstance(value, str) for value in found.values):
+        return _Named(found._replace(values=[{"text": value} for value in found.values]), None, has_header=True)
     cells = [[as_text(cell) or "" for cell in row] for row in found.values[:SAMPLE_ROWS] if isinstance(row, list)]
     if not cells or not isinstance(found.values[0], list):
         return _Named(found, None, has_header=True)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -69,17 +69,37 @@ def row_files(path: Path, budget: RowBudget | None = None, part: str | None = No
         names = member_names(path, budget) if is_zip(path) else []
         if not names or is_workbook(names):
             return Found([RowFile(path, path.name)], part=part)
-        return _chosen(path, f"The zip archive '{path.name}'", names, {}, part, members=True)
+        return _chosen(f"The zip archive '{path.name}'", {name: Place(path, name) for name in names}, {}, part)
     kept, left_out = _saved(path, [file.relative_to(path).as_posix() for file in matching_files(path, "rows")])
-    return _chosen(path, f"The folder '{path.name}'", kept, left_out | _others(path), part, members=False)
+    places = {name: place for file in kept for name, place in _places(path, file, budget)}
+    return _chosen(f"The folder '{path.name}'", places, left_out | _others(path), part)
 
 
-def _chosen(
-    path: Path, place: str, names: Sequence[str], left_out: dict[str, str], part: str | None, *, members: bool
-) -> Found:
-    seen = [name for name in names if not any(is_skipped(step) for step in name.split("/"))]
+class Place(NamedTuple):
+    """Where a file lies: at a path, or in the zip archive there."""
+
+    path: Path
+    member: str | None = None
+
+
+def _places(folder: Path, name: str, budget: RowBudget) -> Iterator[tuple[str, Place]]:
+    """Yield a file of a folder; of a zip archive, as competitions hand out, the files in it."""
+    path = folder / name
+    if not name.lower().endswith(".zip"):
+        yield name, Place(path)
+        return
+    members = member_names(path, budget)
+    if is_workbook(members):
+        yield name, Place(path)
+        return
+    # An archive of one file is called as it is: `train.csv.zip`.
+    yield from ((f"{name}/{member}", Place(path, member)) for member in members)
+
+
+def _chosen(source: str, places: Mapping[str, Place], left_out: dict[str, str], part: str | None) -> Found:
+    seen = [name for name in places if not any(is_skipped(step) for step in name.split("/"))]
     rows, others = _by_name(seen)
-    others |= {_skipped_part(name): SKIPPED for name in names if name not in seen}
+    others |= {_skipped_part(name): SKIPPED for name in places if name not in seen}
     wanted = [name for name in seen if part is not None and fnmatchcase(name, part)]
     if wanted:
         others |= dict.fromkeys((name for name in rows if name not in wanted), NOT_THIS_PART)
@@ -87,13 +107,13 @@ def _chosen(
     if not rows:
         held = f"; it has: {listed_names([*others, *left_out])}" if others or left_out else ""
         raise InvalidData(
-            f"{place} holds no rows{held}.",
+            f"{source} holds no rows{held}.",
             cure="Put JSON lines, CSV, Parquet or .xlsx files there, or name one of its files as `part`.",
         )
     choice = choose(sorted(rows))
     labels = _labels(choice.taken)
     files = [
-        RowFile(path if members else path / name, name, split, name if members else None, labels.get(name))
+        RowFile(places[name].path, name, split, places[name].member, labels.get(name))
         for name, split in choice.taken.items()
     ]
     files.sort(key=lambda file: TRAINING_FIRST[file.split])

@@ -1,9 +1,9 @@
 """Splits that a source gives itself: by whole words in the names of its files, sheets and lists."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 SplitName = Literal["train", "validation", "test"]
 #: The words of Hugging Face's `datasets` (`data_files.py`), and those that people use besides.
@@ -15,6 +15,10 @@ WORDS: dict[SplitName, frozenset[str]] = {
 SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 #: Capital letters begin words inside of words: `TrainData`, `mySet`.
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
+#: Names of columns in which rows say their split.
+COLUMNS = frozenset(
+    {"split", "splits", "set", "partition", "subset", "usage", "phase", "data_split", "dataset_split", "split_name"}
+)
 HELD_OUT = re.compile(r"(?i)(?<![a-z])(hold|held)[-_. ]?out(?![a-z])")
 NO_SPLIT = "its name has no split, beside others whose names have one"
 TWO_SPLITS = "its name has the words of two splits"
@@ -42,6 +46,16 @@ def split_of(name: str) -> SplitName | None:
         found = _splits_in(part)
         if found:
             return found.pop() if len(found) == 1 else None
+    return None
+
+
+def split_column(sample: Sequence[Mapping[str, Any]], taken: Collection[str] = ()) -> str | None:
+    """Return the column in which rows say their split; None where there is none. `taken`: columns of other use."""
+    names = dict.fromkeys(name for row in sample for name in row if name.strip().casefold() in COLUMNS)
+    for name in names:
+        cells = {row.get(name) for row in sample if not isinstance(row.get(name), list | dict)} - {None, ""}
+        if name not in taken and cells and all(isinstance(cell, str) and split_of(cell) for cell in cells):
+            return name
     return None
 
 

@@ -40,6 +40,7 @@ class FileRead(PartialView):
     delimiter: str | None = Field(None, description="The text between the cells of a row.", examples=[";"])
     form: str | None = Field(None, description="Which tool's form its records have.", examples=["Label Studio"])
     split: str | None = Field(None, description="The split that its name tells.", examples=["train"])
+    split_column: str | None = Field(None, description="The column that says the split of a row.", examples=["split"])
     parts: dict[str, str | None] = Field({}, description="Its lists or sheets that are read -> their splits.")
     note: str | None = Field(None, description="What to look at.")
 

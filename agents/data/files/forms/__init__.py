@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agents.base.errors import InvalidData
-from agents.data.files.forms import chats, doccano, frames, gemini, intents, label_studio, prodigy, rasa, squad
+from agents.data.files.forms import chats, doccano, frames, gemini, intents, label_studio, prodigy, rasa, squad, wrapped
 from agents.data.files.forms.base import Form, NotForUs
 from agents.data.files.records import Broken, RawRecord
 
@@ -24,6 +24,7 @@ FORMS: tuple[Form, ...] = (
     gemini.VERTEX,
     chats.CHATGPT,
     chats.CLAUDE,
+    wrapped.WRAPPED,
 )
 #: Records that are looked at to know a form.
 LOOKED_AT = 20

@@ -116,6 +116,17 @@ def test_a_word_inside_of_a_word_is_no_split(word: str, letters: str) -> None:
     assert choose([f"{letters}.csv"]).taken == {f"{letters}.csv": None}
 
 
+def test_archives_in_a_folder_are_read_as_what_is_in_them(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "train.csv.zip": zip_of({"train.csv": csv_of("a", "b"), "__MACOSX/._train.csv": "x"}),
+        "test.csv.zip": zip_of({"test.csv": csv_of("c", "d")}),
+        "sample_submission.csv": "id,label\n1,a\n",
+    }
+    found, reader = read(folder_of(tmp_path / "contest", files))
+    assert found == {"a": "train", "b": "train", "c": "test", "d": "test"}
+    assert set(reader.left_out) == {"sample_submission.csv", "train.csv.zip/__MACOSX/"}
+
+
 def test_texts_are_read_where_there_are_no_tables(tmp_path: Path) -> None:
     lines = "__label__a one text\n__label__b two texts\n"
     found, reader = read(
@@ -123,6 +134,17 @@ def test_texts_are_read_where_there_are_no_tables(tmp_path: Path) -> None:
     )
     assert found == {"one text": "train", "two texts": "train", "three": "test"}
     assert list(reader.left_out) == ["README.txt"]
+
+
+@pytest.mark.parametrize("name", ["split", "Set", "usage"])
+def test_a_column_of_splits_says_the_split_of_each_row(rows_file: WriteFile, name: str) -> None:
+    lines = [f"{name},text,label", "Train,a,x", "train,b,y", "val,c,x", "PrivateTest,d,y", ",e,x"]
+    found, reader = read(rows_file("\n".join(lines) + "\n", "rows.csv"))
+    assert found == {"a": "train", "b": "train", "c": "validation", "d": "test", "e": None}
+    assert reader.files_read[0]["split_column"] == name
+    assert not reader.notes.unused_fields
+    other = read(rows_file(f"{name},text,label\nTrain,a,x\nboat,b,y\n", "other.csv"))[0]
+    assert other == {"a": None, "b": None}
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])

@@ -224,6 +224,10 @@ RECORDS: dict[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]] = {
             [{"messages": [ASKED, ANSWERED]}],
         ),
     ],
+    "columns inside an object": [
+        ({"_id": "1", "_source": {"text": "a", "label": "x"}}, [{"_id": "1", "text": "a", "label": "x"}]),
+        ({"label": "x", "node": {"body": "a"}, "meta": {"n": 1}}, [{"label": "x", "meta": {"n": 1}, "body": "a"}]),
+    ],
 }
 CASES = [(name, *case) for name, cases in RECORDS.items() for case in cases]
 
