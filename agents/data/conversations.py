@@ -18,7 +18,7 @@ from agents.data.turns import (
     as_content,
     is_blank,
     is_spoken,
-    learns,
+    judges,
     read_turns,
 )
 from agents.data.types import Message, Role
@@ -49,7 +49,7 @@ def read_conversation(columns: Mapping[str, str], values: Mapping[str, Any], sou
             `content_is_no_text` or `bad_tool_call`.
     """
     cells = {part: values.get(name) for part, name in columns.items()}
-    if is_undesirable(cells.get("desirable")):
+    if judges(cells.get("desirable")) is False:
         raise Unusable("undesirable")
     refuse_media(values)
     said = read_turns(cells["messages"], source) if "messages" in columns else pair(cells, columns, source)
@@ -60,11 +60,6 @@ def refuse_media(values: Mapping[str, Any]) -> None:
     """Raise for a row with pictures or sound: without them its text asks for what is not there."""
     if not MEDIA_FIELDS.isdisjoint(values) and any(not is_empty(values.get(name)) for name in MEDIA_FIELDS):
         raise Unusable("content_is_no_text")
-
-
-def is_undesirable(value: Any) -> bool:
-    """Say whether a row's answer is judged to be a bad one."""
-    return learns("learned", value) is False
 
 
 def opening(cells: Mapping[str, Any], source: Source) -> list[Message]:

@@ -55,13 +55,20 @@ HARMLESS = frozenset(
         ),
         *("meta", "metadata", "length", "token_count", "num_tokens", "n_tokens", "num_turns", "turns", "hashes"),
         *("__index_level_0__", "unnamed: 0", "finish_reason", "usage", "parallel_tool_calls", "cache_control"),
+        *("tool_choice", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stream", "seed"),
     }
 )
 #: Ends of such names: `tweet_id`, `created_at`.
 HARMLESS_ENDS = ("_id", "_ids", "_idx", "_index", "_at", "_url", "_hash", "_sha256", "_date", "_time", "_timestamp")
 CAMEL_CASE = re.compile("(?<=[a-z])(?=[A-Z])")
 #: Fields that hold what is no text: a row with something in them can't be learned as text alone.
-MEDIA_FIELDS = frozenset({"image", "images", "audio", "audios", "video", "videos", "pixel_values", "pictures"})
+MEDIA_FIELDS = frozenset(
+    {
+        *("image", "images", "image_url", "image_urls", "image_path", "image_paths", "image_file", "img", "img_path"),
+        *("audio", "audios", "audio_url", "audio_path", "video", "videos", "video_url", "video_path"),
+        *("pixel_values", "pictures"),
+    }
+)
 #: Names that are counted, so that rows with names without end don't fill the memory; the others are counted as one.
 COUNTED_NAMES, OTHER_NAMES = 1000, "other fields"
 

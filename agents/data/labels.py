@@ -1,6 +1,5 @@
 """Labels as sources have them: a text, a number, or a list of several; never Python's spelling of what they are."""
 
-import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -91,11 +90,6 @@ def written_list(text: str) -> list[Any] | None:
     if not (text.startswith("[") and text.endswith("]")) or len(text) > LIST_CHARACTERS:
         return None
     found = parsed(text)
-    if found is text:
-        try:
-            found = ast.literal_eval(text)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return None
     plain = isinstance(found, list) and all(isinstance(one, str | int | float) for one in found)
     return found if plain else None
 

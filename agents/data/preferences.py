@@ -13,7 +13,6 @@ from agents.data.conversations import (
     answer,
     continued,
     finished,
-    is_undesirable,
     message_text,
     opening,
     pair,
@@ -22,9 +21,11 @@ from agents.data.conversations import (
     tools_of,
 )
 from agents.data.tools import parsed
-from agents.data.turns import Source, Unusable, are_turns, is_spoken, learns, read_turns
+from agents.data.turns import Source, Unusable, are_turns, is_spoken, judges, read_turns
 from agents.data.types import Message, Preference, Shape
 
+#: Columns of answers beside which a worse one may stand.
+ANSWERS = ("response", "completion", "answer", "output", "messages", "conversations")
 #: Columns of the better and of the worse answer.
 PAIRS = (
     ("chosen", "rejected"),
@@ -34,6 +35,11 @@ PAIRS = (
     ("preferred", "rejected"),
     ("preferred", "dispreferred"),
     ("accepted", "rejected"),
+    ("better", "worse"),
+    ("chosen_answer", "rejected_answer"),
+    ("answer_chosen", "answer_rejected"),
+    ("response_j", "response_k"),
+    *((answer, rejected) for answer in ANSWERS for rejected in ("rejected_response", "rejected", "rejected_messages")),
 )
 PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "conversation", "messages", "input")
 #: Columns that judge an answer alone.
@@ -55,11 +61,10 @@ def find_pair(names: Mapping[str, str], sample: Sequence[Mapping[str, Any]]) -> 
     return None
 
 
-def find_prompt(names: Mapping[str, str], sample: Sequence[Mapping[str, Any]]) -> str | None:
+def find_prompt(names: Mapping[str, str], sample: Sequence[Mapping[str, Any]], answer: str) -> str | None:
     """Return the column of what was asked, where answers stand beside it."""
-    return next(
-        (names[name] for name in PROMPTS if name in names and any(row.get(names[name]) for row in sample)), None
-    )
+    known = (names[name] for name in PROMPTS if name in names and names[name] != answer)
+    return next((name for name in known if any(row.get(name) for row in sample)), None)
 
 
 def _hold_answers(sample: Sequence[Mapping[str, Any]], *columns: str) -> bool:
@@ -86,18 +91,22 @@ def read_role(turn: Mapping[str, Any]) -> str:
 
 
 def judged_column(names: Mapping[str, str], sample: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the column that judges answers alone: its cells are true and false (`kto_tag` also 1 and 0)."""
+    """Return the column that judges answers alone, by true and false or words for them.
+
+    Of a `label`, which may be anything beside answers, 1 and 0 are judgements where there are both.
+    """
     for name in JUDGEMENTS:
         cells = [row[names[name]] for row in sample if row.get(names[name]) is not None] if name in names else []
-        if cells and all(judges(name, cell) for cell in cells):
+        both = {True, False} == set(map(judges, cells))
+        if cells and (both or all(is_judgement(name, cell) for cell in cells)):
             return names[name]
     return None
 
 
-def judges(name: str, cell: Any) -> bool:
-    """Say whether a cell of a column is a judgement of an answer; numbers beside answers may be anything."""
-    plain = isinstance(cell, bool) or (isinstance(cell, str) and cell.strip().casefold() in ("true", "false"))
-    return plain or (name != "label" and learns("learned", cell) is not None)
+def is_judgement(name: str, cell: Any) -> bool:
+    """Say whether a cell of a column is a judgement of an answer; numbers of a `label` alone may be anything."""
+    number = not isinstance(cell, bool) and (isinstance(cell, int | float) or str(cell).strip().isdigit())
+    return judges(cell) is not None and (name != "label" or not number)
 
 
 def are_two_answers(sample: Sequence[Mapping[str, Any]], column: str) -> bool:
@@ -154,8 +163,11 @@ def read_preference(form: Preference, columns: Mapping[str, str], values: Mappin
     better, worse = _answers(form, cells)
     asked = question(cells, columns, source) if cells.get("prompt") is not None else []
     chosen = finished(first + _said(asked, better, source), source)
+    alone = not asked and not _is_whole(worse)
+    # A worse answer alone stands beside the dialogue with the better one.
+    said = chosen[:-1] + _said([], worse, source) if alone else first + _said(asked, worse, source)
     try:
-        rejected = finished(first + _said(asked, worse, source), source)
+        rejected = finished(said, source)
     except Unusable as fault:
         raise Unusable("no_rejected_answer" if str(fault) == "no_answer" else str(fault)) from fault
     if [*map(message_text, chosen)] == [*map(message_text, rejected)]:
@@ -180,9 +192,10 @@ def _answers(form: Preference, cells: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _judged(judgement: Any, said: Conversation) -> Pair:
-    if learns("learned", judgement) is None:
+    good = judges(judgement)
+    if good is None:
         raise Unusable("no_judgement")
-    if not is_undesirable(judgement):
+    if good:
         return Pair(said, [])
     last: Message = {**said.messages[-1], "learned": False}
     return Pair(Conversation([*said.messages[:-1], last], said.tools), said.messages)

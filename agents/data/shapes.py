@@ -12,8 +12,8 @@ from agents.data.preferences import (
     are_whole,
     find_pair,
     find_prompt,
+    is_judgement,
     judged_column,
-    judges,
     of_judged,
     of_pair,
     of_two_answers,
@@ -104,7 +104,7 @@ def late_part(shape: Shape, parts: Mapping[str, str], name: str, cell: Any) -> s
     """
     plain = name.strip().casefold()
     fitting = (part for part, known in MORE.get(shape, {}).items() if plain in known and part not in parts)
-    return next((part for part in fitting if part != "desirable" or judges(plain, cell)), None)
+    return next((part for part in fitting if part != "desirable" or is_judgement(plain, cell)), None)
 
 
 def is_label(cells: Sequence[Any]) -> bool:
@@ -190,7 +190,7 @@ def _preference(
     if pair:
         answer, rejected = better or pair[0], pair[1]
         prompt = text if text != answer else None
-        prompt = prompt or find_prompt(names, sample)
+        prompt = prompt or find_prompt(names, sample, answer)
         whole = are_whole(sample, answer)
         parts = {"answer": answer, "rejected": rejected} | ({"prompt": prompt} if prompt else {})
         parts |= _more(names, sample, "preference", parts.values())

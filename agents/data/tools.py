@@ -1,5 +1,6 @@
 """Tools and calls of tools, in the forms that published data have, as the one form that templates take."""
 
+import ast
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from agents.data.files.records import as_json
 from agents.data.types import ToolCall
 
+#: Longer texts are not read as Python's.
+PYTHON_CHARACTERS = 200_000
 #: Names of a call's arguments: OpenAI's, Anthropic's, and those of others.
 ARGUMENTS = ("arguments", "input", "args", "parameters", "kwargs")
 #: Names of a tool's schema of arguments: OpenAI's and Anthropic's.
@@ -14,13 +17,25 @@ SCHEMAS = ("parameters", "input_schema", "arguments")
 
 
 def parsed(value: Any) -> Any:
-    """Return the JSON value that a text writes; the text itself where it writes none, anything else as it is."""
+    """Return the value that a text writes as JSON, or as Python; the text itself where it writes none. Other values
+    are returned as they are."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
-        return value
+        return _python_value(value)
+
+
+def _python_value(text: str) -> Any:
+    """Return the list or object that a text writes as Python does, as tables that pandas wrote have them."""
+    if len(text) > PYTHON_CHARACTERS or text[:1] + text[-1:] not in ("[]", "{}"):
+        return text
+    try:
+        # Through JSON, so that there is nothing in it that JSON can't hold.
+        return json.loads(json.dumps(ast.literal_eval(text), allow_nan=False))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
 
 
 def read_tools(value: Any, *, filled: bool) -> list[dict[str, Any]] | None:

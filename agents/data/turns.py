@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from agents.data.cleaning import VISIBLE
-from agents.data.fields import Notes, is_empty, is_harmless
+from agents.data.fields import MEDIA_FIELDS, Notes, is_empty, is_harmless
 from agents.data.files.records import as_json, as_text, whole_characters
 from agents.data.tools import call_ids, parsed, read_calls
 from agents.data.types import Message, Role, ToolCall
@@ -27,6 +27,14 @@ FLAGS = {
     **dict.fromkeys(("weight", "train", "training", "trainable", "learn", "learned", "loss", "loss_weight"), True),
     **dict.fromkeys(("loss_mask", "train_on_turn", "include_in_loss"), True),
     **dict.fromkeys(("mask", "masked", "ignore", "no_loss", "ignore_loss"), False),
+}
+JUDGEMENT_WORDS = {
+    "desirable": True,
+    "undesirable": False,
+    "chosen": True,
+    "rejected": False,
+    "good": True,
+    "bad": False,
 }
 #: Fields of a turn that are read; `tool_call_id` gives a tool's turn its name.
 USED = frozenset({"role", "from", "tool_calls", "function_call", "refusal", "name", *CONTENT, *REASONING, *FLAGS})
@@ -136,6 +144,8 @@ def _turn(turn: Mapping[str, Any], source: Source, names: dict[str, str]) -> Ite
     role = "assistant" if named in CALLING else ROLES.get(named)
     if role is None:
         raise Unusable("unknown_role")
+    if any(not is_empty(turn.get(key)) for key in MEDIA_FIELDS & turn.keys()):
+        raise Unusable("content_is_no_text")
     contents = [turn[key] for key in CONTENT if not is_empty(turn.get(key))]
     said = _said(contents[0] if contents else None, source, names)
     yield from said.results
@@ -222,6 +232,12 @@ def learns(flag: str, value: Any) -> bool | None:
     if said in (0, 1):
         return bool(said) == FLAGS[flag]
     return None
+
+
+def judges(value: Any) -> bool | None:
+    """Say whether a value judges an answer to be a good one; None: it is no judgement."""
+    word = value.strip().casefold() if isinstance(value, str) else value
+    return JUDGEMENT_WORDS[word] if isinstance(word, str) and word in JUDGEMENT_WORDS else learns("learned", word)
 
 
 def _said(value: Any, source: Source, names: dict[str, str]) -> _Said:

@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 from agents.base.agent import Context
+from agents.data.checks import check_rows
 from agents.data.files.folders import row_files
 from agents.data.files.records import shortened
-from agents.data.reader import RowsReader, check_rows, told_parts
+from agents.data.reader import RowsReader, told_parts
 from agents.data.rows import RowsFile
 from agents.data.statistics import Tally
 from agents.data.types import Row

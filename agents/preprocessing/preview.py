@@ -13,10 +13,11 @@ from agents.base.errors import InvalidData
 from agents.base.records import Config
 from agents.base.row_budget import RowBudget
 from agents.chat.format import TemplateName
+from agents.data.checks import check_rows
 from agents.data.columns import Columns
 from agents.data.files.folders import row_files
 from agents.data.files.records import shortened, whole_characters
-from agents.data.reader import RowsReader, check_rows, told_parts
+from agents.data.reader import RowsReader, told_parts
 from agents.data.rows import to_json
 from agents.data.shapes import TEXTS
 from agents.data.statistics import Tally

@@ -26,6 +26,7 @@ ROWS: list[dict[str, Any]] = [
     {"question": "Hello?", "answer": "Good day."},
     {"user": "Hello?", "assistant": "Good day."},
     {"messages": json.dumps(OPENAI)},
+    {"messages": str(OPENAI)},
     {"messages": {"messages": OPENAI}},
 ]
 CALL = {"name": "lamp", "arguments": {"on": True}}
@@ -63,6 +64,7 @@ def test_a_history_beside_any_shape_is_its_earlier_turns(row: dict[str, Any], hi
         [LAMP["function"]],
         json.dumps([LAMP]),
         [json.dumps(LAMP)],
+        str([LAMP]),
         LAMP,
         [{"name": "lamp", "input_schema": {"type": "object"}}],
         [{"type": "function", **LAMP["function"]}],  # type: ignore[dict-item]
@@ -232,6 +234,8 @@ MEDIA: list[dict[str, Any]] = [
     {"image": "lamp.png", "messages": OPENAI},
     {"audio": {"bytes": "x"}, "messages": OPENAI},
     {"messages": [{"role": "user", "content": "<image>\nWhat?"}, OPENAI[1]]},
+    {"messages": [{"role": "user", "content": "What?", "images": ["a.png"]}, OPENAI[1]]},
+    {"prompt": "What?", "completion": "A lamp.", "image_url": "https://example.org/lamp.png"},
     {"messages": [{"role": "user", "content": "What?\n<video>"}, OPENAI[1]]},
     {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, OPENAI[1]]},
     {

@@ -33,6 +33,10 @@ PAIRS: dict[str, dict[str, Any]] = {
     "openai": {"input": {"messages": ASKED}, "preferred_output": [PEAR], "non_preferred_output": [CHAIR]},
     "responses": {"prompt": "Name a fruit.", "chosen_response": "A pear.", "rejected_response": "A chair."},
     "JSON text": {"chosen": json.dumps([*ASKED, PEAR]), "rejected": json.dumps([*ASKED, CHAIR])},
+    "swift": {"messages": [*ASKED, PEAR], "rejected_response": "A chair."},
+    "swift, query": {"query": "Name a fruit.", "response": "A pear.", "rejected_response": "A chair."},
+    "stack": {"question": "Name a fruit.", "response_j": "A pear.", "response_k": "A chair."},
+    "messages": {"messages": [*ASKED, PEAR], "rejected_messages": [*ASKED, CHAIR]},
     "output pair": {"instruction": "Name a fruit.", "input": "", "output": ["A pear.", "A chair."]},
 }
 JUDGED: dict[str, dict[str, Any]] = {
@@ -40,9 +44,10 @@ JUDGED: dict[str, dict[str, Any]] = {
     "prompt": {"prompt": "Name a fruit.", "completion": "A pear.", "label": True},
     "alpaca": {"instruction": "Name a fruit.", "output": "A pear.", "kto_tag": True},
     "sharegpt": {"conversations": [{"from": "human", "value": "Name a fruit."}, GPT[0]], "kto_tag": "true"},
+    "word": {"messages": [*ASKED, PEAR], "label": "chosen"},
     "number": {"prompt": [*ASKED], "completion": [PEAR], "desirable": 1},
 }
-OPPOSITE: dict[str, Any] = {"True": False, "true": "false", "1": 0}
+OPPOSITE: dict[str, Any] = {"True": False, "chosen": "rejected", "true": "false", "1": 0}
 
 
 @pytest.mark.parametrize("form", PAIRS)
@@ -117,6 +122,12 @@ def test_labels_of_other_kinds_beside_answers_are_not_judgements(tmp_path: Path)
         assert reader.columns is not None
         assert (reader.columns.shape, len(rows)) == ("messages", 2)
         assert dict(reader.notes.unused_fields) == {"label": 2}
+
+
+def test_ones_and_zeros_beside_answers_are_judgements_where_there_are_both(tmp_path: Path) -> None:
+    reader, rows = read_rows(tmp_path, [{"messages": [*ASKED, PEAR], "label": label} for label in (1, 0)])
+    assert reader.columns is not None
+    assert (reader.columns.shape, rows[1].messages) == ("preference", [*ASKED, {**PEAR, "learned": False}])
 
 
 def test_a_shape_of_preference_data_can_be_named_and_what_lacks_it_is_told(tmp_path: Path) -> None:
