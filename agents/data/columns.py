@@ -1,14 +1,34 @@
-"""Which column is the text and which the label: as named, by known names, or by what is in them."""
+"""Which column is the text and which the label: as named, or by their names and what is in them."""
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from agents.base.errors import InvalidData
-from agents.data.files.names import LABEL_NAMES, TEXT_NAMES, close_name, listed_names
+from agents.data.evidence import Evidence, evidence_of
+from agents.data.fields import is_harmless
+from agents.data.files.names import (
+    ABOUT_NAMES,
+    LABEL_NAMES,
+    SURE_LABELS,
+    SURE_TEXTS,
+    TEXT_NAMES,
+    close_name,
+    listed_names,
+)
 from agents.data.files.records import shortened
-from agents.data.shapes import is_label
 from agents.data.types import Preference, Shape
+
+#: A text is taken before others that have this much fewer characters.
+CLEARLY_LONGER = 3.0
+#: Of fewer rows nothing is said against a label by how many values it has.
+TELLING_ROWS = 10
+#: Rows of a sample that is not all of the file.
+SAMPLE_ROWS = 200
+#: What is no label, whatever the column is called.
+NO_LABELS = ("e-mail addresses", "links", "names of files", "dates", "ids", "objects", "JSON")
+#: Candidates that a sentence lists.
+LISTED = 6
+WORDS = {"text_column": "the text", "label_column": "the label"}
 
 
 class Columns(NamedTuple):
@@ -22,6 +42,13 @@ class Columns(NamedTuple):
     """Of conversations: part of the shape -> its column."""
     preference: Preference | None = None
     """How rows of the shape `preference` say which answers are better."""
+    why: str = ""
+    """The reason for the choice, as sentences."""
+
+
+class _Choice(NamedTuple):
+    name: str
+    why: str
 
 
 def find_columns(
@@ -30,9 +57,37 @@ def find_columns(
     """Choose the columns from the first rows of a file; `text` and `label`: as the user named them, if so.
 
     Raises:
-        InvalidData: a named column is absent, or none is known to be the text or the label; names those present.
+        InvalidData: a named column is absent, none can be told to be the text or the label, or several can; names
+            those present.
     """
     names = list(dict.fromkeys(name for row in sample for name in row))
+    check_named(place, names, text, label)
+    columns = [evidence_of(name, sample) for name in names]
+    if len(names) == 1:
+        _refuse_one(place, names[0])
+    by_text = _Choice(text, f"'{text}' is set as the text") if text else _text(place, columns, label, has_header)
+    by_label = _Choice(label, f"'{label}' is set as the label") if label else None
+    if by_label is None:
+        by_label = _label(place, [one for one in columns if by_text is None or one.name != by_text.name])
+    by_text = by_text or _other(by_label, columns)
+    by_label = by_label or _other(by_text, columns)
+    for found, option in ((by_text, "text_column"), (by_label, "label_column")):
+        if found is None:
+            raise InvalidData(
+                f"{place} has no column that is known to be {WORDS[option]}; it has: {listed_names(names)}.",
+                cure=f"Set the dataset node's `{option}` to one of them (`-p {option}=...`).",
+            )
+    assert by_text is not None
+    assert by_label is not None
+    return Columns(names, by_text.name, by_label.name, why=f"{by_text.why}; {by_label.why}.")
+
+
+def check_named(place: str, names: Sequence[str], text: str | None, label: str | None) -> None:
+    """Check the columns that the user named.
+
+    Raises:
+        InvalidData: one is absent, or both are the same.
+    """
     for wanted, option in ((text, "text_column"), (label, "label_column")):
         if wanted is not None and wanted not in names:
             close = close_name(wanted, names)
@@ -40,61 +95,151 @@ def find_columns(
             raise InvalidData(
                 f"{place} has no column '{shortened(wanted)}'; it has: {listed_names(names)}.", cure=guess
             )
-    if not has_header:
-        by_content = _label_by_content(names, sample)
-        label = label or (by_content if by_content != text else None)
-        text = text or _text_by_content([name for name in names if name != label], sample)
-    text = text or _known(TEXT_NAMES, names, but=label)
-    label = label or _known(LABEL_NAMES, names, but=text)
-    # Of two columns, one of which is known, the other one follows.
-    if len(names) == 2 and (text or label):
-        text = text or next(name for name in names if name != label)
-        label = label or next(name for name in names if name != text)
-    for found, option, what in ((text, "text_column", "text"), (label, "label_column", "label")):
-        if found is None:
-            raise InvalidData(
-                f"{place} has no column that is known to be the {what}; it has: {listed_names(names)}.",
-                cure=f"Set the dataset node's `{option}` to one of them.",
-            )
-    assert text is not None
-    assert label is not None
-    return Columns(names, text, label)
+    if text is not None and text == label:
+        raise InvalidData(
+            f"`text_column` and `label_column` of {place} are the same column, '{shortened(text)}'.",
+            cure="Name the column of the label, or of the answer, in `label_column`.",
+        )
 
 
-def find_text(place: str, sample: Sequence[dict[str, Any]], text: str | None) -> str:
-    """Choose the column of texts that have no labels: as the user named it, by known names, or the only one.
+def find_text(place: str, sample: Sequence[dict[str, Any]], text: str | None) -> Columns:
+    """Choose the column of texts that have no labels: as the user named it, the only one, or by names and cells.
 
     Raises:
-        InvalidData: the named column is absent, or none is known to be the text.
+        InvalidData: the named column is absent, or none, or several, can be told to be the text.
     """
     names = list(dict.fromkeys(name for row in sample for name in row))
-    found = text if text in names else None if text else _known(TEXT_NAMES, names, but=None)
-    found = found or (names[0] if len(names) == 1 and text is None else None)
+    check_named(place, names, text, None)
+    columns = [evidence_of(name, sample) for name in names]
+    only = _Choice(names[0], f"'{names[0]}' is the only column") if len(names) == 1 else None
+    found = _Choice(text, f"'{text}' is set as the text") if text else only or _text(place, columns, None, True)
     if found is None:
-        lacks = f"has no column '{shortened(text)}'" if text else "has no column that is known to be the text"
         raise InvalidData(
-            f"{place} {lacks}; it has: {listed_names(names)}.",
-            cure="Set the dataset node's `text_column` to one of them.",
+            f"{place} has no column that is known to be the text; it has: {listed_names(names)}.",
+            cure="Set the dataset node's `text_column` to one of them (`-p text_column=...`).",
         )
-    return found
+    return Columns(names, found.name, "", "text", why=f"{found.why}.")
 
 
-def _known(known: Sequence[str], names: Sequence[str], but: str | None) -> str | None:
-    by_name = {name.strip().casefold(): name for name in reversed(names) if name != but}
-    return next((by_name[name] for name in known if name in by_name), None)
+def _refuse_one(place: str, name: str) -> NoReturn:
+    raise InvalidData(
+        f"{place} has one column only, '{shortened(name)}': texts without labels or answers.",
+        cure="Add a column with the label (classification) or the answer (sft) of each text. Lines with both are read "
+        "where a tab, or one `;` or `|`, is between them.",
+    )
 
 
-def _label_by_content(names: Sequence[str], sample: Sequence[dict[str, Any]]) -> str | None:
-    """Return the column of short cells with the fewest different values, fewer than half of the rows."""
-    distinct: dict[str, int] = {}
-    for name in names:
-        cells = [str(row[name]) for row in sample if name in row]
-        if is_label(cells):
-            distinct[name] = len(set(cells))
-    return min(distinct, key=lambda name: distinct[name], default=None)
+def _text(place: str, columns: Sequence[Evidence], label: str | None, has_header: bool) -> _Choice | None:
+    """Return the column of the text; None: the one beside the label's, if there are but two."""
+    others = [one for one in columns if one.name != label]
+    known = _known(TEXT_NAMES, others)
+    fitting = [one for one in known if one.is_text]
+    if sure := next((one for one in fitting if one.name.strip().casefold() in SURE_TEXTS), None):
+        return _Choice(sure.name, f"'{sure.name}' is the text by its name")
+    if fitting:
+        return _longest(place, fitting, "is the text by its name")
+    taken = {name for name in (label, *(one.name for one in _known(LABEL_NAMES, others))) if name}
+    free = [one for one in others if one.name not in taken and not _is_about(one)]
+    if long := [one for one in free if one.holds == "texts" and one.distinct > 1]:
+        against = f", and {_unlike(known)}" if known else ""
+        various = [one for one in long if not one.is_label] or long
+        return _longest(place, various, f"is the text, since it holds texts{against}")
+    if known:
+        return _Choice(known[0].name, f"'{known[0].name}' is the text by its name, though it holds {known[0].holds}")
+    if not has_header and len(columns) > 1:
+        return _longest(
+            place, [one for one in free if one.is_text and one.distinct > 2] or free, "has the longest cells"
+        )
+    return None
 
 
-def _text_by_content(names: Sequence[str], sample: Sequence[dict[str, Any]]) -> str | None:
-    """Return the column of the longest cells."""
-    length = {name: fmean(len(str(row.get(name, ""))) for row in sample) for name in names}
-    return max(length, key=lambda name: length[name], default=None)
+def _longest(place: str, columns: Sequence[Evidence], why: str) -> _Choice:
+    """Return the column of clearly longer texts than those of the others.
+
+    Raises:
+        InvalidData: there is none.
+    """
+    first, *others = sorted(columns, key=lambda one: -one.characters)
+    if others and first.characters < CLEARLY_LONGER * others[0].characters:
+        _refuse_several(place, columns, "text_column")
+    longer = f" and is the longer beside {listed_names([one.name for one in others])}" if others else ""
+    return _Choice(first.name, f"'{first.name}' {why}{longer}")
+
+
+def _label(place: str, columns: Sequence[Evidence]) -> _Choice | None:
+    """Return the column of the label; None: the one beside the text's, if there are but two."""
+    known = _known(LABEL_NAMES, columns)
+    fitting = [one for one in known if _may_be_label(one)]
+    if sure := next((one for one in fitting if one.name.strip().casefold() in SURE_LABELS), None):
+        return _Choice(sure.name, f"'{sure.name}' is the label by its name")
+    if fitting:
+        return _only(place, fitting, "is the label by its name")
+    free = [one for one in columns if one not in known and not _is_about(one)]
+    if few := [one for one in free if one.is_label]:
+        against = f", and {_unlike(known)}" if known else ""
+        # What has one value in the first rows may be the label of a file that is sorted by it.
+        few += [one for one in free if one.is_constant and one.filled >= SAMPLE_ROWS]
+        return _only(place, few, f"is the label, since it has few different values{against}")
+    if known:
+        return _Choice(known[0].name, f"'{known[0].name}' is the label by its name")
+    return None
+
+
+def _only(place: str, columns: Sequence[Evidence], why: str) -> _Choice:
+    """Return the only column.
+
+    Raises:
+        InvalidData: there are several.
+    """
+    if len(columns) > 1:
+        _refuse_several(place, columns, "label_column")
+    return _Choice(columns[0].name, f"'{columns[0].name}' {why}")
+
+
+def _refuse_several(place: str, columns: Sequence[Evidence], option: str) -> NoReturn:
+    shown = ", ".join(one.shown() for one in columns[:LISTED])
+    more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    raise InvalidData(
+        f"{place} has several columns that may be {WORDS[option]}: {shown}{more}.",
+        cure=f"Set the dataset node's `{option}` to the one meant (`-p {option}={shortened(columns[0].name)}`).",
+    )
+
+
+def _may_be_label(column: Evidence) -> bool:
+    """Say whether nothing in a column speaks against the label that its name makes it."""
+    if column.holds in NO_LABELS and column.filled >= TELLING_ROWS:
+        return False
+    if column.holds in ("e-mail addresses", "links", "names of files", "objects"):
+        return False
+    if column.filled >= TELLING_ROWS and column.distinct == column.filled and column.holds not in ("numbers", "lists"):
+        return False
+    return column.distinct > 1 or not 3 <= column.filled < SAMPLE_ROWS
+
+
+def _other(found: _Choice | None, columns: Sequence[Evidence]) -> _Choice | None:
+    """Return the other one of two columns."""
+    if found is None or len(columns) != 2:
+        return None
+    other = next(one for one in columns if one.name != found.name)
+    return _Choice(other.name, f"'{other.name}' is the other of two columns")
+
+
+def _known(known: Sequence[str], columns: Iterable[Evidence]) -> list[Evidence]:
+    """Return the columns with known names, the surest first."""
+    by_name: dict[str, Evidence] = {}
+    for one in columns:
+        by_name.setdefault(one.name.strip().casefold(), one)
+    return [by_name[name] for name in known if name in by_name]
+
+
+def _is_about(column: Evidence) -> bool:
+    return is_harmless(column.name) or column.name.strip().casefold() in ABOUT_NAMES
+
+
+def _unlike(known: Sequence[Evidence]) -> str:
+    """Say what columns hold that are called as if they were meant."""
+    told = [
+        f"'{one.name}' holds {'one value' if one.distinct == 1 and one.filled > 1 and one.is_text else one.holds}"
+        for one in known[:LISTED]
+    ]
+    return ", ".join(told)

@@ -12,6 +12,8 @@ from agents.data.turns import Unusable
 
 #: Numbers as tables write them, and those of them that are whole.
 NUMBER, WHOLE = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?"), re.compile(r"-?\d+\.0")
+#: What YAML reads as true or false.
+TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 #: Longer texts are not a list of labels.
 LIST_CHARACTERS = 10_000
 
@@ -27,6 +29,7 @@ class LabelReader:
         self, sample: Sequence[Any], label_map: Mapping[str, str] | None = None, *, several: bool, typed: bool
     ) -> None:
         self._map = label_map
+        self._spelled = {_spelling(label): learned for label, learned in (label_map or {}).items()}
         texts = [cell.strip() for cell in sample if isinstance(cell, str) and cell.strip()]
         self._written_lists = bool(texts) and all(written_list(text) is not None for text in texts)
         self._numbers = not typed and bool(texts) and all(NUMBER.fullmatch(text) for text in texts)
@@ -75,7 +78,8 @@ class LabelReader:
     def _mapped(self, label: str, cell: Any) -> str | None:
         if self._map is None:
             return label
-        return self._map.get(label, self._map.get(str(cell).strip()))
+        found = self._map.get(label, self._map.get(str(cell).strip()))
+        return self._spelled.get(_spelling(label)) if found is None else found
 
     def _listed(self, cell: Any) -> Any:
         """Return a list that is written as text as the list that it is, where all of the column are."""
@@ -83,6 +87,14 @@ class LabelReader:
             found = written_list(cell.strip())
             return cell if found is None else found
         return cell
+
+
+def _spelling(label: str) -> str:
+    """Return what spellings of one thing have in common: YAML reads `yes` as true, and tables have 1 as 1.0."""
+    plain = label.strip().casefold()
+    if plain in TRUE | FALSE:
+        return str(plain in TRUE)
+    return label[:-2] if WHOLE.fullmatch(label) else label
 
 
 def written_list(text: str) -> list[Any] | None:

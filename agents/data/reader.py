@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Protocol
 
 from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
-from agents.data.columns import Columns, find_columns, find_text
+from agents.data.columns import SAMPLE_ROWS, Columns, check_named, find_columns, find_text
 from agents.data.conversations import Conversation, message_text, prompt_text, read_conversation
 from agents.data.fields import MEDIA_FIELDS, Notes, is_empty, is_harmless
 from agents.data.files import Broken, RawRecord, Reading, open_rows
@@ -16,6 +16,7 @@ from agents.data.files.forms import known_forms
 from agents.data.files.records import TooDeep, as_json, as_text, shortened
 from agents.data.files.splits import split_column, split_of
 from agents.data.files.tables import check_columns
+from agents.data.files.token_labels import refuse_token_rows
 from agents.data.labels import LabelReader, refuse_objects
 from agents.data.preferences import JUDGEMENTS, read_preference
 from agents.data.rows import OWN_KEYS
@@ -23,7 +24,6 @@ from agents.data.shapes import TEXTS, find_shape, late_part
 from agents.data.turns import Source, Unusable
 from agents.data.types import Message, ReaderConfig, Row, Shape
 
-SAMPLE_ROWS = 200
 #: A file with this share of unreadable lines or more is refused.
 MAXIMUM_BROKEN_SHARE = 0.01
 #: Formats that tell numbers from texts, and those of them that give an object of a list the keys of all others.
@@ -183,7 +183,13 @@ class RowsReader:
             self._known, self._unused = set(), set()
             self._source = Source(self.notes, filled=reading.format in FILLED)
         facts: dict[str, Any] = {"file": file.name, "format": reading.format, "encoding": reading.encoding}
-        more = {"delimiter": reading.delimiter, "form": reading.form, "split": file.split, "parts": dict(reading.parts)}
+        more = {
+            "delimiter": reading.delimiter,
+            "language": reading.language,
+            "form": reading.form,
+            "split": file.split,
+            "parts": dict(reading.parts),
+        }
         more["split_column"] = self._split_column
         facts |= {name: value for name, value in more.items() if value}
         if held_out := _held_out(file, reading):
@@ -200,6 +206,7 @@ class RowsReader:
             shape=self.columns.shape if self.columns else None,
             text_column=self.columns.text if self.columns else None,
             label_column=self.columns.label if self.columns else None,
+            why=self.columns.why if self.columns else None,
         )
 
     def _columns(self, reading: Reading, sample: list[dict[str, Any]]) -> Columns:
@@ -210,9 +217,13 @@ class RowsReader:
         text = known.text if known else self.config.text_column
         label = known.label if known else self.config.label_column
         if shape == "text":
-            return Columns(names, find_text(place, sample, text), "", "text")
+            return find_text(place, sample, text)
+        if known is None:
+            check_named(place, names, text, label)
         conversation = find_shape(place, sample, shape, text, label) if reading.has_header else None
         if conversation is None:
+            if text is None or label is None:
+                refuse_token_rows(place, sample)
             try:
                 found = find_columns(place, sample, text, label, has_header=reading.has_header)
             except InvalidData as fault:
@@ -221,7 +232,8 @@ class RowsReader:
         parts = conversation.parts
         answer = parts.get("messages") or parts["answer"]
         prompt = parts.get("messages") or parts.get("prompt") or answer
-        return Columns(names, prompt, answer, conversation.shape, parts, conversation.preference)
+        why = f"its columns are those of the shape '{conversation.shape}'" if shape is None else "the shape is set"
+        return Columns(names, prompt, answer, conversation.shape, parts, conversation.preference, f"{why}.")
 
     def _of_labels(
         self, reading: Reading, found: Columns, sample: list[dict[str, Any]], shape: Shape | None

@@ -23,6 +23,8 @@ class DatasetOutput(Output):
     shape: Shape = "text_label"
     text_column: str
     label_column: str
+    columns_why: str = ""
+    """The reason for the choice of the columns, as a sentence."""
     label_counts: dict[str, int]
     dropped: dict[str, int]
     """Why rows of the source are missing here -> how many."""

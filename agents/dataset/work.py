@@ -58,6 +58,7 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
         shape=columns.shape,
         text_column=columns.text,
         label_column=columns.label,
+        columns_why=columns.why,
         label_counts=_told_labels(tally),
         dropped=dict(reader.dropped),
         unused_fields=dict(reader.notes.unused_fields),

@@ -138,6 +138,7 @@ def _shown(value: Any) -> Any:
 def _used(columns: Columns) -> dict[str, Any]:
     """Return how rows will be read, as the dataset node's config would say it: to be confirmed, or changed there."""
     found: dict[str, Any] = {"shape": columns.shape, "text_column": columns.text, "label_column": columns.label}
+    found["why"] = columns.why
     return {**found, "parts": dict(columns.parts)} if columns.parts else found
 
 

@@ -75,9 +75,12 @@ def _print(found: dict[str, Any]) -> None:
         print_line("  ".join(f"{fact} {value!r}" for fact, value in file.items()))
     for part, why in found.get("left_out", {}).items():
         print_line(f"left out {part}: {why}", "yellow")
-    for title, facts in (("used", found["used"]), ("dropped", found["dropped"]), ("labels", found["label_counts"])):
+    used = {fact: value for fact, value in found["used"].items() if fact != "why"}
+    for title, facts in (("used", used), ("dropped", found["dropped"]), ("labels", found["label_counts"])):
         line = "  ".join(f"{fact} {value}" for fact, value in facts.items() if value)
         print_line(f"{title:<8} {line or 'none'}")
+    if why := found["used"].get("why"):
+        print_line(f"since    {why}")
     for field, count in found["unused_fields"].items():
         print_line(f"unused   {field}: {count} rows or turns hold something that is not used", "yellow")
     for reason, count in found["unlearned"].items():

@@ -1,7 +1,7 @@
 """Reading rows: any file of JSON, YAML, CSV, TSV, a spreadsheet, Parquet, Arrow or text becomes a stream of records."""
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from agents.data.files.detection import find_format, is_parquet, sample_lines
 from agents.data.files.documents import open_document, read_json_lines, read_text
 from agents.data.files.encoding import find_encoding
 from agents.data.files.forms import in_form
+from agents.data.files.lines import find_line_form
 from agents.data.files.magic import MAGIC_BYTES, OLD_OFFICE, refuse_foreign
 from agents.data.files.parquet import is_arrow, read_columnar
 from agents.data.files.records import Broken, Format, RawRecord
@@ -20,6 +21,7 @@ from agents.data.files.source import SourceFile
 from agents.data.files.splits import SplitName
 from agents.data.files.tables import find_layout, read_table
 from agents.data.files.texts import TEXT_SUFFIXES, read_passages, read_whole
+from agents.data.files.token_labels import refuse_token_lines
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class Reading:
     has_header: bool
     records: Iterator[RawRecord | Broken]
     delimiter: str | None = None
-    """Between the cells of a table."""
+    """Between the cells of a table, or the text and the label of a line."""
     form: str | None = None
     """Which tool's form its records had, see `agents.data.files.forms`."""
     parts: Mapping[str, SplitName | None] = field(default_factory=dict)
     """The lists or sheets that its rows are in, and their splits."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Other lists or sheets in it, and why they are not read."""
+    language: str | None = None
+    """What the text looks like, where its encoding was told by that."""
 
 
 def open_rows(
@@ -113,15 +117,23 @@ def _text(
     if passages and form in (None, "text") and source.suffix in TEXT_SUFFIXES:
         return Reading(source, "text", name, True, read_passages(source, found))
     kind = find_format(source, form, sample.lines)
+    if kind in ("csv", "tsv", "text") and not wanted:
+        refuse_token_lines(source.name, sample.lines)
     if kind in ("csv", "tsv"):
         layout = find_layout(source, sample, kind, wanted)
-        return Reading(source, kind, name, layout.has_header, read_table(source, found, layout), layout.delimiter)
+        table = Reading(
+            source, kind, name, layout.has_header, read_table(source, found, layout), layout.dialect.delimiter
+        )
+        return replace(table, language=found.language)
     if kind in ("json", "yaml"):
         document = open_document(source, found, kind, wanted, part)
-        reading = Reading(source, kind, name, document.has_header, document.records)
+        reading = Reading(source, kind, name, document.has_header, document.records, language=found.language)
         return replace(reading, form=document.form, parts=document.parts, left_out=document.left_out)
-    reader: Callable[..., Iterator[RawRecord | Broken]] = read_json_lines if kind == "jsonl" else read_text
-    return Reading(source, kind, name, True, reader(source, found))
+    if kind == "jsonl":
+        return Reading(source, kind, name, True, read_json_lines(source, found), language=found.language)
+    lines = find_line_form(sample.lines, marks=form is None)
+    mark = lines.marked.mark if lines.marked else None
+    return Reading(source, kind, name, True, read_text(source, found, lines), mark, language=found.language)
 
 
 __all__ = ["Broken", "Format", "RawRecord", "Reading", "open_rows"]

@@ -1,11 +1,11 @@
 """The format of a file: as wanted, by its name, and always by what is in it."""
 
-import csv
 import json
-from collections import Counter
 from typing import NamedTuple
 
 from agents.base.errors import InvalidData
+from agents.data.files.dialects import find_delimiter, separator_of
+from agents.data.files.lines import find_marked_lines
 from agents.data.files.names import LABEL_NAMES, TEXT_NAMES
 from agents.data.files.records import Format
 from agents.data.files.source import Encoding, SourceFile
@@ -23,16 +23,17 @@ SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES = 200
 SAMPLE_CHARACTERS = 1 << 16
 
 
 class Sample(NamedTuple):
-    """Lines from the start of a text file, without their ends, blank ones left out. `cut`: the only one goes on."""
+    """Lines from the start of a text file, without their ends, blank ones left out. `cut`: the only one goes on.
+    `whole`: these are all lines of the file."""
 
     lines: list[str]
     cut: bool = False
+    whole: bool = False
 
 
 def is_parquet(source: SourceFile, wanted: Format | None) -> bool:
@@ -56,7 +57,9 @@ def sample_lines(source: SourceFile, encoding: Encoding) -> Sample:
     lines: list[str] = []
     longest, read, blank = source.budget.first_line_characters, 0, 0
     with source.open_text(encoding, newline=None) as text:
-        while len(lines) < SAMPLE_LINES and read < SAMPLE_CHARACTERS and (line := text.readline(longest + 1)):
+        while len(lines) < SAMPLE_LINES and read < SAMPLE_CHARACTERS:
+            if not (line := text.readline(longest + 1)):
+                return Sample(lines, whole=True)
             if len(line) > longest:
                 return Sample(lines) if lines else Sample([line], cut=True)
             if line.strip():
@@ -76,7 +79,8 @@ def find_format(source: SourceFile, wanted: Format | None, lines: list[str]) -> 
     if named == "yaml":
         return named
     if named in ("csv", "tsv"):
-        return "tsv" if named == "csv" and find_delimiter(lines) == "\t" else named
+        tabs = named == "csv" and not separator_of(lines[0]) and find_delimiter(lines) == "\t"
+        return "tsv" if tabs else named
     if first.startswith("["):
         return "json"
     if first.startswith("{"):
@@ -84,18 +88,6 @@ def find_format(source: SourceFile, wanted: Format | None, lines: list[str]) -> 
     if named:
         return "jsonl"
     return _table_or_text(lines)
-
-
-def find_delimiter(lines: list[str]) -> str:
-    """Return the delimiter that cuts most lines into the same number of cells, at least two; a comma if none does."""
-    best, delimiter = (0.0, 0), ","
-    for candidate in DELIMITERS:
-        widths = Counter(len(cells) for cells in csv.reader([f"{line}\n" for line in lines], delimiter=candidate))
-        width, count = widths.most_common(1)[0]
-        score = (count / widths.total(), lines[0].count(candidate))
-        if width >= 2 and score > best:
-            best, delimiter = score, candidate
-    return delimiter
 
 
 def _lines_or_document(lines: list[str], named: Format | None) -> Format:
@@ -123,9 +115,16 @@ def _is_object(line: str) -> bool:
 
 
 def _table_or_text(lines: list[str]) -> Format:
-    """Of a file whose name says nothing: tabs in all lines, or a header with names we know, make a table."""
+    """Of a file whose name says nothing: tabs in all lines, a header with names we know, or labels behind a delimiter
+    that all lines have once, make a table."""
     if all("\t" in line for line in lines):
         return "tsv"
+    if separator_of(lines[0]):
+        return "csv"
     delimiter = find_delimiter(lines)
     header = {cell.strip().strip('"').casefold() for cell in lines[0].split(delimiter)}
-    return "csv" if header & set(TEXT_NAMES) and header & set(LABEL_NAMES) else "text"
+    if header & set(TEXT_NAMES) and header & set(LABEL_NAMES):
+        return "csv"
+    marked = find_marked_lines(lines)
+    once = marked is not None and all(line.count(delimiter) == 1 for line in lines)
+    return "csv" if once and marked and marked.mark == delimiter else "text"

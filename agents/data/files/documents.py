@@ -11,6 +11,7 @@ import yaml
 
 from agents.base.errors import InvalidData, first_line
 from agents.data.files.forms import form_of, rows_of
+from agents.data.files.lines import LineForm
 from agents.data.files.nested import KNOWN_NAMES, Lists, Rows, find_lists, json_type
 from agents.data.files.records import JSON_STRING, Broken, Format, RawRecord, as_text, shortened
 from agents.data.files.source import Encoding, SourceFile
@@ -23,8 +24,6 @@ VALUE_BYTES = {"[": 96, "{": 240, ",": 64, ":": 64}
 YAML_BYTES = 64
 BLANKS = re.compile(r"[ \t\n\r\x1e]*")
 SAMPLE_ROWS = 200
-#: A line in fastText's form: `__label__spam free entry ...`.
-LABELLED_LINE = re.compile(r"__label__(\S+)\s+(.*)")
 
 
 @dataclass(frozen=True)
@@ -210,14 +209,12 @@ def _values_bytes(text: str) -> int:
     return sum(text.count(character) * size for character, size in VALUE_BYTES.items())
 
 
-def read_text(source: SourceFile, encoding: Encoding) -> Iterator[RawRecord | Broken]:
-    """Yield one record a line: column `text`, and `label` where the line starts with `__label__`."""
-    for number, line in source.lines(encoding):
+def read_text(source: SourceFile, encoding: Encoding, form: LineForm) -> Iterator[RawRecord | Broken]:
+    """Yield one record a line: column `text`, and `label` where the line has one in `form`, several as `labels`."""
+    for number, line in source.lines(encoding, newline=source.line_end()):
         stripped = line.rstrip("\r\n")
-        if labelled := LABELLED_LINE.fullmatch(stripped):
-            yield RawRecord(number, {"text": labelled[2], "label": labelled[1]}, len(line))
-        elif stripped.strip():
-            yield RawRecord(number, {"text": stripped}, len(line))
+        if stripped.strip():
+            yield RawRecord(number, form.values(stripped), len(line))
 
 
 class _KeyTwice(ValueError):

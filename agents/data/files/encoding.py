@@ -1,15 +1,25 @@
-"""The encoding of a text file: as wanted, by BOM, UTF-8 or cp1252; binary files are refused."""
+"""The encoding of a text file: as wanted, by BOM, UTF-8, UTF-16, or by what it spells; binary files are refused."""
 
 import codecs
 import encodings
 import pkgutil
 import re
+from collections.abc import Iterator
 
 from agents.base.errors import InvalidData, first_line
+from agents.data.files.guessing import WEST, guess_encoding
 from agents.data.files.records import shortened
 from agents.data.files.source import Encoding, SourceFile
+from agents.data.files.wide import find_wide
 
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+#: The longest first: UTF-16's mark is how UTF-32's begins.
+BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 #: Of Python's codecs those that don't read text, or not that of files: transforms, escapes, names of hosts.
 NO_ENCODINGS = {
     *("base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"),
@@ -18,33 +28,58 @@ NO_ENCODINGS = {
 ENCODINGS = frozenset(module.name for module in pkgutil.iter_modules(encodings.__path__)) - NO_ENCODINGS
 ENCODING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+() -]{0,39}")
 ENCODING_CURE = "Save it as UTF-8, or name its encoding in the dataset node's `encoding`."
+#: How the escapes of the Japanese and Korean encodings of e-mail begin.
+ESCAPES = {b"\x1b$B": "iso2022_jp", b"\x1b$@": "iso2022_jp", b"\x1b$)C": "iso2022_kr"}
+#: Of the lines with bytes beyond ASCII what is looked at.
+SAMPLE_BYTES = 1 << 16
+#: So many whole characters of UTF-8, and more of them than damaged bytes, are none by chance.
+SURELY_UTF8 = 20
+#: A file where at most this share of the bytes are damaged is ASCII with damage.
+DAMAGED_SHARE = 0.1
 
 
 def find_encoding(source: SourceFile, wanted: str | None) -> Encoding:
-    """Return the encoding of a text file: `wanted`, by BOM, UTF-8 or cp1252.
+    """Return the encoding of a text file: `wanted`, by BOM, UTF-8, UTF-16, or by what it spells.
 
-    Mostly valid UTF-8 with a few damaged bytes stays UTF-8: those become U+FFFD and are counted later.
+    Mostly valid UTF-8 with a few damaged bytes stays UTF-8, as does what `wanted` calls UTF-8: those become U+FFFD and
+    are counted later. A BOM is never part of the text.
 
     Raises:
-        InvalidData: it is not text, the encoding is unknown, or no encoding fits; with the line.
+        InvalidData: it is not text, the encoding is unknown, can't be told for sure, or none fits; with the line.
     """
     sample = source.sample()
+    marked = next((name for bom, name in BOMS.items() if sample.startswith(bom)), None)
     if wanted:
-        return _wanted(source, wanted)
-    for bom, name in BOMS.items():
-        if sample.startswith(bom):
-            _check(source, name)
-            return Encoding(name)
+        return _wanted(source, wanted, marked)
+    if marked == "utf-8-sig":
+        return Encoding(marked, "replace" if _damage(source)[0] else "strict")
+    if marked:
+        _check(source, marked)
+        return Encoding(marked)
     if b"\x00" in sample:
-        return Encoding(_utf16_without_bom(source, sample))
-    return _utf8_or_cp1252(source)
+        return _wide(source, sample)
+    escape = next((name for begin, name in ESCAPES.items() if begin in sample), None)
+    if escape and sample.isascii():
+        _check(source, escape)
+        return Encoding(escape)
+    return _utf8_or_older(source)
 
 
-def _wanted(source: SourceFile, wanted: str) -> Encoding:
+def _wanted(source: SourceFile, wanted: str, marked: str | None) -> Encoding:
     if not is_encoding(wanted):
         raise InvalidData(
             f"'{shortened(wanted)}' is not an encoding of text.", cure="Write utf-8, utf-16, cp1252, latin-1 ..."
         )
+    name = codecs.lookup(wanted).name
+    if marked:
+        if name.removesuffix("-sig").removesuffix("-le").removesuffix("-be") != marked.removesuffix("-sig"):
+            raise InvalidData(
+                f"'{source.name}' begins with the mark of {marked.removesuffix('-sig')}, but `encoding` is {wanted}.",
+                cure="Leave out the dataset node's `encoding`.",
+            )
+        name = wanted = marked
+    if name in ("utf-8", "utf-8-sig"):
+        return Encoding(wanted, "replace" if _damage(source)[0] else "strict")
     _check(source, wanted)
     return Encoding(wanted)
 
@@ -60,22 +95,24 @@ def is_encoding(name: str) -> bool:
     return encodings.normalize_encoding(found.name).lower() in ENCODINGS
 
 
-def _utf16_without_bom(source: SourceFile, sample: bytes) -> str:
-    """Tell UTF-16 from binary data: in Latin text about every second byte is zero, and hardly any other."""
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    name = "utf-16-le" if odd > even else "utf-16-be"
-    if min(even, odd) > max(even, odd) // 10 or max(even, odd) < len(sample) // 4:
+def _wide(source: SourceFile, sample: bytes) -> Encoding:
+    """Tell UTF-16 and UTF-32 without a mark from binary data."""
+    name = find_wide(sample)
+    if name is None:
         line = sample[: sample.index(0)].count(b"\n") + 1
         raise InvalidData(
             f"'{source.name}' is binary: line {line} holds a zero byte.",
             cure="Name a file of rows: JSON, CSV or Parquet.",
         )
     _check(source, name)
-    return name
+    return Encoding(name)
 
 
-def _utf8_or_cp1252(source: SourceFile) -> Encoding:
-    """Read the whole file once: one bad byte near its end is enough to make UTF-8 wrong."""
+def _damage(source: SourceFile) -> tuple[int, int]:
+    """Return how many bytes of a file are not UTF-8, and how many characters beyond ASCII are.
+
+    The whole file is read: one bad byte near its end is enough to make UTF-8 wrong.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     bad, good = 0, 0
     for chunk in source.chunks():
@@ -83,13 +120,56 @@ def _utf8_or_cp1252(source: SourceFile) -> Encoding:
         if not text.isascii():
             bad_here = len(re.findall("[\udc80-\udcff]", text))
             bad, good = bad + bad_here, good + len(re.findall(r"[^\x00-\x7f]", text)) - bad_here
-    bad += len(decoder.decode(b"", final=True))
+    return bad + len(decoder.decode(b"", final=True)), good
+
+
+def _utf8_or_older(source: SourceFile) -> Encoding:
+    bad, good = _damage(source)
     if not bad:
         return Encoding("utf-8")
-    if good > bad:
+    if good > bad and good >= SURELY_UTF8:
         return Encoding("utf-8", "replace")
-    _check(source, "cp1252")
-    return Encoding("cp1252")
+    try:
+        guess = guess_encoding(source.name, _telling_lines(source), utf8=good > 0)
+    except InvalidData:
+        # Some whole characters of UTF-8, which other encodings hardly ever make by chance, among much ASCII.
+        if good and bad <= DAMAGED_SHARE * source.size_bytes:
+            return Encoding("utf-8", "replace")
+        raise
+    if guess.encoding == "utf-8":
+        return Encoding("utf-8", "replace")
+    _check(source, guess.encoding)
+    # Which of the western ones it is, a few accents don't tell.
+    return Encoding(guess.encoding, language=None if guess.language in WEST else guess.language)
+
+
+def _telling_lines(source: SourceFile) -> list[bytes]:
+    """Return different lines from the start of a file: 64 KiB of those with bytes beyond ASCII, then some others."""
+    telling: dict[bytes, None] = {}
+    plain: dict[bytes, None] = {}
+    sizes = [0, 0]
+    for line in _lines(source):
+        found = plain if line.isascii() else telling
+        if line not in found and sizes[line.isascii()] < SAMPLE_BYTES:
+            found[line] = None
+            sizes[line.isascii()] += len(line)
+            if sizes[False] >= SAMPLE_BYTES:
+                break
+    return [*telling, *plain]
+
+
+def _lines(source: SourceFile) -> Iterator[bytes]:
+    """Yield the lines of a file as bytes, without their ends; the first piece of those that go beyond a chunk."""
+    rest = b""
+    for chunk in source.chunks():
+        *whole, rest = re.split(rb"\r\n|\r|\n", rest + chunk)
+        yield from whole
+        if len(rest) > SAMPLE_BYTES:
+            # No character of any encoding has a blank or a quote in it.
+            cut = max(rest.rfind(mark, 0, SAMPLE_BYTES) for mark in (b" ", b'"', b",")) + 1 or len(rest)
+            yield rest[:cut]
+            rest = rest[cut:]
+    yield rest
 
 
 def _check(source: SourceFile, name: str) -> None:
@@ -106,9 +186,8 @@ def _check(source: SourceFile, name: str) -> None:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as fault:
         line += codecs.decode(fault.object[: fault.start], name, "ignore").count("\n")
-        what = "neither UTF-8 nor cp1252" if name == "cp1252" else f"not {name}"
         raise InvalidData(
-            f"'{source.name}', line {line}: byte 0x{fault.object[fault.start]:02x} is {what}.", cure=ENCODING_CURE
+            f"'{source.name}', line {line}: byte 0x{fault.object[fault.start]:02x} is not {name}.", cure=ENCODING_CURE
         ) from fault
     except UnicodeError as fault:
         raise InvalidData(f"'{source.name}' is not {name}: {first_line(fault)}.", cure=ENCODING_CURE) from fault

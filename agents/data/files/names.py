@@ -17,6 +17,48 @@ LABEL_NAMES = (
     *("label", "labels", "category", "class", "target", "sentiment", "intent", "topic", "tag", "type"),
     *("v1", "output", "is_spam", "spam", "rating", "stars", "y"),
 )
+#: The names that say what a column is for beyond doubt: they go before all others.
+SURE_TEXTS, SURE_LABELS = ("text",), ("label", "labels")
+#: Columns about a row, which are neither its text nor its label.
+ABOUT_NAMES = frozenset(
+    {
+        *(
+            "id",
+            "idx",
+            "index",
+            "uid",
+            "uuid",
+            "guid",
+            "number",
+            "no",
+            "nr",
+            "row",
+            "key",
+            "hash",
+            "fold",
+            "split",
+            "set",
+        ),
+        *("date", "datetime", "time", "timestamp", "created_at", "updated_at", "created", "updated", "year", "month"),
+        *(
+            "author",
+            "user",
+            "username",
+            "user_id",
+            "name",
+            "e-mail",
+            "phone",
+            "source",
+            "url",
+            "link",
+            "file",
+            "filename",
+        ),
+        *("path", "lang", "language", "locale", "license", "version", "country", "city", "weight", "confidence"),
+        *("annotator", "worker", "worker_id", "agreement", "length", "tokens", "likes", "retweets", "gender", "age"),
+    }
+)
+KNOWN_NAMES = frozenset({*TEXT_NAMES, *LABEL_NAMES, *ABOUT_NAMES})
 
 
 def listed_names(names: Sequence[str]) -> str:

@@ -23,6 +23,8 @@ class Encoding(NamedTuple):
 
     name: str
     errors: Literal["strict", "replace"] = "strict"
+    language: str | None = None
+    """What the text looks like in it, where the codec was told by that."""
 
 
 class SourceFile:
@@ -105,6 +107,11 @@ class SourceFile:
                         cure="Put one row on a line, name the file's `format`, or raise TUNELINE_ROWS_CELL_MIB.",
                     )
                 yield number, line
+
+    def line_end(self) -> str:
+        """Return what ends the lines, as `open_text` takes it: `\\n`, or any where the start of the file has none."""
+        sample = self.sample()
+        return "" if b"\r" in sample and b"\n" not in sample else "\n"
 
     def chunks(self) -> Iterator[bytes]:
         with self.open_bytes() as file:

@@ -1,36 +1,33 @@
-"""Readers of tables: CSV with any delimiter, TSV with literal quotes."""
+"""Readers of tables: CSV and TSV in the dialects that people's programs write."""
 
 import csv
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from agents.base.errors import InvalidData
-from agents.data.files.detection import Sample, find_delimiter
-from agents.data.files.names import LABEL_NAMES, TEXT_NAMES
+from agents.data.files.detection import Sample
+from agents.data.files.dialects import Dialect, find_dialect
+from agents.data.files.headers import NAMELESS, column_names, is_header
 from agents.data.files.records import Broken, Format, RawRecord, shortened
 from agents.data.files.source import Encoding, SourceFile
 
-#: A longer first cell is not the name of a column.
-NAME_CHARACTERS = 64
-NAMELESS = "column_"
 #: First line, number of lines, cells.
 Cells = tuple[int, int, list[str]]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table's lines are to be cut. `quoted`: quotes enclose cells, else they are characters as any other."""
+    """How a table's lines are to be cut, and what its columns are called."""
 
-    delimiter: str
-    quoted: bool
+    dialect: Dialect
     columns: list[str]
     has_header: bool
 
 
 def find_layout(source: SourceFile, sample: Sample, form: Format, wanted: set[str]) -> Layout:
-    """Return delimiter, quoting and columns from a sample of lines. `wanted`: column names given by the user.
+    """Return the dialect and the columns from a sample of lines. `wanted`: column names given by the user.
 
     Raises:
         InvalidData: there are more columns, or longer names, than are read.
@@ -41,16 +38,11 @@ def find_layout(source: SourceFile, sample: Sample, form: Format, wanted: set[st
             "the names of columns.",
             cure="Begin with a line of names, such as text,label.",
         )
-    lines = sample.lines
-    delimiter = "\t" if form == "tsv" else find_delimiter(lines)
-    first = lines[0].split("\t")
-    quoted = form == "csv" or all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in first)
-    rows = list(csv.reader([f"{line}\n" for line in lines], delimiter=delimiter))
-    rows = rows if quoted else [line.split(delimiter) for line in lines]
-    has_header = _is_header(rows, wanted)
+    dialect, rows = find_dialect(sample.lines, sample.whole, form)
+    has_header = is_header(rows, wanted)
     width = len(rows[0]) if has_header else Counter(len(row) for row in rows).most_common(1)[0][0]
     check_columns(source, rows[0] if has_header else [""] * width)
-    return Layout(delimiter, quoted, _names(rows[0] if has_header else [""] * width), has_header)
+    return Layout(dialect, column_names(rows[0] if has_header else [""] * width), has_header)
 
 
 class CellNames(NamedTuple):
@@ -63,9 +55,9 @@ class CellNames(NamedTuple):
 def columns_of_cells(rows: list[list[str]], wanted: set[str] | None) -> CellNames:
     """Return the columns of rows of cells, as of a table's first lines. `wanted`: column names given by the user; None:
     the first row has no names."""
-    has_header = wanted is not None and _is_header(rows, wanted)
+    has_header = wanted is not None and is_header(rows, wanted)
     width = Counter(len(row) for row in rows).most_common(1)[0][0]
-    return CellNames(_names(rows[0] if has_header else [""] * width), has_header)
+    return CellNames(column_names(rows[0] if has_header else [""] * width), has_header)
 
 
 def check_columns(source: SourceFile, names: Sequence[str]) -> None:
@@ -101,7 +93,7 @@ def read_table(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterat
     Raises:
         InvalidData: a quote is opened and never closed.
     """
-    rows = _quoted_rows(source, encoding, layout) if layout.quoted else _literal_rows(source, encoding)
+    rows = (_quoted_rows if layout.dialect.quote else _literal_rows)(source, encoding, layout.dialect)
     for index, cut in enumerate(rows):
         if index == 0 and layout.has_header:
             continue
@@ -118,18 +110,46 @@ def read_table(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterat
             yield RawRecord(row, {name: cell for name, cell in named if cell or not name.startswith(NAMELESS)})
 
 
-def _quoted_rows(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterator[Cells | Broken]:
+class _Lines:
+    """The lines of a table from its first row on. `taken`: those since the last row; they can be given back."""
+
+    def __init__(self, source: SourceFile, encoding: Encoding, dialect: Dialect, newline: str) -> None:
+        numbered = source.lines(encoding, newline=newline)
+        self.last, left = 0, dialect.skipped
+        while left:
+            self.last, line = next(numbered)
+            left -= bool(line.strip())
+        self._lines = iter(dialect.prepared(line for _, line in numbered))
+        self._again: deque[str] = deque()
+        self.taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            line = self._again.popleft() if self._again else next(self._lines, None)
+            if line is None:
+                return
+            self.taken.append(line)
+            yield line
+
+    def next_row(self) -> None:
+        self.last += len(self.taken)
+        self.taken.clear()
+
+    def give_back(self) -> None:
+        """Give back all lines of the row but the first."""
+        self._again.extendleft(reversed(self.taken[1:]))
+        del self.taken[1:]
+
+
+def _quoted_rows(source: SourceFile, encoding: Encoding, dialect: Dialect) -> Iterator[Cells | Broken]:
     """Cut lines the csv module's way; cells may hold line ends.
 
-    Quotes are taken strictly, or a stray one would swallow rows up to the next; a line of bad quotes that
-    stands for itself is cut as well as can be.
+    Quotes are taken strictly, or a stray one would swallow rows up to the next: only the line that it stands in is
+    broken then. A line of bad quotes that stands for itself is cut as well as can be.
     """
-    taken: list[str] = []
-    lines = (line for _, line in source.lines(encoding, newline=""))
-    reader = csv.reader(_noted(lines, taken), delimiter=layout.delimiter, strict=True)
-    last = 0
+    lines = _Lines(source, encoding, dialect, newline="")
+    reader = dialect.reader(iter(lines), strict=True)
     while True:
-        taken.clear()
         try:
             cells = next(reader)
         except StopIteration:
@@ -137,58 +157,36 @@ def _quoted_rows(source: SourceFile, encoding: Encoding, layout: Layout) -> Iter
         except csv.Error as fault:
             if "unexpected end" in str(fault) or "field limit" in str(fault):
                 raise InvalidData(
-                    f"'{source.name}', line {last + 1}: a quote is opened and never closed.",
+                    f"'{source.name}', line {lines.last + 1}: a quote is opened and never closed.",
                     cure="Close it; a quote inside a quoted cell is written twice.",
                 ) from fault
-            if len(taken) > 1:
-                yield Broken(last + 1, "bad_quotes", f"a quoted cell of {len(taken)} lines: {fault}", len(taken))
-                last += len(taken)
+            if len(lines.taken) > 1:
+                lines.give_back()
+                yield Broken(lines.last + 1, "bad_quotes", f"a quote that nothing closes: {fault}")
+                lines.next_row()
+                reader = dialect.reader(iter(lines), strict=True)
                 continue
-            cells = next(csv.reader(taken, delimiter=layout.delimiter))
+            cells = next(dialect.reader(list(lines.taken)))
         if any(cell.strip() for cell in cells):
-            yield last + 1, len(taken), cells
-        last += len(taken)
+            yield lines.last + 1, len(lines.taken), cells
+        lines.next_row()
 
 
-def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
-    for line in lines:
-        taken.append(line)
-        yield line
-
-
-def _literal_rows(source: SourceFile, encoding: Encoding) -> Iterator[Cells | Broken]:
-    """Cut lines at tabs; nothing encloses anything."""
-    for number, line in source.lines(encoding):
+def _literal_rows(source: SourceFile, encoding: Encoding, dialect: Dialect) -> Iterator[Cells | Broken]:
+    """Cut lines at delimiters; nothing encloses anything."""
+    if dialect.backslash:
+        lines = _Lines(source, encoding, dialect, newline="")
+        for cells in dialect.reader(iter(lines)):
+            if any(cell.strip() for cell in cells):
+                yield lines.last + 1, len(lines.taken), cells
+            lines.next_row()
+        return
+    left = dialect.skipped
+    for number, line in source.lines(encoding, newline=source.line_end()):
         stripped = line.rstrip("\r\n")
-        if stripped.strip():
-            yield number, 1, stripped.split("\t")
-
-
-def _is_header(rows: list[list[str]], wanted: set[str]) -> bool:
-    """Tell names from data: a first row with known names is a header; one with what later rows repeat isn't."""
-    first = [cell.strip().casefold() for cell in rows[0]]
-    if set(first) & ({*TEXT_NAMES, *LABEL_NAMES} | {name.casefold() for name in wanted}):
-        return True
-    if any(len(cell) > NAME_CHARACTERS or _is_number(cell) for cell in first):
-        return False
-    later = {(index, cell.strip().casefold()) for row in rows[1:] for index, cell in enumerate(row) if cell.strip()}
-    return not any((index, cell) in later for index, cell in enumerate(first))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _names(header: list[str]) -> list[str]:
-    """Name nameless columns by their place, from 1, and number repeated names."""
-    names: dict[str, None] = {}
-    for place, cell in enumerate(header, start=1):
-        name = cell.strip() or f"{NAMELESS}{place}"
-        while name in names:
-            name = f"{name}_{place}"
-        names[name] = None
-    return list(names)
+        if not stripped.strip():
+            continue
+        if left:
+            left -= 1
+            continue
+        yield number, 1, stripped.split(dialect.delimiter)

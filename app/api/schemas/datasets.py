@@ -43,6 +43,9 @@ class FileRead(PartialView):
     split_column: str | None = Field(None, description="The column that says the split of a row.", examples=["split"])
     parts: dict[str, str | None] = Field({}, description="Its lists or sheets that are read -> their splits.")
     note: str | None = Field(None, description="What to look at.")
+    language: str | None = Field(
+        None, description="What the text looks like, where its encoding was told by that.", examples=["Russian"]
+    )
 
 
 class ColumnsUsed(PartialView):
@@ -52,6 +55,7 @@ class ColumnsUsed(PartialView):
     text_column: str | None = Field(None, description="The column of the text or prompt.", examples=["text"])
     label_column: str | None = Field(None, description="The column of the label or answer.", examples=["label"])
     parts: dict[str, str] = Field({}, description="Part of a conversation -> its column.")
+    why: str | None = Field(None, description="The reason for this choice.")
 
 
 class PreviewRow(PartialView):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from agents.base.errors import InvalidData
@@ -75,6 +76,14 @@ def test_a_label_map_renames_and_leaves_out_what_it_does_not_name(run_dataset: R
     assert output.dropped == {"label_not_in_map": 1}
 
 
+@pytest.mark.parametrize("written", ["yes", "True", "on", "TRUE", "1.0", "1"])
+def test_a_label_map_meets_labels_however_yaml_and_tables_spell_them(run_dataset: RunDataset, written: str) -> None:
+    label_map = yaml.safe_load("{1: pos, 0: neg}" if written[0] == "1" else "{yes: pos, no: neg}")
+    other = {"yes": "no", "True": "False", "on": "off", "TRUE": "FALSE", "1.0": "0.0", "1": "0"}[written]
+    output, _ = run_dataset(f"text,label\na,{written}\nb,{other}\n", label_map=label_map)
+    assert output.label_counts == {"pos": 1, "neg": 1}
+
+
 def test_a_limit_draws_from_all_rows_and_always_the_same(run_dataset: RunDataset) -> None:
     content = "text,label\n" + "".join(f"t{n},{'ham' if n < 500 else 'spam'}\n" for n in range(1000))
     output, rows = run_dataset(content, limit=100)
@@ -121,7 +130,7 @@ BAD_SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
     "plain.txt": (
         "one line\nanother one\n",
         {},
-        "'plain.txt' has no column that is known to be the label; it has: 'text'.",
+        "'plain.txt' has one column only, 'text': texts without labels or answers.",
     ),
     "one_label.csv": (
         "text,label\na,x\nb,x\n",
@@ -130,7 +139,7 @@ BAD_SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "bare.csv": ("text,label\na,\nb, \n", {}, "'bare.csv' has no usable row"),
     "map.csv": ("text,label\na,x\nb,y\n", {"label_map": {"z": "Z"}}, "'map.csv' has no usable row with text in 'text'"),
-    "lines.jsonl": ('{"text": "a"}\n{"text": \n', {}, "'lines.jsonl' has no column that is known to be the label"),
+    "lines.jsonl": ('{"text": "a"}\n{"text": \n', {}, "'lines.jsonl' has one column only, 'text'"),
     "twice.jsonl": (
         '{"text": "a", "label": "x", "text": "b"}\n{"text": "c", "label": "y"}\n',
         {},
@@ -142,6 +151,23 @@ BAD_SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
         "'answers.jsonl' has no usable row of the shape 'prompt_completion'",
     ),
     "list.jsonl": ('"a"\n"b"\n', {}, "'list.jsonl', line 1: a string, not an object; 2 of 2 lines can't be read."),
+    "labels.csv": (
+        "text,intent,category\n" + "".join(f"Where is parcel {n}?,{'ab'[n % 2]},{'xyz'[n % 3]}\n" for n in range(9)),
+        {},
+        "'labels.csv' has several columns that may be the label: 'category' (such as 'x'), 'intent' (such as 'a').",
+    ),
+    "pairs.csv": (
+        "premise,hypothesis,label\n" + "".join(f"It rains {n},It is wet {n},{'ab'[n % 2]}\n" for n in range(9)),
+        {},
+        "'pairs.csv' has several columns that may be the text: ",
+    ),
+    "same.csv": (
+        "text,label\na,x\nb,y\n",
+        {"text_column": "text", "label_column": "text"},
+        "`text_column` and `label_column` of 'same.csv' are the same column, 'text'.",
+    ),
+    "ner.conll": ("Anna\tB-person\nlives\tO\nin\tO\nOslo\tB-place\n", {}, "'ner.conll' has token labels: "),
+    "tokens.jsonl": ('{"tokens": ["Anna", "lives"], "ner_tags": [1, 0]}\n', {}, "'tokens.jsonl' has token labels: "),
     "cells.csv": (
         "text,label\na,x\nb,x,more\n",
         {},

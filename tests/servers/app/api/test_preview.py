@@ -42,7 +42,8 @@ def test_rows_are_shown_as_read_with_what_was_found_out(api: TestClient) -> None
     content = "Category;Message\nham;caf\u00e9 at two\nspam;win now\n;nobody knows\n"
     found = preview(api, content.encode("cp1252"), rows=1)
     assert found["files"] == [{"file": "rows.csv", "format": "csv", "encoding": "cp1252", "delimiter": ";"}]
-    assert found["used"] == {"shape": "text_label", "text_column": "Message", "label_column": "Category"}
+    why = "'Message' is the text by its name; 'Category' is the label by its name."
+    assert found["used"] == {"shape": "text_label", "text_column": "Message", "label_column": "Category", "why": why}
     assert found["columns"] == ["Category", "Message"]
     assert (found["rows_scanned"], found["whole_file"], found["dropped"]) == (3, True, {"missing_label": 1})
     assert found["rows"] == [{"row": 2, "text": "caf\u00e9 at two", "label": "ham"}]

@@ -20,8 +20,8 @@ from agents.base.row_budget import RowBudget
 from agents.data.files import Broken, RawRecord, open_rows
 from agents.data.files.encoding import NO_ENCODINGS, is_encoding
 from agents.data.files.folders import row_files
+from agents.data.files.headers import column_names
 from agents.data.files.records import depth_of
-from agents.data.files.tables import _names
 from agents.data.reader import RowsReader
 from agents.data.types import ReaderConfig
 from agents.preprocessing.preview import _Quiet
@@ -186,7 +186,7 @@ def test_blank_lines_before_the_first_row_are_passed_over(rows_file: WriteFile) 
 
 @given(st.lists(st.sampled_from(["a", "a_2", "a_3", "", "b", "column_1", "a_2_3"]), max_size=12))
 def test_columns_have_names_of_their_own(header: list[str]) -> None:
-    names = _names(header)
+    names = column_names(header)
     assert len(set(names)) == len(names) == len(header)
 
 
