@@ -3,13 +3,14 @@
 import ast
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from agents.data.files.records import as_json
 from agents.data.types import ToolCall
 
-#: Longer texts are not read as Python's.
-PYTHON_CHARACTERS = 200_000
+#: Longer texts are not read as Python's. A text is tried so often.
+PYTHON_CHARACTERS, LITERAL_TRIES = 200_000, 10
 #: Names of a call's arguments: OpenAI's, Anthropic's, and those of others.
 ARGUMENTS = ("arguments", "input", "args", "parameters", "kwargs")
 #: Names of a tool's schema of arguments: OpenAI's and Anthropic's.
@@ -33,9 +34,17 @@ def _python_value(text: str) -> Any:
         return text
     try:
         # Through JSON, so that there is nothing in it that JSON can't hold.
-        return json.loads(json.dumps(ast.literal_eval(text), allow_nan=False))
+        return json.loads(json.dumps(_literal(text), allow_nan=False))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
+
+
+def _literal(text: str) -> Any:
+    # Python 3.11 takes a collection of garbage meanwhile for a fault of its own (gh-106905): once more is right.
+    for _ in range(LITERAL_TRIES):
+        with suppress(SystemError):
+            return ast.literal_eval(text)
+    raise ValueError("Python can't read it")
 
 
 def read_tools(value: Any, *, filled: bool) -> list[dict[str, Any]] | None:
