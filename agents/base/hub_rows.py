@@ -23,6 +23,8 @@ from agents.base.source_uri import HubRows
 READERS = frozenset({"arrow", "cache", "csv", "json", "parquet", "text"})
 #: Files of a repository that say which of its files are the data.
 CARDS = ("README.md", ".huggingface.yaml")
+#: Lists of classes have some thousands.
+CARD_VALUES_MOST = 1_000_000
 FRONT_MATTER = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---\s*(?:\r?\n|\Z)", re.DOTALL)
 #: What the library unpacks onto the disk, whatever is in it.
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
@@ -100,7 +102,8 @@ def _check_cards(cards: Mapping[str, Path], uri: str) -> None:
         found = FRONT_MATTER.match(text) if name.endswith(".md") else None
         try:
             settings = yaml.safe_load(found[1] if found else "" if name.endswith(".md") else text)
-        except yaml.YAMLError as fault:
+            _check_size(settings)
+        except (yaml.YAMLError, ValueError, RecursionError) as fault:
             raise InvalidData(
                 f"{name} of '{uri}' can't be read as YAML: {first_line(fault)}.", cure="Take another revision."
             ) from fault
@@ -110,6 +113,21 @@ def _check_cards(cards: Mapping[str, Path], uri: str) -> None:
                     f"{name} of '{uri}' names data outside of it: '{printable(pattern)}'.",
                     cure="Download that data, and upload it as a dataset.",
                 )
+
+
+def _check_size(settings: Any) -> None:
+    """Refuse settings that become very many by aliases of YAML.
+
+    Raises:
+        ValueError: with the figure.
+    """
+    left, waiting = CARD_VALUES_MOST, [settings]
+    while waiting:
+        value, left = waiting.pop(), left - 1
+        if left < 0:
+            raise ValueError(f"more than {CARD_VALUES_MOST:,} values")
+        if isinstance(value, list | dict):
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def _patterns(value: Any) -> Iterator[str]:

@@ -156,9 +156,13 @@ class Sources:
     def _hub(self, rest: str, kind: SourceKind) -> Path:
         if kind != "rows":
             return _hub(rest, kind)
-        # The library of data sets is heavy, and other kinds of URIs don't need it.
-        from agents.base.hub_rows import fetch_rows
-
+        try:
+            # The library of data sets is heavy, and other kinds of URIs don't need it.
+            from agents.base.hub_rows import fetch_rows
+        except ImportError as fault:
+            raise InvalidData(
+                f"'hf://{rest}' is read by `datasets`, which is not installed here.", cure="Install the extra `train`."
+            ) from fault
         try:
             wanted = hub_rows_of(rest)
         except ValueError as fault:

@@ -16,6 +16,7 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 #: Each is looked for anew in the directory of the archive.
 ENTRIES_MOST = 2_000
 SMALLER = "Unpack it to a folder, and name that."
+LARGE = "Unpack it to a folder and name that, save a spreadsheet's sheet as CSV, or raise TUNELINE_ROWS_UNPACKED_RATIO."
 #: Of a directory of entries, in a process of its own.
 LISTING = Limits(memory_mib=256, cpu_s=20, wall_s=60.0, memory_cure=SMALLER, time_cure=SMALLER, answer_cure=SMALLER)
 #: A spreadsheet is a zip archive with one of these in it; so are documents of other kinds.
@@ -64,7 +65,7 @@ def list_members(path: str, ratio: int, floor_mib: int) -> list[str]:
     if (whole := sum(entry.file_size for entry in found)) > most:
         raise InvalidData(
             f"The zip archive '{name}' of {size_bytes:,} bytes unpacks to {whole:,}, over {ratio} times its size.",
-            cure=f"{SMALLER[:-1]}, or raise TUNELINE_ROWS_UNPACKED_RATIO.",
+            cure=LARGE,
         )
     names = [entry.filename for entry in found]
     if what := next((DOCUMENTS[name] for name in names if name in DOCUMENTS), None):
@@ -104,7 +105,7 @@ def _entry(archive: zipfile.ZipFile, name: str, member: str, budget: RowBudget) 
         raise InvalidData(
             f"'{member}' in '{name}' of {entry.compress_size:,} bytes unpacks to {entry.file_size:,}, over "
             f"{budget.unpacked_ratio} times its size.",
-            cure=f"{SMALLER[:-1]}, or raise TUNELINE_ROWS_UNPACKED_RATIO.",
+            cure=LARGE,
         )
     return entry
 

@@ -23,10 +23,10 @@ def _chatgpt(values: Values) -> Iterator[dict[str, Any]]:
     """Yield the branch of a conversation that was shown last."""
     tree: dict[str, Any] = values["mapping"]
     place = values.get("current_node")
-    if place not in tree:
+    if not isinstance(place, str) or place not in tree:
         place = next((name for name, node in reversed(tree.items()) if not node.get("children")), None)
     turns: list[dict[str, Any]] = []
-    while place in tree and len(turns) < TURNS_MOST:
+    while isinstance(place, str) and place in tree and len(turns) < TURNS_MOST:
         turns += _turn(tree[place].get("message"))
         place = tree[place].get("parent")
     yield {"messages": turns[::-1], **({"title": values["title"]} if "title" in values else {})}
@@ -36,10 +36,12 @@ def _turn(message: Any) -> list[dict[str, Any]]:
     """Return a message as a turn; nothing where nobody saw one."""
     if not isinstance(message, dict) or not isinstance(content := message.get("content"), dict):
         return []
-    hidden = (message.get("metadata") or {}).get("is_visually_hidden_from_conversation")
+    metadata = message.get("metadata")
+    hidden = isinstance(metadata, dict) and metadata.get("is_visually_hidden_from_conversation")
     author = message.get("author")
     role = author.get("role") if isinstance(author, dict) else None
-    parts = content.get("parts") or []
+    parts = content.get("parts")
+    parts = parts if isinstance(parts, list) else []
     texts = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in parts]
     if hidden or not any(part["type"] != "text" or part["text"].strip() for part in texts):
         return []

@@ -60,6 +60,7 @@ configs:
 ---
 # Two languages
 """
+LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
 REPOSITORIES = {
     "org/lines": {"README.md": b"# Rows\n", "data/train.jsonl": LINES, "data/test.jsonl": LINES[:28]},
     "org/classes": {"data/train-00000-of-00001.parquet": parquet(["a", "b"], [1, 0])},
@@ -74,6 +75,7 @@ REPOSITORIES = {
     "org/outside": {"README.md": b"---\nconfigs:\n- {config_name: a, data_files: /etc/hostname}\n---\n"},
     "org/elsewhere": {"README.md": b"---\nconfigs:\n- {config_name: a, data_files: 'http://127.0.0.1:1/x.csv'}\n---\n"},
     "org/upwards": {"README.md": b"---\nconfigs:\n- {config_name: a, data_files: ../lines/data/train.jsonl}\n---\n"},
+    "org/laughs": {"README.md": f"---\na0: &a0 [x]\n{LAUGHS}---\n".encode()},
     "org/pictures": {"train/a.png": b"\x89PNG", "train/b.png": b"\x89PNG"},
     "org/packed": {"train.zip": b"PK\x05\x06" + b"\x00" * 18},
 }
@@ -100,6 +102,7 @@ def test_rows_of_a_hub_come_by_configuration_split_and_revision_and_again_withou
         "hf://org/outside": "NotAllowed README.md of 'hf://org/outside' names data outside of it: '/etc/hostname'.",
         "hf://org/elsewhere": "NotAllowed README.md of 'hf://org/elsewhere' names data outside of it: 'http://127",
         "hf://org/upwards": "NotAllowed README.md of 'hf://org/upwards' names data outside of it: '../lines/data",
+        "hf://org/laughs": "InvalidData README.md of 'hf://org/laughs' can't be read as YAML: more than",
         "hf://org/pictures": "InvalidData 'hf://org/pictures' holds no rows of text: `datasets` reads it as image",
         "hf://org/packed": "InvalidData 'hf://org/packed'",
         "hf://org/lines?rows=0": "InvalidData 'hf://org/lines?rows=0' asks for something else than config, split and",

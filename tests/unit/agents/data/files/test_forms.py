@@ -1,7 +1,9 @@
 """Forms that tools write: each becomes plain records, as documents and as lines; others are refused by name."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from agents.base.errors import InvalidData
 from agents.data.files import RawRecord, open_rows
 from agents.data.files.folders import row_files
 from agents.data.files.forms import FORMS, known_forms
+from agents.data.files.forms.base import NotForUs
+from agents.data.files.nested import find_lists
 from agents.data.reader import RowsReader
 from agents.dataset.types import DatasetConfig
 from tests.conftest import REPOSITORY
@@ -245,6 +249,35 @@ def test_a_tools_form_becomes_plain_records(
     records = [item.values for item in reading.records if isinstance(item, RawRecord)]
     if expected:
         assert records == expected
+
+
+def places_in(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield above
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places_in(one, (*above, key))
+
+
+def with_odd(value: Any, place: tuple[Any, ...], odd: Any) -> Any:
+    """Return a copy with something odd at a place."""
+    if not place:
+        return odd
+    found = value.copy()
+    found[place[0]] = with_odd(value[place[0]], place[1:], odd)
+    return found
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_what_is_odd_somewhere_in_a_form_is_read_or_refused(name: str) -> None:
+    odd_values = (None, 1, -1.5, True, "x", [], {}, [None], [1, "a"], [{}], [[]], {"a": 1})
+    for record, _ in RECORDS[name]:
+        for place, odd in product(places_in(record), odd_values):
+            found = with_odd(record, place, odd)
+            with suppress(NotForUs, InvalidData):
+                find_lists("x", found)
+                for form in FORMS:
+                    if isinstance(found, dict) and form.matches(found):
+                        assert all(isinstance(row, dict) for row in form.rows(found))
 
 
 def test_every_form_is_tried_and_named() -> None:
