@@ -169,16 +169,17 @@ class RowsReader:
             return None
         names = {name for item in sample if isinstance(item, RawRecord) for name in item.values}
         label = self.columns.label
-        return None if label in names or not names else f"it has no column '{shortened(label)}'"
+        return None if label in names or not (label and names) else f"it has no column '{shortened(label)}'"
 
     def _open(self, reading: Reading, file: RowFile, sample: list[dict[str, Any]]) -> None:
         """Find the columns, from the first file with rows; others have to have the same."""
         if any(sample):
-            found = self._columns(reading, sample)
+            self._split_column = split_column(sample, {self.config.text_column, self.config.label_column})
+            told = [{name: cell for name, cell in row.items() if name != self._split_column} for row in sample]
+            found = self._columns(reading, told)
             known = self.columns.names if self.columns else []
             self.columns = found._replace(names=list(dict.fromkeys([*known, *found.names])))
             self._used = {found.text, found.label, *found.parts.values()}
-            self._split_column = split_column(sample, self._used)
             self._used |= {self._split_column} if self._split_column else set()
             self._known, self._unused = set(), set()
             self._source = Source(self.notes, filled=reading.format in FILLED)

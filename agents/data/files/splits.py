@@ -49,7 +49,7 @@ def split_of(name: str) -> SplitName | None:
     return None
 
 
-def split_column(sample: Sequence[Mapping[str, Any]], taken: Collection[str] = ()) -> str | None:
+def split_column(sample: Sequence[Mapping[str, Any]], taken: Collection[str | None] = ()) -> str | None:
     """Return the column in which rows say their split; None where there is none. `taken`: columns of other use."""
     names = dict.fromkeys(name for row in sample for name in row if name.strip().casefold() in COLUMNS)
     for name in names:

@@ -143,6 +143,8 @@ def test_a_column_of_splits_says_the_split_of_each_row(rows_file: WriteFile, nam
     assert found == {"a": "train", "b": "train", "c": "validation", "d": "test", "e": None}
     assert reader.files_read[0]["split_column"] == name
     assert not reader.notes.unused_fields
+    graded = "".join(f"{'train' if n % 3 else 'test'},say {n} {'well' * n},{'ab'[n % 2]}\n" for n in range(12))
+    assert list(read(rows_file(f"{name},review,grade\n{graded}", "grades.csv"))[0].values()).count("test") == 4
     other = read(rows_file(f"{name},text,label\nTrain,a,x\nboat,b,y\n", "other.csv"))[0]
     assert other == {"a": None, "b": None}
 
@@ -161,10 +163,11 @@ def test_a_folder_for_each_label_holds_a_file_for_each_text(tmp_path: Path, pack
     assert [row.label for row in reader.rows()] == ["neg", "neg", "pos", "pos"] * 2
 
 
-def test_a_test_file_without_answers_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_test_file_without_answers_is_left_out_and_told_unless_none_are_wanted(tmp_path: Path) -> None:
     found, reader = read(folder_of(tmp_path / "contest", {"train.csv": csv_of("a", "b"), "test.csv": "id,text\n1,c\n"}))
     assert found == {"a": "train", "b": "train"}
     assert reader.left_out == {"test.csv": "it has no column 'label'"}
+    assert read(tmp_path / "contest", shape="text")[0] == {"a": "train", "b": "train", "c": "test"}
 
 
 def test_a_part_is_what_is_read(tmp_path: Path) -> None:
