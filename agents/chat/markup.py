@@ -3,15 +3,19 @@
 import json
 from dataclasses import replace
 
+from agents.chat.exported import exported
 from agents.chat.layouts import Layout
 from agents.chat.probing import probed_layout
-from agents.chat.templates import ChatTemplate, LayoutTemplate, Template
+from agents.chat.templates import THINKING_SWITCH, ChatTemplate, LayoutTemplate, Template
 
 
 def chat_template(template: Template) -> str:
-    """Return the template in Jinja, as `tokenizer.chat_template` holds it; the tokenizer's own is itself."""
+    """Return the template in Jinja, as `tokenizer.chat_template` holds it; the tokenizer's own is itself, with what was
+    set in training around it."""
     if isinstance(template, LayoutTemplate):
         return _jinja(template.layout, template.bos, template.eos)
+    if isinstance(template, ChatTemplate):
+        return exported(template, thinking_switch=THINKING_SWITCH)
     return str(template.facts()["chat_template"])
 
 

@@ -21,6 +21,7 @@ from agents.chat.deriving import (
     lead_of,
     thought_of,
 )
+from agents.chat.exported import source_of
 from agents.chat.hermes import plain_turns, with_thought_as_text
 from agents.chat.layout_template import LayoutTemplate, layout_template
 from agents.chat.native import as_parts, native_turns
@@ -77,8 +78,10 @@ class ChatTemplate:
         return found
 
     def facts(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"chat_template": self.tokenizer.chat_template, "date": DATE_STRING}
-        if self.keeps_reasoning or THINKING_SWITCH in str(self.tokenizer.chat_template):
+        own = self.tokenizer.chat_template
+        own = source_of(own) if isinstance(own, str) else own
+        found: dict[str, Any] = {"chat_template": own, "date": DATE_STRING}
+        if self.keeps_reasoning or THINKING_SWITCH in str(own):
             found["reasoning"] = self.keeps_reasoning
         return found
 
@@ -127,6 +130,16 @@ class ChatTemplate:
             for date, text in ((FIXED_DATE, DATE_STRING), ("2031-11-05", "05 Nov 2031"))
         }
         return len(texts) > 1
+
+    @property
+    def own_opening(self) -> str | None:
+        """What is written here before an answer, where the template itself would write something else; else None.
+
+        Raises: as `text`.
+        """
+        if self._opens_answers:
+            return None
+        return self.prompt([ASKED]).removeprefix(self._written([ASKED], None, opens_answer=False))
 
     @property
     def has_tools(self) -> bool:
@@ -289,7 +302,7 @@ class ChatTemplate:
         if self._wants_parts if in_parts is None else in_parts:
             turns = [as_parts(turn) for turn in turns]
         try:
-            template = self.tokenizer.get_chat_template(tools=list(tools) if tools else None)
+            template = source_of(self.tokenizer.get_chat_template(tools=list(tools) if tools else None))
             variables = {**self.tokenizer.special_tokens_map, "date_string": date_string}
             variables[THINKING_SWITCH] = self.keeps_reasoning
             return self.process.render(template, variables, turns, tools, opens_answer=opens_answer, date=date)

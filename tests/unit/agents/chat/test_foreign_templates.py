@@ -12,6 +12,8 @@ import pytest
 
 from agents.base.errors import InvalidModel
 from agents.chat.answers import answer_of
+from agents.chat.markup import chat_template
+from agents.chat.native import as_parts
 from agents.chat.renderer import Renderer, make_renderer
 from agents.chat.template_process import TemplateProcess
 from agents.chat.templates import ChatTemplate
@@ -28,6 +30,8 @@ assert SPEC.origin is not None
 FOLDER = Path(SPEC.origin).parent / "chat_templates"
 TEMPLATES = sorted(file.stem for file in FOLDER.glob("*.jinja"))
 MARKUP = re.compile(r"<\|[\w/]+\|?>|<\w+\|>|<\uff5c[^\uff5c<>]+\uff5c>|<(?:start|end)_of_\w+>|\[/?INST\]")
+#: Of models that see pictures: texts are given to them in lists of parts.
+SEEING = re.compile("idefics3|llava_next|smolvlm")
 PROCESS = TemplateProcess()
 #: Those that can't be used at all: answers end with nothing that a model could learn to stop by.
 UNUSABLE = {"glm4moe": "ends an answer without a special token"}
@@ -135,6 +139,18 @@ def check(renderer: Renderer, part: Learnable, tools: Any) -> int:
     return len(answers)
 
 
+def check_export(renderer: Renderer, template: str, keeps_reasoning: bool) -> None:
+    """See that the template that files carry prompts as in training by itself, on any day, and has the same
+    fingerprint."""
+    tokenizer().chat_template = chat_template(renderer.template)
+    for turns in CASES["one turn"][0][:1], CASES["several turns"][0][:3]:
+        given = [as_parts(turn) for turn in turns] if SEEING.match(template) else turns
+        written = tokenizer().apply_chat_template(given, tokenize=False, add_generation_prompt=True)
+        assert written == "".join(piece.text for piece in renderer.template.pieces(turns))
+    again = make_renderer("tokenizer", tokenizer(), keeps_reasoning=keeps_reasoning)
+    assert again.fingerprint == renderer.fingerprint
+
+
 @pytest.fixture(autouse=True)
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render in one process for all templates: starting one takes longer than the rest."""
@@ -150,6 +166,7 @@ def test_an_answer_is_read_back_as_it_was_learned(template: str, keeps_reasoning
             make_renderer("tokenizer", tokenizer(), keeps_reasoning=keeps_reasoning)
         return
     renderer = make_renderer("tokenizer", tokenizer(), keeps_reasoning=keeps_reasoning)
+    check_export(renderer, template, keeps_reasoning)
     for name, (messages, tools) in CASES.items():
         found = learnable(messages, renderer, 100_000, tools=tools)
         learned = sum(check(renderer, part, tools) for part in found.parts)
