@@ -83,7 +83,7 @@ def trl(
         disable_tqdm=True,
         logging_strategy="no",
     )
-    rows = read_rows(agents.objects, prepared.splits["train"], agents.folder, per_token=True)
+    rows = read_rows(agents.objects, prepared.splits["train"], agents.folder, target="loss_mask")
     trainer = SFTTrainer(
         model=_base(agents, method),
         args=settings,
@@ -109,7 +109,7 @@ def raw(agents: LocalAgents, prepared: PreprocessingOutput, method: str, epochs:
     peak, started = Peak(), time.perf_counter()
     torch.manual_seed(seed)
     model = _raw.adapted(_base(agents, method, attn_implementation="eager"), "CAUSAL_LM", **LORA)
-    rows = read_rows(agents.objects, prepared.splits["train"], agents.folder, per_token=True)
+    rows = read_rows(agents.objects, prepared.splits["train"], agents.folder, target="loss_mask")
     steps = round(epochs * -(-len(rows) // SHARED["batch_size"]))
     train_s = _raw.train(model, rows, steps, SHARED, seed)
     figures = {
@@ -147,7 +147,7 @@ def _base(agents: LocalAgents, method: str, **options: Any) -> Any:
 
 def _loss(agents: LocalAgents, prepared: PreprocessingOutput, model: Any) -> float:
     """Return the loss on the validation split, as the agent works it out."""
-    rows = read_rows(agents.objects, prepared.splits["validation"], agents.folder, per_token=True)
+    rows = read_rows(agents.objects, prepared.splits["validation"], agents.folder, target="loss_mask")
     return score_answers(model, rows, batch_size=64, autocast=True)["loss"]
 
 

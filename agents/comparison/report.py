@@ -5,27 +5,24 @@ from typing import Any
 from agents.base.markdown import cell, table, text
 from agents.comparison.types import Compared
 from agents.evaluation.types import EvaluationOutput
+from agents.tasks import find_task
 
 #: A table shows the start of a longer text; the record has all of it.
 SHOWN_CHARACTERS = 300
-WHAT = {
-    "majority": "always the commonest label of the training rows",
-    "tfidf": "logistic regression over TF-IDF of words and pairs of words, trained on the same training rows",
-    "base": "the base model, asked by the same template",
-}
 
 
 def comparison_record(
     evaluation: EvaluationOutput, compared: dict[str, Compared], examples: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
     """Return all there is to say, as JSON."""
+    what = find_task(evaluation.training.task).baselines
     return {
         "metric": evaluation.metric,
         "base_model": evaluation.training.base_model,
         "test_sha256": evaluation.test_sha256,
         "test_rows": evaluation.test_rows,
         "baselines": {
-            name: {"what": WHAT[name], **found.model_dump(mode="json"), "examples": examples[name]}
+            name: {"what": what[name], **found.model_dump(mode="json"), "examples": examples[name]}
             for name, found in compared.items()
         },
     }

@@ -22,8 +22,9 @@ PAD_MULTIPLE = 8
 class Rows:
     """A split in memory: `tokens` holds all rows end to end; row i is `tokens[starts[i]:starts[i + 1]]`.
 
-    `targets`: what is to be learned, int64: a label per row, or `per_token` the next token for each token, -100 where
-    it carries no loss.
+    `targets`: what is to be learned. Of each row: a label, int64 of shape (rows,), or which of the labels it has,
+    float32 of shape (rows, labels), or a number, float32 of shape (rows,). Or `per_token`, int64: the next token for
+    each token, -100 where it carries no loss.
     """
 
     tokens: np.ndarray
@@ -43,8 +44,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Batch:
-    """`input_ids` and `attention_mask`: int64 of shape (rows, longest row); `targets`: int64 of shape (rows,), or per
-    token that of `input_ids`. Packed rows have `position_ids` of that shape instead of a mask."""
+    """`input_ids` and `attention_mask`: int64 of shape (rows, longest row); `targets`: as in `Rows`, per token
+    of the shape of `input_ids`. Packed rows have `position_ids` of that shape instead of a mask."""
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor | None
@@ -54,17 +55,17 @@ class Batch:
     position_ids: torch.Tensor | None = None
 
 
-def read_rows(objects: ObjectStore, split: Split, work_dir: Path, *, per_token: bool = False) -> Rows:
-    """Return a split's token ids, and its labels, or `per_token` what of its tokens is learned.
+def read_rows(objects: ObjectStore, split: Split, work_dir: Path, *, target: str = "label") -> Rows:
+    """Return a split's token ids, and what is to be learned. `target`: the column of it, as `Task` names it.
 
     Raises:
         InvalidData: the file lacks the columns, or a row has no tokens.
         CorruptArtifact: the bytes don't match their digest.
     """
     path = objects.get_artifact_file(split.rows, work_dir / f"{split.rows.sha256}.parquet")
-    wanted = "loss_mask" if per_token else "label"
+    per_token = target == "loss_mask"
     try:
-        table = parquet.read_table(path, columns=["input_ids", wanted]).combine_chunks()
+        table = parquet.read_table(path, columns=["input_ids", target]).combine_chunks()
     except (arrow.ArrowInvalid, KeyError) as fault:
         raise InvalidData(f"A split can't be read: {str(fault).partition(chr(10))[0]}") from fault
     if table.num_rows == 0:
@@ -75,10 +76,20 @@ def read_rows(objects: ObjectStore, split: Split, work_dir: Path, *, per_token: 
         raise InvalidData(f"Row {int(np.argmin(lengths))} of a split has no tokens.", cure="Run preprocessing again.")
     starts = np.concatenate([[0], np.cumsum(lengths)])
     tokens = lists.flatten().to_numpy().astype(np.int64)
-    if not per_token:
-        return Rows(tokens, starts, table.column("label").to_numpy().astype(np.int64))
-    learned = table.column("loss_mask").chunk(0).flatten().to_numpy(zero_copy_only=False)
-    return Rows(tokens, starts, next_tokens(tokens, starts, learned), per_token=True)
+    column = table.column(target).chunk(0)
+    if per_token:
+        learned = column.flatten().to_numpy(zero_copy_only=False)
+        return Rows(tokens, starts, next_tokens(tokens, starts, learned), per_token=True)
+    if arrow.types.is_list(column.type):
+        return Rows(tokens, starts, _matrix(column))
+    kind = np.float32 if arrow.types.is_floating(column.type) else np.int64
+    return Rows(tokens, starts, column.to_numpy(zero_copy_only=False).astype(kind))
+
+
+def _matrix(column: arrow.ListArray) -> np.ndarray:
+    """Return lists of equal length as float32 of shape (rows, values of a list)."""
+    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    return values.reshape(len(column), -1)
 
 
 def next_tokens(tokens: np.ndarray, starts: np.ndarray, learned: np.ndarray) -> np.ndarray:

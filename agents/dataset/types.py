@@ -2,13 +2,28 @@
 
 from typing import Any
 
+from pydantic import Field, model_validator
+
 from agents.base.names import Digest
 from agents.base.records import Artifact, Output
 from agents.data.types import Preference, ReaderConfig, Shape
+from agents.tasks import TASKS, TaskName
 
 
 class DatasetConfig(ReaderConfig):
     """Which rows, and how they are read."""
+
+    task: TaskName | None = Field(
+        None, description="What the rows are for; rows of another kind stop the job. Unset: by the shape of the rows."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, given: Any) -> Any:
+        # Any rows with a column of text can be read as plain text, which the shape of the rows doesn't tell.
+        task = TASKS.get(str(given.get("task"))) if isinstance(given, dict) else None
+        plain = task is not None and task.rows == "texts" and given.get("shape") is None
+        return {**given, "shape": "text"} if plain else given
 
 
 class DatasetOutput(Output):
@@ -35,6 +50,8 @@ class DatasetOutput(Output):
     preference: Preference | None = None
     """How rows of the shape `preference` say which answers are better."""
     statistics: dict[str, Any]
+    task: TaskName | None = None
+    """What the rows are for, where the config says so."""
     source: str
     """The URI as the spec wrote it."""
     source_sha256: Digest

@@ -14,6 +14,8 @@ from agents.data.rows import RowsFile
 from agents.data.statistics import Tally
 from agents.data.types import Row
 from agents.dataset.types import DatasetConfig, DatasetOutput
+from agents.tasks import find_task
+from agents.tasks.shapes import check_shape
 
 LIMIT_SEED = 13
 #: Labels that the output counts, and characters of each.
@@ -51,7 +53,10 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
     _tell(reader, tally, context)
     columns = reader.columns
     assert columns is not None
+    if config.task is not None:
+        check_shape(find_task(config.task), columns.shape, config.source)
     return DatasetOutput(
+        task=config.task,
         rows=artifact,
         row_count=file.row_count,
         columns=columns.names,

@@ -6,7 +6,8 @@ from typing import ClassVar
 from agents.base.agent import Agent, Context, inputs_from
 from agents.base.records import Config, DeviceNeed, Input
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
-from agents.tasks import TASKS, find_task
+from agents.tasks import TASKS, Task, find_task, names_with
+from agents.tasks.base import TaskOption
 from agents.training.types import TrainingOutput
 
 
@@ -53,8 +54,17 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
                 continue
             if config.metric and config.metric not in task.metrics:
                 faults.append(f"metric is '{config.metric}', but '{node}' is of task: {task.name}")
-            if not task.has_labels and (config.recall_floors or config.positive_label):
-                faults.append(
-                    f"recall_floors and positive_label are about labels, but '{node}' is of task: {task.name}"
-                )
+            faults += _unknown_options(config, node, task)
         return faults
+
+
+def _unknown_options(config: EvaluationConfig, node: str, task: Task) -> list[str]:
+    given: dict[TaskOption, bool] = {
+        "recall_floors": bool(config.recall_floors),
+        "positive_label": config.positive_label is not None,
+    }
+    return [
+        f"{name} is for {names_with(name)}, but '{node}' is of task: {task.name}"
+        for name, is_given in given.items()
+        if is_given and not task.knows(name)
+    ]

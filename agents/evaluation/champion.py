@@ -11,6 +11,7 @@ from agents.evaluation.gate import Comparison, Incomparable
 from agents.formats.manifest import Manifest, read_manifest
 from agents.metrics.bootstrap import worst_difference
 from agents.models.files import ModelFiles
+from agents.tasks import find_task
 from agents.tasks.measure import Measure, Measured
 from agents.training.types import TrainingOutput
 
@@ -32,7 +33,8 @@ def measure_challenger(measure: Measure[Any]) -> Measured:
     """
     training, context = measure.training, measure.context
     folder = fetch(context.objects, training.files, context.work_dir / "challenger")
-    files = ModelFiles(folder, training.labels, training.max_tokens, training.prompt, context.sources.cache_dir)
+    cache_dir, head = context.sources.cache_dir, find_task(training.task).head()
+    files = ModelFiles(folder, training.labels, training.max_tokens, training.prompt, cache_dir, head=head)
     model = measure.load(files, training.base_model)
     return measure.with_threshold(model, measure.measure(model, done=0))
 
@@ -76,7 +78,8 @@ def _load(measure: Measure[Any], manifest: Manifest) -> Any:
     context = measure.context
     files = manifest.files("merged") or {file.path: file.artifact for file in manifest.trained_files}
     folder = fetch(context.objects, files, context.work_dir / "champion")
-    loaded = ModelFiles(folder, manifest.labels, manifest.max_tokens, manifest.prompt, context.sources.cache_dir)
+    cache_dir, head = context.sources.cache_dir, find_task(manifest.task).head(manifest.thresholds)
+    loaded = ModelFiles(folder, manifest.labels, manifest.max_tokens, manifest.prompt, cache_dir, head=head)
     return measure.load(loaded, manifest.base_model or "")
 
 

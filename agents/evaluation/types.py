@@ -42,6 +42,10 @@ class EvaluationOutput(Output):
     """Of `metric`: the middle 95 % of the bootstrap over the test rows."""
     threshold: Threshold | None = None
     """Only of two labels, and where the validation split has both."""
+    thresholds: dict[str, float] = {}
+    """Of several labels: label -> the probability from which on it is given, chosen on the validation split."""
+    intervals: dict[str, tuple[float, float]] = {}
+    """Further figures -> the middle 95 % of their bootstrap."""
     report: Artifact | None = None
     """JSON: `metrics`, `confusion`, `threshold`, and the points of `roc`, `calibration` and `loss`."""
     pictures: dict[FileName, Artifact] = {}

@@ -56,10 +56,18 @@ def evaluate(config: EvaluationConfig, context: Context) -> EvaluationOutput:
         positive_label=measure.positive_label,
         metric_interval=interval(ours.figure(metric), measure.row_count),
         threshold=ours.threshold,
+        thresholds=ours.thresholds,
+        intervals=_intervals(task, metric, ours, measure.row_count),
         report=context.objects.put_json(report),
         pictures=store_pictures(context.objects, report),
         reference=measure.reference(ours),
     )
+
+
+def _intervals(task: Task, metric: str, ours: Measured, row_count: int) -> dict[str, tuple[float, float]]:
+    """Return metric -> its interval, of those that the task tells with one beside the judged metric."""
+    wanted = [name for name in task.intervals if name != metric and name in ours.metrics]
+    return {name: interval(ours.figure(name), row_count) for name in wanted}
 
 
 def _check_metric(metric: str, task: Task, ours: Measured) -> None:

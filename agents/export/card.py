@@ -3,7 +3,6 @@
 from huggingface_hub import EvalResult, ModelCardData
 
 from agents.base.markdown import code, one_line, text
-from agents.chat.format import PromptFormat
 from agents.export.card_tables import (
     comparison_table,
     format_table,
@@ -73,11 +72,11 @@ def _metadata(manifest: Manifest) -> ModelCardData:
 
 def _what(manifest: Manifest) -> str:
     share = manifest.trainable_parameters / max(1, manifest.total_parameters)
-    kind = f"A classifier of text into {', '.join(map(code, manifest.labels))}"
-    if prompt := manifest.prompt:
-        kind = f"A model that answers prompts of the template {code(prompt.template)} (`{prompt.fingerprint[:12]}`)"
+    prompt = manifest.prompt
+    template = f"{code(prompt.template)} (`{prompt.fingerprint[:12]}`)" if prompt else ""
+    does = find_task(manifest.task).does.format(labels=", ".join(map(code, manifest.labels)), template=template)
     return (
-        f"{kind}, made from {code(str(manifest.base_model))} by {text(str(manifest.method))} "
+        f"{does}, made from {code(str(manifest.base_model))} by {text(str(manifest.method))} "
         f"({manifest.trainable_parameters:,} of {manifest.total_parameters:,} parameters trained, {share:.2%}) "
         f"in job {code(str(manifest.job))} on {text((manifest.created_at or '')[:10])}."
     )
@@ -95,7 +94,9 @@ def _sureness(manifest: Manifest) -> list[str]:
     found = []
     if manifest.metric_interval:
         low, high = manifest.metric_interval
-        found.append(f"95 % of the bootstrap over test rows give {manifest.metric} {low:.4f} to {high:.4f}.")
+        others = [f"{name} {bounds[0]:.4f} to {bounds[1]:.4f}" for name, bounds in manifest.intervals.items()]
+        told = ", ".join([f"{manifest.metric} {low:.4f} to {high:.4f}", *others])
+        found.append(f"95 % of the bootstrap over test rows give {told}.")
     if threshold := manifest.threshold:
         test = threshold.test
         found.append(
@@ -133,8 +134,7 @@ def _use(manifest: Manifest) -> list[str]:
     parts = [_download(manifest, form)] if form in manifest.formats else []
     if parts and form == "merged":
         folder = _folder(manifest, form)
-        code = _generate(manifest.prompt, folder) if manifest.prompt else _classify(manifest, folder)
-        parts.append(f"```python\nfrom transformers import pipeline\n\n{code}\n```")
+        parts.append(f"```python\nfrom transformers import pipeline\n\n{_example(manifest, folder)}\n```")
     return [*parts, *([_run_gguf(manifest, min(gguf, key=lambda one: one.disk_bytes).name)] if gguf else [])]
 
 
@@ -156,17 +156,13 @@ def _run_gguf(manifest: Manifest, form: str) -> str:
     )
 
 
-def _classify(manifest: Manifest, folder: str) -> str:
-    return (
-        f'classify = pipeline("text-classification", model="{folder}", truncation=True, '
-        f"max_length={manifest.max_tokens})"
-    )
-
-
-def _generate(prompt: PromptFormat, folder: str) -> str:
-    note = "" if prompt.template == "tokenizer" else f"  # written by the template {prompt.template}"
-    asked = f'[{{"role": "user", "content": "..."}}]){note}'
-    return (
-        f'generate = pipeline("text-generation", model="{folder}", do_sample=False, '
-        f"max_new_tokens={prompt.max_new_tokens}, return_full_text=False)\ngenerate({asked}"
+def _example(manifest: Manifest, folder: str) -> str:
+    """Return Python that asks the whole model by transformers."""
+    prompt = manifest.prompt
+    named = prompt is not None and prompt.template != "tokenizer"
+    return find_task(manifest.task).example.format(
+        folder=folder,
+        max_tokens=manifest.max_tokens,
+        max_new_tokens=prompt.max_new_tokens if prompt else "",
+        note=f"  # written by the template {prompt.template}" if prompt and named else "",
     )

@@ -29,7 +29,12 @@ def label_tables(manifest: Manifest) -> list[str]:
     names = [name for name in ("precision", "recall", "f1") if f"{name}.{manifest.labels[0]}" in metrics]
     shown = {label: cell(label) for label in manifest.labels}
     figures = [[shown[label], *(_figure(metrics[f"{name}.{label}"]) for name in names)] for label in manifest.labels]
-    found = [table(["label", *("F1" if name == "f1" else name for name in names)], figures)] if names else []
+    headers = ["label", *("F1" if name == "f1" else name for name in names)]
+    if manifest.thresholds:
+        headers.append("given from")
+        for label, row in zip(manifest.labels, figures, strict=True):
+            row.append(_figure(manifest.thresholds.get(label)))
+    found = [table(headers, figures)] if names else []
     if manifest.confusion:
         counts = zip(manifest.labels, manifest.confusion, strict=True)
         rows = [[shown[label], *map(str, row)] for label, row in counts]

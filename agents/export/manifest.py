@@ -43,6 +43,7 @@ OF_TRAINING = (
 )
 OF_EVALUATION = (
     *("training_node", "chosen_by", "candidates", "metrics", "metric", "metric_interval", "confusion", "threshold"),
+    *("thresholds", "intervals"),
     *("pictures", "verdict", "reasons", "reference", "champion_metrics"),
 )
 
@@ -99,7 +100,7 @@ def _manifest(
         attempt=context.attempt,
         pipeline=context.pipeline,
         positive_label=evaluation.positive_label or training.positive_label,
-        answer_schema=_answer_schema(context) if find_task(training.task).kind == "decoder" else None,
+        answer_schema=_answer_schema(context) if find_task(training.task).rows == "conversations" else None,
         formats=formats,
         trained_files=[ExportedFile(path=path, artifact=found) for path, found in sorted(training.files.items())],
         training=training.resolved,

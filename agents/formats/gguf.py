@@ -70,7 +70,9 @@ def write_gguf_folder(merged: Path, folder: Path, name: str, training: TrainingO
         InvalidModel: as `write_gguf`; or the merged model's template is not the one that was trained.
     """
     if training.prompt is None:
-        raise InvalidModel("The training names no prompt template.", cure="Run it again with task: sft.")
+        raise InvalidModel(
+            "The training names no prompt template.", cure="Run it again, with a task whose models write text."
+        )
     tokenizer = load_tokenizer(merged)
     renderer = matching_renderer(tokenizer, training.prompt)
     folder.mkdir()

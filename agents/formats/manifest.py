@@ -83,6 +83,12 @@ class Manifest(Record):
     metric_interval: tuple[float, float] | None = Field(None, description="The middle 95 % of its bootstrap.")
     confusion: list[list[int]] = Field([], description="True labels by row, predicted ones by column.")
     threshold: Threshold | None = Field(None, description="The best threshold of a binary classifier.")
+    thresholds: dict[str, float] = Field(
+        {}, description="Of several labels: label -> the probability from which on it is given."
+    )
+    intervals: dict[str, tuple[float, float]] = Field(
+        {}, description="Further metrics -> the middle 95 % of their bootstrap."
+    )
     pictures: dict[FileName, Artifact] = Field({}, description="Name -> picture that the card shows.")
     comparison: dict[str, Compared] = Field({}, description="Baseline -> how the tuned model did beside it.")
     verdict: Verdict = Field(description="What the gate said.")

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 #: Of all tasks, in the order that cards and logs have them in.
 HEADLINE = (
     *("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", "micro_f1"),
-    *("roc_auc", "ece", "brier", "mae", "rmse", "r2", "spearman"),
+    *("jaccard", "roc_auc", "ece", "brier", "mae", "rmse", "r2", "spearman"),
     *("exact_match", "tool_call", "tool_name", "tool_arguments", "slot_f1", "json_validity", "rouge_l", "bleu"),
-    *("loss", "perplexity"),
+    *("loss", "perplexity", "base_perplexity", "perplexity_drop"),
 )
 #: The few that fit into a line of a terminal.
 BRIEF = frozenset(
     {
-        *("accuracy", "precision", "recall", "f1", "macro_f1", "roc_auc", "ece"),
+        *("accuracy", "precision", "recall", "f1", "macro_f1", "micro_f1", "jaccard", "roc_auc", "ece"),
+        *("mae", "r2", "spearman", "perplexity", "perplexity_drop"),
         *("exact_match", "tool_call", "slot_f1", "json_validity", "rouge_l", "loss"),
     }
 )

@@ -13,14 +13,30 @@ ROWS_PER_BIN = 20
 
 
 def label_reference(labels: Sequence[str], texts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Reference:
-    """Return the reference of predictions: `rows` have `predicted` and `confidence`, in the order of the texts."""
-    predicted = Counter(str(row["predicted"]) for row in rows)
+    """Return the reference of predictions: `rows` have `predicted` (a label, or a list of them) and `confidence`, in
+    the order of the texts."""
+    predicted = Counter(label for row in rows for label in _listed(row["predicted"]))
     return Reference(
         rows=len(rows),
         labels={label: predicted[label] for label in labels},
         confidence=histogram([round(float(row["confidence"]), CONFIDENCE_DIGITS) for row in rows]),
         length=histogram([float(len(clean_text(text))) for text in texts]),
     )
+
+
+def number_reference(label: str, texts: Sequence[str], values: Sequence[float]) -> Reference:
+    """Return the reference of predicted numbers, in the order of the texts. `label`: the name of the model's output."""
+    return Reference(
+        rows=len(values),
+        labels={label: len(values)},
+        confidence=Histogram(edges=[], counts=[len(values)]),
+        length=histogram([float(len(clean_text(text))) for text in texts]),
+        value=histogram(values),
+    )
+
+
+def _listed(predicted: str | list[str]) -> list[str]:
+    return [predicted] if isinstance(predicted, str) else predicted
 
 
 def histogram(values: Sequence[float]) -> Histogram:

@@ -1,10 +1,9 @@
-"""Figures of labels that are numbers, such as one to five stars: how far off, where other figures only know wrong."""
+"""Figures of numbers, and of labels that are numbers, such as one to five stars: how far off answers are."""
 
 import math
 
 import numpy as np
-from scipy.stats import spearmanr
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from scipy.stats import rankdata
 
 #: Of two numbers, 0 and 1 above all, accuracy and F1 tell as much.
 LABELS_LEAST = 3
@@ -20,19 +19,31 @@ def label_values(names: list[str]) -> list[float] | None:
 
 
 def number_metrics(labels: np.ndarray, scores: np.ndarray, names: list[str]) -> dict[str, float]:
-    """Return `mae`, `rmse`, `r2` and `spearman` of the number that is expected by the probabilities; nothing where
-    labels are not numbers. `r2` and `spearman` are left out where all rows have one number.
+    """Return the figures of the number that is expected by the probabilities; nothing where labels are not numbers.
 
     Arguments as in `metrics/classification.py`. The expected number is the sum of each label times its probability.
     """
     values = label_values(names)
-    if values is None:
-        return {}
-    true, expected = np.array(values)[labels], scores @ np.array(values)
-    found = {
-        "mae": float(mean_absolute_error(true, expected)),
-        "rmse": float(root_mean_squared_error(true, expected)),
-    }
-    if np.ptp(true) == 0 or np.ptp(expected) == 0:
-        return found
-    return found | {"r2": float(r2_score(true, expected)), "spearman": float(spearmanr(true, expected).statistic)}
+    return {} if values is None else value_metrics(np.array(values)[labels], scores @ np.array(values))
+
+
+def value_metrics(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Return `mae`, `rmse`, `r2` and `spearman` of numbers, float64 of shape (rows,). `r2` and `spearman` are left out
+    where all rows have one number."""
+    errors = {name: value_metric(true, found, name) for name in ("mae", "rmse")}
+    if np.ptp(true) == 0 or np.ptp(found) == 0:
+        return errors
+    return errors | {name: value_metric(true, found, name) for name in ("r2", "spearman")}
+
+
+def value_metric(true: np.ndarray, found: np.ndarray, metric: str) -> float:
+    """Return one of these figures; where all rows have one number, which a resample may, `r2` and `spearman` are 0."""
+    if metric == "mae":
+        return float(np.abs(true - found).mean())
+    if metric == "rmse":
+        return float(np.sqrt(np.square(true - found).mean()))
+    if np.ptp(true) == 0 or np.ptp(found) == 0:
+        return 0.0
+    if metric == "r2":
+        return float(1 - np.square(true - found).sum() / np.square(true - true.mean()).sum())
+    return float(np.corrcoef(rankdata(true), rankdata(found))[0, 1])

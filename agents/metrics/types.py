@@ -41,12 +41,14 @@ class Histogram(Record):
 
 
 class Reference(Record):
-    """What a classifier's predictions on the test split were like, for serving to tell drift by."""
+    """What a model's predictions on the test split were like, for serving to tell drift by."""
 
     rows: int
     labels: dict[str, int]
-    """Label -> how many rows were given it."""
+    """Label -> how many rows were given it; a row may have several, or none."""
     confidence: Histogram
     """Rounded to `CONFIDENCE_DIGITS`."""
     length: Histogram
     """Characters of the cleaned text."""
+    value: Histogram | None = None
+    """Of a model of numbers: its answers, in place of labels and confidence."""

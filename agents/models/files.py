@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from agents.base.errors import InvalidModel
 from agents.chat.format import PromptFormat
+from agents.models.heads import ONE_LABEL, Head
 
 #: The file that tells an adapter in PEFT's layout from a whole model.
 ADAPTER_CONFIG = "adapter_config.json"
@@ -32,12 +33,16 @@ class ModelFiles:
     cache_dir: Path
     base: AdapterBase | None = None
     """Of an adapter that is served: its base in memory."""
+    head: Head = ONE_LABEL
+    """Of a classifier: what its outputs mean."""
 
     @property
     def prompt_format(self) -> PromptFormat:
         """Raises InvalidModel where there is none."""
         if self.prompt is None:
-            raise InvalidModel("The training names no prompt template.", cure="Run it again with task: sft.")
+            raise InvalidModel(
+                "The training names no prompt template.", cure="Run it again, with a task whose models write text."
+            )
         return self.prompt
 
     @property

@@ -14,6 +14,7 @@ from agents.base.errors import InvalidModel, first_line
 from agents.base.folders import make_folder
 from agents.models.files import is_gguf
 from agents.models.foreign import check_adapter, check_model
+from agents.models.heads import ONE_LABEL, Head
 from agents.models.quiet import quiet_libraries
 from agents.models.sizes import check_folder, check_gguf
 
@@ -27,6 +28,7 @@ def load_classifier_base(
     dtype: str | torch.dtype,
     *,
     cache_dir: Path,
+    head: Head = ONE_LABEL,
     pad_token_id: int | None = None,
     seed: int = 0,
     **options: Any,
@@ -34,14 +36,14 @@ def load_classifier_base(
     """Return the base model at `path` as a sequence classifier over `labels`, on the CPU, in evaluation mode.
 
     `path`: a folder with `config.json` and safetensors, or a `*.gguf` file, which is converted once into a folder
-    below `cache_dir`. `pad_token_id`: the tokenizer's, which decoders need to find a row's last token.
-    Weights that the files lack (the head) come from `seed`. `options` go to `from_pretrained`.
+    below `cache_dir`. `head`: what its outputs are to mean. `pad_token_id`: the tokenizer's, which decoders need to
+    find a row's last token. Weights that the files lack (the head) come from `seed`. `options` go to `from_pretrained`.
 
     Raises:
         InvalidModel: there is no model in the files, or not one that can classify.
     """
     return load_classifier_and_new_modules(
-        path, labels, dtype, cache_dir=cache_dir, pad_token_id=pad_token_id, seed=seed, **options
+        path, labels, dtype, cache_dir=cache_dir, head=head, pad_token_id=pad_token_id, seed=seed, **options
     )[0]
 
 
@@ -51,6 +53,7 @@ def load_classifier_and_new_modules(
     dtype: str | torch.dtype,
     *,
     cache_dir: Path,
+    head: Head = ONE_LABEL,
     pad_token_id: int | None = None,
     seed: int = 0,
     **options: Any,
@@ -67,7 +70,7 @@ def load_classifier_and_new_modules(
             dtype=dtype,
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)},
-            problem_type="single_label_classification",
+            problem_type=head.problem_type,
             ignore_mismatched_sizes=True,
             use_safetensors=True,
             trust_remote_code=False,

@@ -6,6 +6,7 @@ from agents.base.names import Digest, RelativeName
 from agents.base.records import Artifact, Config, Output
 from agents.base.source_uri import SourceUri
 from agents.formats import FormatName
+from agents.models.heads import Head
 
 #: That go through the model at once.
 BATCH_TEXTS = 64
@@ -18,6 +19,8 @@ class PredictionConfig(Config):
     version: int
     format: FormatName
     labels: list[str] = Field(min_length=1)
+    head: Head = Head()
+    """What the model's outputs mean."""
     max_tokens: int = Field(ge=1)
     files: dict[RelativeName, Artifact] = Field(min_length=1)
     """Path inside the model's folder -> its bytes."""
@@ -35,4 +38,4 @@ class PredictionOutput(Output):
     format: str
     text_count: int
     predictions: Artifact
-    """JSON list of `{"label", "confidence", "scores"}`, in the order of the texts."""
+    """JSON list of `{"label", "confidence", "scores"}`, and what else the task answers, in the order of the texts."""

@@ -22,7 +22,7 @@ def predict(config: PredictionConfig, context: Context) -> PredictionOutput:
     answers: list[dict[str, Any]] = []
     for start in range(0, len(texts), CHUNK_TEXTS):
         context.progress(start, len(texts))
-        answers += [found._asdict() for found in model.predict(texts[start : start + CHUNK_TEXTS], BATCH_TEXTS)]
+        answers += [found.as_record() for found in model.predict(texts[start : start + CHUNK_TEXTS], BATCH_TEXTS)]
     context.progress(len(texts), len(texts))
     return PredictionOutput(
         model_name=config.model_name,
@@ -38,6 +38,6 @@ def _load(config: PredictionConfig, context: Context) -> Classifier:
     base = None
     if config.base_model is not None and config.base_model_fingerprint is not None:
         base = SharedBases(context.sources).get(config.base_model, config.base_model_fingerprint, "classifier")
-    files = ModelFiles(folder, config.labels, config.max_tokens, None, context.sources.cache_dir, base)
+    files = ModelFiles(folder, config.labels, config.max_tokens, None, context.sources.cache_dir, base, config.head)
     model: Classifier = FORMATS[config.format].load("classifier", files)
     return model

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from agents.base.agent import Agent, Context
-from agents.base.records import Input
+from agents.base.records import Config, Input
 from agents.base.sources import Sources
 from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
+from agents.tasks import task_faults
 
 
 class PreprocessingAgent(Agent[PreprocessingConfig, PreprocessingOutput]):
@@ -23,6 +24,11 @@ class PreprocessingAgent(Agent[PreprocessingConfig, PreprocessingOutput]):
 
     def loads(self, config: PreprocessingConfig, inputs: Sequence[Input]) -> list[str]:
         return [config.known_task.preparation]
+
+    @classmethod
+    def check(cls, config: PreprocessingConfig, upstream: Mapping[str, Config]) -> list[str]:
+        """Rows that are read or validated for another task."""
+        return task_faults(config.task, upstream)
 
     def run(self, config: PreprocessingConfig, context: Context) -> PreprocessingOutput:
         """Write the three splits.

@@ -19,13 +19,13 @@ from agents.data.files.folders import row_files
 from agents.data.files.records import shortened, whole_characters
 from agents.data.reader import RowsReader, told_parts
 from agents.data.rows import to_json
-from agents.data.shapes import TEXTS
 from agents.data.statistics import Tally
 from agents.data.types import Row, Shape
 from agents.dataset.types import DatasetConfig
 from agents.preprocessing.types import PreprocessingConfig
-from agents.tasks import TASKS, TaskName, find_task
+from agents.tasks import TASKS, TaskName, find_task, task_of_shape
 from agents.tasks.preparation import preparation_of
+from agents.tasks.shapes import check_shape
 
 #: Rows that are gone through for the counts.
 SCANNED_ROWS = 1000
@@ -102,6 +102,8 @@ def read_preview(
         except InvalidData as fault:
             problems.append(str(fault))
     columns = reader.columns
+    if columns and config.task:
+        problems += _shape_problems(config.task, columns.shape, config.source)
     return rows, {
         "files": reader.files_read,
         "left_out": told_parts(reader),
@@ -117,6 +119,14 @@ def read_preview(
         "label_counts": {shortened(label, 200): count for label, count in tally.label_counts.most_common(20)},
         "problems": problems,
     }
+
+
+def _shape_problems(task: str, shape: Shape, source: str) -> list[str]:
+    try:
+        check_shape(find_task(task), shape, source)
+    except InvalidData as fault:
+        return [str(fault)]
+    return []
 
 
 def _shown_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -161,16 +171,15 @@ def render_preview(rows: Sequence[Row], rendering: Rendering, shape: Shape | Non
     """
     from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 
-    rows_of = "labels" if shape in TEXTS else "conversations"
-    task = rendering.task or next(known.name for known in TASKS.values() if known.rows == rows_of)
-    known, model = find_task(task), Path(rendering.model)
-    config = PreprocessingConfig(task=task, template=None if known.has_labels else rendering.template)
+    by_shape = task_of_shape(shape) if shape else None
+    known, model = find_task(rendering.task or (by_shape or next(iter(TASKS.values()))).name), Path(rendering.model)
+    config = PreprocessingConfig(task=known.name, template=rendering.template if known.knows("template") else None)
     tokenizer = load_tokenizer(model)
     limit = min(rendering.max_tokens or config.token_limit, longest_input_tokens(model, tokenizer), TOKENS_MOST)
     preparation = preparation_of(known)(config, _Quiet(), tokenizer, limit)
+    found = [preparation.preview(row) for row in rows] if shape in known.shapes else []
     problems = ["Rows of preference data are not learned as plain answers."] if shape == "preference" else []
-    found = [] if problems else [preparation.preview(row) for row in rows]
-    if found and not known.has_labels and not any(one.get("loss_tokens") for one in found):
+    if found and known.learns_tokens and not any(one.get("loss_tokens") for one in found):
         problems.append("None of these rows has a token to learn: preprocessing leaves them out.")
-    facts = {"task": task, "max_tokens": limit, "tokenizer_fingerprint": tokenizer_fingerprint(tokenizer)}
+    facts = {"task": known.name, "max_tokens": limit, "tokenizer_fingerprint": tokenizer_fingerprint(tokenizer)}
     return {**facts, **preparation.preview_facts(), "rows": found, "problems": problems}

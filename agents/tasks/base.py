@@ -5,10 +5,28 @@ them. Each path names a function or class of the signature given here; the modul
 loads it.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from agents.base.records import Record
+from agents.data.types import Shape
+from agents.models.heads import Head, Outputs
 from agents.models.kinds import ModelKind
+
+#: What rows hold beside their text: a label, several, a number, turns that a template renders, or nothing.
+RowsOf = Literal["labels", "label_lists", "numbers", "conversations", "texts"]
+#: Settings that only some tasks know.
+TaskOption = Literal[
+    "class_weights",
+    "keep",
+    "label_smoothing",
+    "loss",
+    "overlap_tokens",
+    "positive_label",
+    "reasoning",
+    "recall_floors",
+    "template",
+]
 
 
 class Task(Record):
@@ -17,18 +35,32 @@ class Task(Record):
     name: str
     kind: ModelKind
     """What the base model is loaded as, and what is served."""
-    rows: Literal["labels", "conversations"]
-    """What rows hold beside their text: a label, or turns that a template renders."""
+    rows: RowsOf
+    shapes: tuple[Shape, ...]
+    """The shapes of rows that it learns from."""
+    target: Literal["label", "labels", "number", "loss_mask"]
+    """The column of a split that is learned: of a row, or `loss_mask` of its tokens."""
+    outputs: Outputs = "label"
+    """Of a classifier: what its outputs mean."""
+    options: tuple[TaskOption, ...] = ()
+    """Those of these settings that it knows."""
     pipeline_tag: str
     """What model hubs call it."""
+    does: str
+    """What a model of it is, for its card; `{labels}` and `{template}` stand for the model's own."""
+    example: str
+    """Python that asks a whole model by transformers, for its card; `{folder}`, `{max_tokens}`, `{max_new_tokens}` and
+    `{note}`, which says what its prompts are written by, stand for the model's own."""
     max_tokens: int
     """Tokens of a row at most, where the spec doesn't say."""
     metrics: tuple[str, ...]
     """By which a model can be judged; the first is the default. A larger value is a better one."""
+    intervals: tuple[str, ...] = ()
+    """Figures that are told with an interval beside the judged metric's, such as errors, which no gate goes by."""
     validation_metrics: tuple[str, ...]
     """By which a training can choose its best weights; the first is the default."""
-    baselines: tuple[str, ...]
-    """What a tuned model is held against; all of them are the default."""
+    baselines: Mapping[str, str]
+    """What a tuned model is held against -> what that is, in words; all of them are the default."""
     baselines_load_model: bool
     """Whether one of them is a model that needs a device."""
     rows_asked_at_once: int
@@ -47,5 +79,13 @@ class Task(Record):
     """`(ComparisonConfig, Context, PreprocessingOutput, EvaluationOutput) -> dict[str, Pair]`, by baseline."""
 
     @property
-    def has_labels(self) -> bool:
-        return self.rows == "labels"
+    def learns_tokens(self) -> bool:
+        """Whether the tokens of its rows are what is learned; else each row has a target."""
+        return self.target == "loss_mask"
+
+    def head(self, thresholds: Mapping[str, float] | None = None) -> Head:
+        """Return how a classifier's outputs become answers. `thresholds`: of several labels, where they were chosen."""
+        return Head(outputs=self.outputs, thresholds=dict(thresholds or {}))
+
+    def knows(self, option: TaskOption) -> bool:
+        return option in self.options

@@ -35,7 +35,8 @@ class Golden(ABC, Generic[ModelT]):
     def files(self, folder: Path) -> ModelFiles:
         """Return what a model in `folder` is loaded from."""
         training = self.training
-        return ModelFiles(folder, training.labels, training.max_tokens, training.prompt, self.context.sources.cache_dir)
+        cache_dir, head = self.context.sources.cache_dir, find_task(training.task).head(self.judged.thresholds)
+        return ModelFiles(folder, training.labels, training.max_tokens, training.prompt, cache_dir, head=head)
 
     @abstractmethod
     def load_trained(self, folder: Path, base: Callable[[], Path]) -> ModelT:

@@ -36,6 +36,8 @@ class Measured:
     curves: dict[str, Any] = field(default_factory=dict)
     """Points of what the report and its pictures show."""
     threshold: Threshold | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Of several labels: what each is given from, as chosen on the validation split."""
 
     def figure(self, metric: str) -> Statistic:
         """Return a metric as a function of rows."""

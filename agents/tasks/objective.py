@@ -28,6 +28,24 @@ class Objective(ABC):
     def score(self, model: PreTrainedModel, rows: Rows, *, batch_size: int, autocast: bool) -> dict[str, float]:
         """Return `loss` and other figures of the model on `rows`; it is left in training mode."""
 
+    def facts(self) -> dict[str, float]:
+        """Return what of the rows the loss was made by, as hyperparameters are told."""
+        return {}
+
+    def check(self, model: PreTrainedModel) -> None:  # noqa: B027
+        """Refuse a model that can't learn this, before it begins to.
+
+        Raises:
+            InvalidModel: it can't.
+        """
+
+    def finish(self, model: PreTrainedModel) -> None:  # noqa: B027
+        """Put into the trained weights what was apart from them only for learning.
+
+        Raises:
+            InvalidModel: the model has no place for it.
+        """
+
 
 def make_objective(config: TrainingConfig, data: PreprocessingOutput, train: Rows) -> Objective:
     """Return the objective of the configured task.

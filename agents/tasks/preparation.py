@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from agents.base.loading import load_object
@@ -32,8 +32,10 @@ class Cells(Protocol):
 class Preparation(ABC):
     """The rows of one task, for one tokenizer. `max_tokens`: of a row."""
 
-    has_labels: ClassVar[bool]
-    """Whether rows are shared out by label, and labels are told apart by name."""
+    names_labels: ClassVar[bool]
+    """Whether what a row is labelled with is told apart by its text, and rows are shared out by it."""
+    needs_every_label: ClassVar[bool] = False
+    """Whether each stratum has to be in every split; else small ones are shared out together."""
     several_answers: ClassVar[bool]
     """Whether equal texts may well have other answers, and are duplicates only with the same one."""
 
@@ -46,6 +48,18 @@ class Preparation(ABC):
     @abstractmethod
     def cleaned(self, row: Row) -> Row:
         """Return what of a row is used, cleaned as configured."""
+
+    def fault(self, row: Row) -> str | None:
+        """Return why a cleaned row can't be learned, as a reason that is counted; None where it can."""
+        return None if row.text.strip() and row.label.strip() else "empty"
+
+    def labels(self, found: Iterable[str]) -> list[str]:
+        """Return the names of the model's outputs, by index. `found`: the different labels of all rows that stay."""
+        return sorted(found)
+
+    def strata(self, counts: Mapping[str, int]) -> Mapping[str, str]:
+        """Return label -> the stratum that its rows are shared out with. `counts`: label -> rows."""
+        return {label: label for label in counts}
 
     @abstractmethod
     def documents(self, rows: Iterable[Row], dropped: Counter[str]) -> Iterator[tuple[int, Row]]:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ def read_labelled(context: Context, data: PreprocessingOutput, split: str) -> La
     """Return a split of labelled rows, in its order, checked against its digest."""
     table = parquet.read_table(_file(context, data, split), columns=["row", "text", "label"])
     return LabelledRows(table["row"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
+
+
+def read_texts(
+    context: Context, data: PreprocessingOutput, split: str, target: str
+) -> tuple[list[int], list[str], list[Any]]:
+    """Return the numbers of a split's rows in the source, their texts and what is in the column `target`, in its order,
+    checked against its digest."""
+    table = parquet.read_table(_file(context, data, split), columns=["row", "text", target])
+    return table["row"].to_pylist(), table["text"].to_pylist(), table[target].to_pylist()
 
 
 def _file(context: Context, data: PreprocessingOutput, split: str) -> Path:

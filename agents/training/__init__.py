@@ -6,6 +6,7 @@ from typing import ClassVar
 from agents.base.agent import Agent, Context
 from agents.base.records import Config, DeviceNeed, Input
 from agents.base.sources import Sources
+from agents.tasks import task_faults
 from agents.training.types import TrainingConfig, TrainingOutput
 
 
@@ -46,11 +47,10 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
 
     @classmethod
     def check(cls, config: TrainingConfig, upstream: Mapping[str, Config]) -> list[str]:
-        """Faults that only show beside the nodes before: rows made for another model."""
-        wanted = {"model": config.model, "task": config.task}
-        return [
-            f"'{key}' is {value}, but '{name}' makes tokens for {getattr(other, key)}: both must name the same {key}"
-            for name, other in upstream.items()
-            for key, value in wanted.items()
-            if getattr(other, key, None) not in (None, value)
+        """Faults that only show beside the nodes before: rows made for another model or task."""
+        models = [
+            f"'model' is {config.model}, but '{name}' makes tokens for {other}: both must name the same model"
+            for name, before in upstream.items()
+            if (other := getattr(before, "model", None)) not in (None, config.model)
         ]
+        return [*models, *task_faults(config.task, upstream)]

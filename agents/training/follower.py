@@ -79,7 +79,7 @@ def follow(task: dict[str, Any]) -> None:
 
 def _plan(task: dict[str, Any], config: TrainingConfig, data: PreprocessingOutput) -> Any:
     """Return the leader's plan with this process's device, and without the validation's rows."""
-    train = read_back(Path(task["folder"]), per_token=not config.known_task.has_labels)
+    train = read_back(Path(task["folder"]), per_token=config.known_task.learns_tokens)
     placement = choose_placement(config)
     if placement.device.type == "cuda":
         placement = replace(placement, device=torch.device("cuda", task["rank"]))

@@ -80,7 +80,14 @@ def build_model(
         model = load_decoder(path, "float32", cache_dir=cache_dir, pad_token_id=pad_token_id, **options)
     else:
         model, new_modules = load_classifier_and_new_modules(
-            path, labels, "float32", cache_dir=cache_dir, pad_token_id=pad_token_id, seed=config.seed, **options
+            path,
+            labels,
+            "float32",
+            cache_dir=cache_dir,
+            head=config.known_task.head(),
+            pad_token_id=pad_token_id,
+            seed=config.seed,
+            **options,
         )
         if packs_rows(model, config, placement.device):
             pack_rows(model)

@@ -7,7 +7,7 @@ from agents.base.records import Artifact
 from agents.metrics.classification import positive_label
 from agents.preprocessing.types import PreprocessingOutput
 from agents.training.plan import Plan, TrainState
-from agents.training.types import TrainingOutput
+from agents.training.types import TrainingConfig, TrainingOutput
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def output_of(plan: Plan, data: PreprocessingOutput, state: TrainState, made: Ma
         base_model_fingerprint=made.base_fingerprint,
         tokenizer_fingerprint=data.tokenizer_fingerprint,
         labels=data.labels,
-        positive_label=positive_label(config.positive_label, data.labels),
+        positive_label=_positive_label(config, data),
         prompt=data.prompt,
         max_tokens=data.max_tokens,
         seed=config.seed,
@@ -49,3 +49,9 @@ def output_of(plan: Plan, data: PreprocessingOutput, state: TrainState, made: Ma
         resolved=made.resolved,
         events=made.events,
     )
+
+
+def _positive_label(config: TrainingConfig, data: PreprocessingOutput) -> str | None:
+    if not config.known_task.knows("positive_label"):
+        return None
+    return positive_label(config.positive_label, data.labels)

@@ -105,6 +105,7 @@ def describe(plan: Plan, model: PreTrainedModel) -> dict[str, Any]:
         "rows_per_step": plan.rows_per_step,
         "steps_per_epoch": plan.steps_per_epoch,
         "total_steps": plan.total_steps,
+        **plan.objective.facts(),
     }
 
 
@@ -120,9 +121,9 @@ def make_plan(config: TrainingConfig, data: PreprocessingOutput, context: Contex
             f"The rows were made for the task '{data.task}', the training's is '{config.task}'.",
             cure="Set the same `task` in the configs of preprocessing and training.",
         )
-    per_token = not config.known_task.has_labels
+    target = config.known_task.target
     train, validation = (
-        read_rows(context.objects, data.splits[name], context.work_dir, per_token=per_token)
+        read_rows(context.objects, data.splits[name], context.work_dir, target=target)
         for name in ("train", "validation")
     )
     return Plan(

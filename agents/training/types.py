@@ -8,7 +8,8 @@ from agents.base.names import Digest, RelativeName
 from agents.base.records import Artifact, Config, Output
 from agents.base.source_uri import SourceUri
 from agents.chat.format import PromptFormat
-from agents.tasks import TASKS, Task, TaskName, ValidationMetricName, find_task, names_of
+from agents.tasks import TASKS, Task, TaskName, ValidationMetricName, find_task, names_with
+from agents.tasks.base import TaskOption
 
 Method = Literal["lora", "qlora", "full"]
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
@@ -84,15 +85,19 @@ class TrainingConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _labels_only_where_there_are_some(self) -> "TrainingConfig":
+    def _only_what_the_task_knows(self) -> "TrainingConfig":
         task = self.known_task
         if self.metric not in task.validation_metrics:
             known = " or ".join(task.validation_metrics)
             raise ValueError(f"metric: {self.metric} is not of task: {self.task}, whose metric is {known}")
-        wrong = {"class_weights": self.class_weights != "none", "positive_label": self.positive_label is not None}
-        if not task.has_labels and any(wrong.values()):
-            names = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
-            raise ValueError(f"{names}: with task: {self.task} there are no labels; they are for {names_of('labels')}")
+        given: dict[TaskOption, bool] = {
+            "class_weights": self.class_weights != "none",
+            "positive_label": self.positive_label is not None,
+            "label_smoothing": self.label_smoothing > 0,
+        }
+        for name, is_given in given.items():
+            if is_given and not task.knows(name):
+                raise ValueError(f"{name} is for {names_with(name)}, not for task: {self.task}")
         return self
 
     @property

@@ -44,6 +44,7 @@ def train(config: TrainingConfig, context: Context) -> TrainingOutput:
         cache_dir=context.sources.cache_dir,
         pad_token_id=tokenizer.pad_token_id,
     )
+    plan.objective.check(model)
     trained, total = parameter_counts(model, config.method)
     resolved = describe(plan, model)
     context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
@@ -52,6 +53,7 @@ def train(config: TrainingConfig, context: Context) -> TrainingOutput:
     checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
     state, events = _fit(model, plan, context, checkpoints, leader)
 
+    plan.objective.finish(model)
     files = save_files(model, tokenizer, config.model, context.work_dir / "model", context.objects)
     curve = context.objects.put_json(state.curve)
     context.log("training_finished", steps=state.step, metrics=state.metrics())

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 from agents.base.agent import Agent, Context, input_from
 from agents.base.errors import InvalidData
+from agents.base.records import Config
 from agents.base.sources import Sources
 from agents.dataset.types import DatasetOutput
+from agents.tasks import Task, find_task, task_faults, task_of_shape
+from agents.tasks.shapes import check_shape
 from agents.validation.types import ValidationConfig, ValidationOutput
 
 
@@ -20,6 +23,11 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
     def cache_inputs(self, config: ValidationConfig, sources: Sources) -> Mapping[str, str]:
         return {"model": sources.fingerprint(config.model, "model")} if config.model else {}
 
+    @classmethod
+    def check(cls, config: ValidationConfig, upstream: Mapping[str, Config]) -> list[str]:
+        """Rows that are read for another task."""
+        return task_faults(config.task, upstream)
+
     def run(self, config: ValidationConfig, context: Context) -> ValidationOutput:
         """Write the rows that passed and the report.
 
@@ -31,8 +39,9 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
         from agents.validation.work import examine, write_report
 
         dataset = input_from(context, "dataset", DatasetOutput)
+        task = _task(config, dataset)
         examined = examine(dataset, config, context)
-        labelled = dataset.shape == "text_label"
+        labelled = task is not None and task.rows == "labels"
         problems = find_problems(config, examined.findings, examined.passed, labelled=labelled)
         output = write_report(examined, problems, context)
         if problems:
@@ -43,6 +52,19 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
             )
         context.progress(examined.findings.rows, examined.findings.rows)
         return output
+
+
+def _task(config: ValidationConfig, dataset: DatasetOutput) -> Task | None:
+    """Return what the rows are for: as configured here or where they are read, or else by their shape.
+
+    Raises:
+        InvalidData: the configured task doesn't learn from such rows.
+    """
+    if name := config.task or dataset.task:
+        task = find_task(name)
+        check_shape(task, dataset.shape, dataset.source)
+        return task
+    return task_of_shape(dataset.shape)
 
 
 __all__ = ["ValidationAgent", "ValidationConfig"]

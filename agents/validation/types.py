@@ -6,6 +6,7 @@ from pydantic import Field
 
 from agents.base.records import Artifact, Config, Output
 from agents.base.source_uri import SourceUri
+from agents.tasks import TaskName
 
 
 class ValidationOutput(Output):
@@ -22,6 +23,10 @@ class ValidationOutput(Output):
 
 class ValidationConfig(Config):
     """What is accepted, and what happens to personal data."""
+
+    task: TaskName | None = Field(
+        None, description="What the rows are for. Unset: what the dataset node says, or else by the shape of the rows."
+    )
 
     pii: Literal["report", "mask", "drop", "fail"] = Field(
         "report", description="Count it; replace it by its kind; leave such rows out; or stop the job."

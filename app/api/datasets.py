@@ -129,6 +129,7 @@ def preview_dataset(
         shape=shape,
         text_column=text_column,
         label_column=label_column,
+        task=task,
     )
     rendering = None
     if model is not None and can_render():

@@ -46,7 +46,7 @@ def preview(
     rows: Rows = 5,
     model: Annotated[str | None, typer.Option(help="Also show the rows as tokens of this model.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="classification or sft; by the shape of the rows if not given.")
+        str | None, typer.Option(help="What the rows are for; by the shape of the rows if not given.")
     ] = None,
     template: Annotated[
         str | None, typer.Option(help="Template of conversations; the tokenizer's own by default.")

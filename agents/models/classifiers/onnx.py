@@ -16,7 +16,9 @@ from tokenizers import Tokenizer
 from agents.base.errors import InvalidModel, first_line
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
+from agents.models.classifiers.scores import scores_of
 from agents.models.files import ModelFiles
+from agents.models.heads import ONE_LABEL, Head
 
 MODEL_FILE = "model.onnx"
 #: On a CPU small batches of like lengths cost least per text: see `docs/benchmarks.md`.
@@ -37,6 +39,7 @@ class OnnxClassifier:
     max_tokens: int
     pad_token_id: int
     padding_side: Side
+    head: Head = ONE_LABEL
 
     @property
     def runs(self) -> Runs:
@@ -46,9 +49,9 @@ class OnnxClassifier:
     def predict(self, texts: Sequence[str], batch_size: int = BATCH_ROWS) -> list[Prediction]:
         """Return a prediction for each text, in order. Texts are cleaned and cut to `max_tokens` as in training."""
         encoded = self.tokenizer.encode_batch_fast([clean_text(text) for text in texts])
-        return predict_in_batches(self.labels, [row.ids for row in encoded], batch_size, self._probabilities)
+        return predict_in_batches(self.labels, self.head, [row.ids for row in encoded], batch_size, self._scores)
 
-    def _probabilities(self, token_ids: list[list[int]]) -> list[list[float]]:
+    def _scores(self, token_ids: list[list[int]]) -> list[list[float]]:
         longest = max(map(len, token_ids))
         ids = np.full((len(token_ids), longest), self.pad_token_id, dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -57,17 +60,15 @@ class OnnxClassifier:
             ids[row, span] = found
             mask[row, span] = 1
         (logits,) = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
-        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        scores: list[list[float]] = (exponentials / exponentials.sum(axis=-1, keepdims=True)).tolist()
-        return scores
+        return scores_of(self.head.outputs, logits)
 
 
 def load(files: ModelFiles) -> OnnxClassifier:
     """Load an exported model. Raises: as `load_onnx`."""
-    return load_onnx(files.folder, files.labels, files.max_tokens)
+    return load_onnx(files.folder, files.labels, files.max_tokens, files.head)
 
 
-def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifier:
+def load_onnx(folder: Path, labels: list[str], max_tokens: int, head: Head) -> OnnxClassifier:
     """Load `model.onnx` with the `config.json`, `tokenizer.json` and `tokenizer_config.json` beside it.
 
     Raises:
@@ -85,7 +86,7 @@ def load_onnx(folder: Path, labels: list[str], max_tokens: int) -> OnnxClassifie
     if outputs != len(labels):
         raise InvalidModel(f"The ONNX model gives {outputs} scores for {len(labels)} labels.", cure="Export it again.")
     pad_token_id, padding_side = config.get("pad_token_id") or 0, written.get("padding_side", "right")
-    return OnnxClassifier(session, tokenizer, labels, max_tokens, pad_token_id, padding_side)
+    return OnnxClassifier(session, tokenizer, labels, max_tokens, pad_token_id, padding_side, head)
 
 
 def _session(path: Path) -> InferenceSession:

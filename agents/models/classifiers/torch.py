@@ -11,7 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from agents.base.errors import InvalidModel
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, Runs, predict_in_batches
+from agents.models.classifiers.scores import scores_of
 from agents.models.files import ADAPTER_CONFIG, AdapterBase, ModelFiles
+from agents.models.heads import ONE_LABEL, Head
 from agents.models.loading import attach_adapter, load_classifier_and_new_modules, load_classifier_base, ready
 from agents.models.tokenizers import load_tokenizer
 
@@ -24,6 +26,7 @@ class LoadedClassifier:
     tokenizer: PreTrainedTokenizerFast
     labels: list[str]
     max_tokens: int
+    head: Head = ONE_LABEL
     base: AdapterBase | None = None
     """What keeps the weights in memory that are not this model's alone."""
 
@@ -38,20 +41,23 @@ class LoadedClassifier:
             return []
         encoded = self.tokenizer([clean_text(text) for text in texts], truncation=True, max_length=self.max_tokens)
         token_ids: list[list[int]] = encoded["input_ids"]
-        return predict_in_batches(self.labels, token_ids, batch_size, self._probabilities)
+        return predict_in_batches(self.labels, self.head, token_ids, batch_size, self._scores)
 
-    def _probabilities(self, token_ids: list[list[int]]) -> list[list[float]]:
+    def _scores(self, token_ids: list[list[int]]) -> list[list[float]]:
         batch = self.tokenizer.pad({"input_ids": token_ids}, return_tensors="pt").to(self.model.device)
         with torch.inference_mode(), torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self._half()):
             logits: torch.Tensor = self.model(
                 input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
             ).logits
-        scores: list[list[float]] = logits.float().softmax(dim=-1).cpu().tolist()
-        return scores
+        return scores_of(self.head.outputs, logits.float().cpu().numpy())
 
     def _half(self) -> bool:
-        """On a GPU bfloat16 is faster and its answers agree; on a CPU float32 keeps answers the same everywhere."""
-        return bool(self.model.device.type == "cuda" and torch.cuda.is_bf16_supported())
+        """On a GPU bfloat16 is faster and its answers agree; on a CPU float32 keeps answers the same everywhere.
+
+        Of numbers the first three digits may well be alike: bfloat16 has no more.
+        """
+        fast = self.model.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return bool(fast and self.head.outputs != "number")
 
 
 def load_merged(files: ModelFiles, *, device: str | None = None, **options: Any) -> LoadedClassifier:
@@ -68,6 +74,7 @@ def load_merged(files: ModelFiles, *, device: str | None = None, **options: Any)
         files.labels,
         "float32",
         cache_dir=files.cache_dir,
+        head=files.head,
         pad_token_id=tokenizer.pad_token_id,
         **options,
     )
@@ -76,7 +83,7 @@ def load_merged(files: ModelFiles, *, device: str | None = None, **options: Any)
             f"The model has no trained weights for {', '.join(new_modules)} with {len(files.labels)} labels.",
             cure="It is not a classifier of these labels: train one first.",
         )
-    return LoadedClassifier(ready(model, device), tokenizer, files.labels, files.max_tokens)
+    return LoadedClassifier(ready(model, device), tokenizer, files.labels, files.max_tokens, files.head)
 
 
 def load_shared(files: ModelFiles) -> LoadedClassifier:
@@ -87,7 +94,7 @@ def load_shared(files: ModelFiles) -> LoadedClassifier:
     """
     tokenizer, base = load_tokenizer(files.folder), files.shared_base
     model = base.with_adapter(files.folder, files.labels, tokenizer.pad_token_id)
-    return LoadedClassifier(model, tokenizer, files.labels, files.max_tokens, base)
+    return LoadedClassifier(model, tokenizer, files.labels, files.max_tokens, files.head, base)
 
 
 def load_trained(files: ModelFiles, base: Callable[[], Path]) -> LoadedClassifier:
@@ -102,7 +109,7 @@ def load_trained(files: ModelFiles, base: Callable[[], Path]) -> LoadedClassifie
         return load_merged(files)
     tokenizer = load_tokenizer(files.folder)
     model = load_classifier_base(
-        base(), files.labels, "float32", cache_dir=files.cache_dir, pad_token_id=tokenizer.pad_token_id
+        base(), files.labels, "float32", cache_dir=files.cache_dir, head=files.head, pad_token_id=tokenizer.pad_token_id
     )
     adapted = ready(attach_adapter(model, files.folder))
-    return LoadedClassifier(adapted, tokenizer, files.labels, files.max_tokens)
+    return LoadedClassifier(adapted, tokenizer, files.labels, files.max_tokens, files.head)

@@ -77,7 +77,7 @@ class LoadedGenerator:
             if sampling.temperature > 0
             else {}
         )
-        with torch.inference_mode(), self._precision(), torch.random.fork_rng(enabled=sampling.seed is not None):
+        with torch.inference_mode(), self.precision(), torch.random.fork_rng(enabled=sampling.seed is not None):
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)
             self.model.generate(
@@ -103,7 +103,7 @@ class LoadedGenerator:
             learned, _ = self._padded([[int(bit) for bit in one.loss_mask] for one in batch], left=False, filler=0)
             targets = torch.full_like(ids, NOT_LEARNED)
             targets[:, :-1] = torch.where(learned[:, 1:].bool(), ids[:, 1:], NOT_LEARNED)
-            with torch.inference_mode(), self._precision():
+            with torch.inference_mode(), self.precision():
                 logits = learned_logits(self.model, ids, mask, targets)
             chosen = targets[targets != NOT_LEARNED]
             loss_sum += float(torch.nn.functional.cross_entropy(logits, chosen, reduction="sum"))
@@ -113,7 +113,7 @@ class LoadedGenerator:
     def _generate(self, token_ids: list[list[int]]) -> list[list[int]]:
         # On the left, so that the last token of every prompt is where the first of its answer is worked out.
         ids, mask = self._padded(token_ids, left=True)
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), self.precision():
             found = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
@@ -142,7 +142,7 @@ class LoadedGenerator:
         padding = self.renderer.tokenizer.pad_token_id
         return self.renderer.end_token_id if padding is None else int(padding)
 
-    def _precision(self) -> torch.autocast:
+    def precision(self) -> torch.autocast:
         """On a GPU bfloat16; on a CPU float32 keeps answers the same everywhere."""
         device = self.model.device.type
         half = device == "cuda" and torch.cuda.is_bf16_supported()

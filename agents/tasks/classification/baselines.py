@@ -55,8 +55,7 @@ def tfidf_scores(training: LabelledRows, texts: list[str], label_count: int) -> 
     Raises:
         InvalidData: the training rows have no words, or only one label.
     """
-    words = TfidfVectorizer(preprocessor=_lower, token_pattern=r"(?u)\w+", ngram_range=(1, 2), sublinear_tf=True)
-    model = make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000))
+    model = make_pipeline(words(), LogisticRegression(C=10.0, max_iter=1000))
     try:
         model.fit(training.texts, training.labels)
     except ValueError as fault:
@@ -66,6 +65,11 @@ def tfidf_scores(training: LabelledRows, texts: list[str], label_count: int) -> 
     scores = np.zeros((len(texts), label_count))
     scores[:, model.classes_] = model.predict_proba(texts)
     return scores
+
+
+def words() -> TfidfVectorizer:
+    """Return what makes TF-IDF of words and pairs of words."""
+    return TfidfVectorizer(preprocessor=_lower, token_pattern=r"(?u)\w+", ngram_range=(1, 2), sublinear_tf=True)
 
 
 BASELINES = {"majority": majority_scores, "tfidf": tfidf_scores}

@@ -1,13 +1,13 @@
 """What exports of classifiers are proven on: the same labels, and scores that differ by rounding only."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from agents.base.agent import Context, inputs_from
+from agents.base.agent import inputs_from
 from agents.base.errors import InvalidModel
 from agents.formats import Format
 from agents.metrics.classification import confusion, metric_value, positive_index
@@ -22,7 +22,10 @@ GOLDEN_TEXTS = 256
 
 
 class GoldenTexts(Golden[LoadedClassifier]):
-    """Texts of the test split, then, if these are few, of the others."""
+    """Texts of the test split, then, if these are few, of the others.
+
+    Without a preprocessing before it, the texts are a few of the project's own, and nothing is known to be right.
+    """
 
     def load_trained(self, folder: Path, base: Callable[[], Path]) -> LoadedClassifier:
         return load_trained(self.files(folder), base)
@@ -32,15 +35,35 @@ class GoldenTexts(Golden[LoadedClassifier]):
         return load_merged(self.files(folder), device="cpu", attn_implementation="eager")
 
     @cached_property
-    def _rows(self) -> tuple[list[str], list[int]]:
-        return golden_texts(self.context)
+    def texts(self) -> list[str]:
+        """The texts that are asked."""
+        return [text for texts, _ in self._splits for text in texts][:GOLDEN_TEXTS] or list(OWN_TEXTS)
+
+    @cached_property
+    def right(self) -> list[Any]:
+        """What is right for the first of these texts."""
+        return [target for _, targets in self._splits for target in targets][:GOLDEN_TEXTS]
+
+    @cached_property
+    def _splits(self) -> list[tuple[list[str], list[Any]]]:
+        found: list[tuple[list[str], list[Any]]] = []
+        for data in inputs_from(self.context, "preprocessing", PreprocessingOutput)[-1:]:
+            for split in ("test", "validation", "train"):
+                if sum(len(texts) for texts, _ in found) < GOLDEN_TEXTS:
+                    found.append(self.read(data, split))
+        return found
+
+    def read(self, data: PreprocessingOutput, split: str) -> tuple[list[str], list[Any]]:
+        """Return the texts of a split, and what is right for each."""
+        rows = read_labelled(self.context, data, split)
+        return rows.texts, rows.labels.tolist()
 
     def expected(self, model: LoadedClassifier, forms: Sequence[Format]) -> list[Prediction]:
-        return model.predict(self._rows[0])
+        return model.predict(self.texts)
 
     def asked(self, model: Classifier, form: Format, expected: Sequence[Prediction]) -> list[list[Prediction]]:
-        found = [model.predict(self._rows[0], size) for size in form.batch_sizes]
-        if not all(math.isfinite(one.confidence) for answers in found for one in answers):
+        found = [model.predict(self.texts, size) for size in form.batch_sizes]
+        if not all(one.is_finite for answers in found for one in answers):
             raise InvalidModel(
                 f"The format '{form.name}' gives no numbers.", cure=f"Leave '{form.name}' out of the export's formats."
             )
@@ -64,19 +87,4 @@ class GoldenTexts(Golden[LoadedClassifier]):
 
     def labelled(self, answers: Sequence[Prediction]) -> list[tuple[Prediction, int]]:
         """Return answers to the first rows with the index of the right label; none where nothing says what is right."""
-        return list(zip(answers, self._rows[1], strict=False))
-
-
-def golden_texts(context: Context) -> tuple[list[str], list[int]]:
-    """Return texts to compare answers on, and their labels.
-
-    Without a preprocessing before it, the texts are a few of the project's own, without labels.
-    """
-    texts: list[str] = []
-    labels: list[int] = []
-    for data in inputs_from(context, "preprocessing", PreprocessingOutput)[-1:]:
-        for split in ("test", "validation", "train"):
-            if len(texts) < GOLDEN_TEXTS:
-                rows = read_labelled(context, data, split)
-                texts, labels = texts + rows.texts, labels + rows.labels.tolist()
-    return texts[:GOLDEN_TEXTS] or list(OWN_TEXTS), labels[:GOLDEN_TEXTS]
+        return list(zip(answers, self.right, strict=False))

@@ -34,7 +34,7 @@ DATE_MESSAGE = (
 class ConversationPreparation(Preparation):
     """A row is a conversation that ends with an answer; long ones are cut after an answer, or become parts."""
 
-    has_labels = False
+    names_labels = False
     several_answers = True
     _keeps_reasoning: bool | None = None
 

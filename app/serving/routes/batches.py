@@ -111,6 +111,7 @@ class AsyncBatches:
             "version": version,
             "format": form.name,
             "labels": manifest.labels,
+            "head": task.head(manifest.thresholds).model_dump(),
             "max_tokens": manifest.max_tokens,
             "files": {path: artifact.model_dump() for path, artifact in files.items()},
             "base_model": base,

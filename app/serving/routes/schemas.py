@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.schemas import NOT_BLANK, Body, Fault, Moment, Progress, View
 from pipelines.engine.state.job import JobStatus
@@ -50,11 +50,28 @@ class ConvertBody(Body):
 
 
 class Predicted(View):
-    """A label and how sure the model is."""
+    """What the model says of a text: a label, several labels or a number, and how sure it is."""
 
-    label: str = Field(description="The likeliest label.", examples=["spam"])
-    confidence: float = Field(description="Its probability.", examples=[0.98])
-    scores: dict[str, float] = Field(description="Label -> probability.", examples=[{"ham": 0.02, "spam": 0.98}])
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    label: str = Field(
+        description="The likeliest label; of a model of several labels those that are given, with commas between; of "
+        "a model of numbers the number as text.",
+        examples=["spam"],
+    )
+    confidence: float = Field(
+        description="The label's probability; of several labels that of the least sure of them; of a number 0.",
+        examples=[0.98],
+    )
+    scores: dict[str, float] = Field(
+        description="Label -> probability; of a number `value` -> the number.", examples=[{"ham": 0.02, "spam": 0.98}]
+    )
+    labels: list[str] | None = Field(
+        None,
+        description="Of a model of several labels those that are given, maybe none; else absent.",
+        examples=[["delivery", "refund"]],
+    )
+    value: float | None = Field(None, description="Of a model of numbers the number; else absent.", examples=[3.62])
     model: str = Field(description="The model that answered.", examples=["spam"])
     version: int = Field(description="Its version.", examples=[3])
 
@@ -142,8 +159,10 @@ class KeptPrediction(View):
 
     id: int = Field(description="Its number, which only grows.", examples=[1041])
     text: str = Field(description="The text, or its digest where TUNELINE_HISTORY_TEXTS says so.")
-    label: str = Field(description="The label, or a decoder's answer.", examples=["spam"])
-    confidence: float = Field(description="The label's probability; 0 for a decoder's answer.", examples=[0.98])
+    label: str = Field(description="The label, labels or number, or a decoder's answer.", examples=["spam"])
+    confidence: float = Field(
+        description="The label's probability; 0 for a number or a decoder's answer.", examples=[0.98]
+    )
     model: str = Field(description="The model that answered.", examples=["spam"])
     version: int = Field(description="Its version.", examples=[3])
     created_at: datetime = Field(description="When it was answered.")
@@ -171,7 +190,7 @@ class ModelDrift(View):
     version: int = Field(description="Its version.", examples=[3])
     window: int = Field(description="How many predictions it is computed from.", examples=[1000])
     reference_rows: int = Field(description="How many rows of the test split they are compared with.", examples=[557])
-    signals: dict[Literal["labels", "confidence", "length"], DriftSignal] = Field(
+    signals: dict[Literal["labels", "confidence", "value", "length"], DriftSignal] = Field(
         description="Signal -> its drift; empty while there are too few predictions."
     )
 

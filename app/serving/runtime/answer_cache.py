@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from agents.base.errors import first_line
 from agents.data.cleaning import clean_text
 from agents.models.classifiers.base import Prediction, prediction_of
+from agents.models.heads import Head
 from app.serving.versions.served import Served
 
 log = structlog.get_logger()
@@ -64,8 +65,8 @@ class AnswerCache:
             self._leave_alone(fault)
             self._lookups.labels(served.name, "error").inc(len(names))
             return {}
-        labels = served.classifier.labels
-        found = {name: _prediction(labels, value) for name, value in zip(names, values, strict=True) if value}
+        labels, head = served.classifier.labels, served.classifier.head
+        found = {name: _prediction(labels, head, value) for name, value in zip(names, values, strict=True) if value}
         known = {name: prediction for name, prediction in found.items() if prediction is not None}
         self._lookups.labels(served.name, "hit").inc(len(known))
         self._lookups.labels(served.name, "miss").inc(len(names) - len(known))
@@ -102,7 +103,7 @@ def _name(served: Served, text: str) -> str:
     return answer_key(served.name, served.version, served.format, digest)
 
 
-def _prediction(labels: Sequence[str], value: bytes) -> Prediction | None:
+def _prediction(labels: Sequence[str], head: Head, value: bytes) -> Prediction | None:
     """Return a kept answer; None for what does not fit these labels."""
     try:
         scores = orjson.loads(value)
@@ -110,4 +111,4 @@ def _prediction(labels: Sequence[str], value: bytes) -> Prediction | None:
         return None
     if not isinstance(scores, list) or len(scores) != len(labels) or not all(isinstance(s, float) for s in scores):
         return None
-    return prediction_of(labels, scores)
+    return prediction_of(labels, scores, head)

@@ -68,15 +68,13 @@ class Predictions:
     def _count(self, served: Served, seconds: float, found: list[Prediction]) -> None:
         self._metrics.requests.labels(served.name, "OK").inc()
         self._metrics.latency.labels(served.name).observe(seconds)
-        for label, count in Counter(prediction.label for prediction in found).items():
+        for label, count in Counter(label for one in found for label in one.counted).items():
             self._metrics.predictions.labels(served.name, served.version, label).inc(count)
 
 
 def _answer(served: Served, prediction: Prediction, seconds: float) -> dict[str, Any]:
     return {
-        "label": prediction.label,
-        "confidence": prediction.confidence,
-        "scores": prediction.scores,
+        **prediction.as_record(),
         "model": served.name,
         "version": served.version,
         "latency_ms": round(seconds * 1e3, 3),

@@ -1,6 +1,5 @@
 """A version in memory, warm: the best of its formats that this machine runs."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,15 +55,16 @@ class Loader:
             InvalidModel: no such format, files that can't be loaded or don't fit together, or no base for an adapter.
             NotFound, CorruptArtifact, Unavailable: the store lacks a file, holds other bytes, or doesn't answer.
         """
-        kind = find_task(manifest.task).kind
+        task = find_task(manifest.task)
+        kind = task.kind
         _check_facts(manifest, kind)
         form, files, base = choose_loadable(manifest, self.formats[kind], self.bases, kind)
         if form.needs_tokenizer:
             files |= _tokenizer_files(manifest)
         folder = model_folder(self.objects, self.cache_dir, manifest.name, manifest.version, files)
-        model = self.load(
-            form, kind, ModelFiles(folder, manifest.labels, manifest.max_tokens, manifest.prompt, folder, base)
-        )
+        head = task.head(manifest.thresholds)
+        files_of = ModelFiles(folder, manifest.labels, manifest.max_tokens, manifest.prompt, folder, base, head)
+        model = self.load(form, kind, files_of)
         _warm_up(manifest, kind, model)
         return form, model
 
@@ -135,7 +135,7 @@ def _warm_up(manifest: Manifest, kind: ModelKind, model: Any) -> None:
         model.generate(model.renderer.prompt_ids(WARM_UP_PROMPT), SamplingParams(WARM_UP_TOKENS))
         return
     for text in WARM_UP_TEXTS:
-        if not math.isfinite(model.predict([text])[0].confidence):
+        if not model.predict([text])[0].is_finite:
             raise InvalidModel(f"{manifest.title} gives predictions that are not numbers: its weights are damaged.")
 
 

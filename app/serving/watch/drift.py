@@ -1,18 +1,18 @@
 """Drift: how far the last predictions of a version lie from those that it was judged on.
 
-Of each signal (labels, confidence, length in characters) the population stability index of a sliding window against
-the reference in the manifest: the sum over bins of (actual - expected) * ln(actual / expected), both as shares
-(Siddiqi 2006, "Credit Risk Scorecards", chapter 9). By custom below 0.1 is little, above 0.25 much. Chance alone
-makes it B - 1 degrees of chi-squared times (1/N + 1/M) for B bins, N rows of the reference and M of the window
-(Yurdakul 2018, "Statistical Properties of Population Stability Index"): what stays below the 95 % quantile of that is
-no drift that anybody could tell.
+Of each signal (labels and confidence, or the number; length in characters) the population stability index of a
+sliding window against the reference in the manifest: the sum over bins of (actual - expected) * ln(actual /
+expected), both as shares (Siddiqi 2006, "Credit Risk Scorecards", chapter 9). By custom below 0.1 is
+little, above 0.25 much. Chance alone makes it B - 1 degrees of chi-squared times (1/N + 1/M) for B bins, N rows of the
+reference and M of the window (Yurdakul 2018, "Statistical Properties of Population Stability Index"): what stays below
+the 95 % quantile of that is no drift that anybody could tell.
 """
 
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -22,7 +22,6 @@ from agents.metrics.types import CONFIDENCE_DIGITS, Histogram, Reference
 from agents.models.classifiers.base import Prediction
 
 log = structlog.get_logger()
-SIGNALS = ("labels", "confidence", "length")
 #: With fewer predictions in the window no drift is reported.
 WINDOW_LEAST = 100
 LITTLE, MUCH = 0.1, 0.25
@@ -30,44 +29,70 @@ LITTLE, MUCH = 0.1, 0.25
 NORMAL_95 = 1.6449
 
 
+class _Signal(NamedTuple):
+    """What is watched. `bins`: those of `expected` that a text and its prediction fall into."""
+
+    name: str
+    expected: list[int]
+    bins: Callable[[str, Prediction], tuple[int, ...]]
+
+
 class DriftWindow:
     """The last predictions of one version, each as its bins; counts are kept as they come and go."""
 
     def __init__(self, reference: Reference, size: int) -> None:
         self.reference = reference
-        self.expected = (list(reference.labels.values()), reference.confidence.counts, reference.length.counts)
-        self._labels = {label: place for place, label in enumerate(reference.labels)}
+        self._signals = _signals(reference)
         self._size = size
-        self._bins: deque[tuple[int, int, int]] = deque()
-        self.counts = tuple([0] * len(expected) for expected in self.expected)
+        self._bins: deque[tuple[tuple[int, ...], ...]] = deque()
+        self.counts = tuple([0] * len(signal.expected) for signal in self._signals)
 
     def add(self, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
         """Take predictions; each takes microseconds."""
-        confidence, length = self.reference.confidence.edges, self.reference.length.edges
         for text, found in zip(texts, predictions, strict=True):
-            bins = (
-                self._labels[found.label],
-                bisect_right(confidence, round(found.confidence, CONFIDENCE_DIGITS)),
-                bisect_right(length, len(clean_text(text))),
-            )
+            bins = tuple(signal.bins(text, found) for signal in self._signals)
             self._bins.append(bins)
             self._count(bins, 1)
             if len(self._bins) > self._size:
                 self._count(self._bins.popleft(), -1)
 
-    def _count(self, bins: tuple[int, int, int], by: int) -> None:
-        for counts, place in zip(self.counts, bins, strict=True):
-            counts[place] += by
+    def _count(self, bins: tuple[tuple[int, ...], ...], by: int) -> None:
+        for counts, places in zip(self.counts, bins, strict=True):
+            for place in places:
+                counts[place] += by
 
     def report(self) -> dict[str, Any]:
         """Return how many predictions the window has, and of each signal its index once there are enough."""
         counts = [list(found) for found in self.counts]
-        seen = sum(counts[0])
+        seen = len(self._bins)
         signals = {}
         if seen >= WINDOW_LEAST:
-            for name, expected, actual in zip(SIGNALS, self.expected, counts, strict=True):
-                signals[name] = _signal(expected, actual)
+            for signal, actual in zip(self._signals, counts, strict=True):
+                signals[signal.name] = _signal(signal.expected, actual)
         return {"window": seen, "reference_rows": self.reference.rows, "signals": signals}
+
+
+def _signals(reference: Reference) -> list[_Signal]:
+    """Return what is watched: which labels and how sure, or how large the number, and how long the texts are."""
+    length = reference.length.edges
+    lengths = _Signal("length", reference.length.counts, lambda text, _: (bisect_right(length, len(clean_text(text))),))
+    if reference.value is not None:
+        values = reference.value.edges
+        return [
+            _Signal("value", reference.value.counts, lambda _, one: (bisect_right(values, one.value or 0.0),)),
+            lengths,
+        ]
+    place = {label: number for number, label in enumerate(reference.labels)}
+    sure = reference.confidence.edges
+    return [
+        _Signal("labels", list(reference.labels.values()), lambda _, one: tuple(place[label] for label in one.counted)),
+        _Signal(
+            "confidence",
+            reference.confidence.counts,
+            lambda _, one: (bisect_right(sure, round(one.confidence, CONFIDENCE_DIGITS)),),
+        ),
+        lengths,
+    ]
 
 
 def read_reference(manifest: Manifest) -> Reference | None:
@@ -78,7 +103,8 @@ def read_reference(manifest: Manifest) -> Reference | None:
     reference = manifest.reference
     damaged = "reference" in manifest.unreadable
     if reference is not None:
-        whole = all(_is_whole(histogram) for histogram in (reference.confidence, reference.length))
+        histograms = (reference.confidence, reference.length, reference.value)
+        whole = all(_is_whole(histogram) for histogram in histograms if histogram is not None)
         damaged = not whole or set(reference.labels) != set(manifest.labels)
     if damaged:
         log.warning("reference_unreadable", model=manifest.name, version=manifest.version)

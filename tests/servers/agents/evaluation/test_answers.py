@@ -158,7 +158,7 @@ def test_answers_do_not_depend_on_their_batch_and_the_loss_is_that_of_training(
     from agents.tasks.sft.objective import score_answers
 
     test = read_test_conversations(bench.context("x"), data)
-    rows = read_rows(bench.objects, data.splits["test"], bench.work_dir, per_token=True)
+    rows = read_rows(bench.objects, data.splits["test"], bench.work_dir, target="loss_mask")
     figures = score_answers(model.model, rows, batch_size=4, autocast=False)
     written = model.answer(test.prompts)
     assert model.loss(test.conversations, batch_size=3) == pytest.approx(figures["loss"], rel=1e-4)

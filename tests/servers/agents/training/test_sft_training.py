@@ -118,7 +118,7 @@ def test_the_loss_is_the_mean_over_the_answers_tokens_of_a_step(
 
     dials = {"precision": "fp32", "method": "full", "learning_rate": 1e-6, "length_grouping": False}
     first = losses(bench, train(epochs=1, **dials))[0]
-    rows = read_rows(bench.objects, prepared.splits["train"], bench.work_dir, per_token=True)
+    rows = read_rows(bench.objects, prepared.splits["train"], bench.work_dir, target="loss_mask")
     model = AutoModelForCausalLM.from_pretrained(tiny_decoder)
     total, count = 0.0, 0
     for row in epoch_order(len(rows), seed=42, epoch=0)[:8]:

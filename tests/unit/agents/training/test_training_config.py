@@ -60,7 +60,7 @@ def test_rows_made_for_another_model_are_a_fault_of_the_spec() -> None:
 
 def test_rows_made_for_another_task_are_a_fault_of_the_spec() -> None:
     faults = TrainingAgent.check(TrainingConfig(task="sft", model="a"), {"rows": PreprocessingConfig(model="a")})
-    assert faults == ["'task' is sft, but 'rows' makes tokens for classification: both must name the same task"]
+    assert faults == ["'task' is sft, but 'rows' has classification: both must name the same task"]
 
 
 def test_answers_are_validated_by_loss_unless_told_otherwise_and_never_by_labels() -> None:
@@ -69,7 +69,7 @@ def test_answers_are_validated_by_loss_unless_told_otherwise_and_never_by_labels
     with pytest.raises(ValidationError, match="metric: f1 is not of task: sft, whose metric is loss or exact_match"):
         TrainingConfig(task="sft", model="m", metric="f1")
     for dial in ({"class_weights": "balanced"}, {"positive_label": "spam"}):
-        with pytest.raises(ValidationError, match=f"{next(iter(dial))}: with task: sft there are no labels"):
+        with pytest.raises(ValidationError, match=f"{next(iter(dial))} is for task: classification, not for task: sft"):
             TrainingConfig.model_validate({"task": "sft", "model": "m", **dial})
     with pytest.raises(ValidationError, match="exact_match is not of task: classification"):
         TrainingConfig(model="m", metric="exact_match")

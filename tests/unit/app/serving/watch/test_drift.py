@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agents.formats.manifest import read_manifest
-from agents.metrics.reference import histogram, label_reference
+from agents.metrics.reference import histogram, label_reference, number_reference
 from agents.metrics.types import Reference
 from agents.models.classifiers.base import Prediction
 from app.serving.watch.drift import DriftWindow, chance_index, read_reference, stability_index
@@ -117,3 +117,34 @@ def test_of_a_damaged_or_missing_reference_there_is_no_drift(reference: Referenc
     assert read(reference.model_dump()) == reference
     assert read(None) is None
     assert read({**reference.model_dump(), **damage}) is None
+
+
+def test_of_numbers_the_numbers_are_watched_in_place_of_labels() -> None:
+    draw = random.Random(3)
+    texts = ["word " * 20] * 400
+
+    def answers(mean: float) -> list[Prediction]:
+        values = [draw.gauss(mean, 1.0) for _ in texts]
+        return [Prediction(str(value), 0.0, {"value": value}, value=value) for value in values]
+
+    reference = number_reference("value", texts, [one.value or 0.0 for one in answers(3.0)])
+    found = {}
+    for mean in (3.0, 5.0):
+        window = DriftWindow(reference, 1000)
+        window.add(texts, answers(mean))
+        found[mean] = {name: signal["drift"] for name, signal in window.report()["signals"].items()}
+    assert found == {3.0: {"value": "none", "length": "none"}, 5.0: {"value": "much", "length": "none"}}
+
+
+def test_of_several_labels_each_that_is_given_counts_and_rows_without_any_are_seen() -> None:
+    rows = [{"predicted": ["a", "b"] if number % 2 else [], "confidence": 0.9} for number in range(400)]
+    reference = label_reference(["a", "b", "c"], ["word"] * 400, rows)
+    assert reference.labels == {"a": 200, "b": 200, "c": 0}
+    window = DriftWindow(reference, 1000)
+    none = Prediction("", 0.9, {}, labels=())
+    window.add(["word"] * 400, [Prediction("a, b", 0.9, {}, labels=("a", "b")), none] * 200)
+    report = window.report()
+    assert report["window"] == 400
+    assert {signal["drift"] for signal in report["signals"].values()} == {"none"}
+    window.add(["word"] * 400, [Prediction("c", 0.9, {}, labels=("c",))] * 400)
+    assert window.report()["signals"]["labels"]["drift"] == "much"
