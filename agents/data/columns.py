@@ -134,6 +134,8 @@ def _text(place: str, columns: Sequence[Evidence], label: str | None, has_header
     others = [one for one in columns if one.name != label]
     known = _known(TEXT_NAMES, others)
     fitting = [one for one in known if one.is_text]
+    if fitting and (better := [one for one in others if _is_rather_text(one, fitting[0])]):
+        _refuse_several(place, [fitting[0], *better], "text_column")
     if sure := next((one for one in fitting if one.name.strip().casefold() in SURE_TEXTS), None):
         return _Choice(sure.name, f"'{sure.name}' is the text by its name")
     if fitting:
@@ -151,6 +153,12 @@ def _text(place: str, columns: Sequence[Evidence], label: str | None, has_header
             place, [one for one in free if one.is_text and one.distinct > 2] or free, "has the longest cells"
         )
     return None
+
+
+def _is_rather_text(column: Evidence, known: Evidence) -> bool:
+    """Say whether a column has texts of its own in most rows, where the known text has few different short values."""
+    few = known.is_label and known.filled >= TELLING_ROWS and known.holds == "values"
+    return few and column.holds == "texts" and 2 * column.distinct > column.filled
 
 
 def _longest(place: str, columns: Sequence[Evidence], why: str) -> _Choice:

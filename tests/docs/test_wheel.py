@@ -34,7 +34,12 @@ def test_packages_say_that_they_are_typed(wheel: set[str], package: str) -> None
 
 def test_all_that_is_run_is_in_the_wheel(wheel: set[str]) -> None:
     wanted = [*(path for name in PACKAGES for path in REPOSITORY.glob(f"{name}/**/*.py"))]
-    wanted += [*REPOSITORY.glob("pipelines/*.yaml"), *REPOSITORY.glob("pipelines/data/*"), Path("tuneline_start.py")]
+    wanted += [
+        *REPOSITORY.glob("pipelines/*.yaml"),
+        *REPOSITORY.glob("pipelines/data/*"),
+        *REPOSITORY.glob("agents/**/*.tsv"),
+        Path("tuneline_start.py"),
+    ]
     names = {str(path.relative_to(REPOSITORY) if path.is_absolute() else path) for path in wanted}
 
     assert names - wheel == set()

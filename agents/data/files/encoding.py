@@ -31,7 +31,7 @@ ENCODING_CURE = "Save it as UTF-8, or name its encoding in the dataset node's `e
 #: How the escapes of the Japanese and Korean encodings of e-mail begin.
 ESCAPES = {b"\x1b$B": "iso2022_jp", b"\x1b$@": "iso2022_jp", b"\x1b$)C": "iso2022_kr"}
 #: Of the lines with bytes beyond ASCII what is looked at.
-SAMPLE_BYTES = 1 << 16
+SAMPLE_BYTES = 1 << 15
 #: So many whole characters of UTF-8, and more of them than damaged bytes, are none by chance.
 SURELY_UTF8 = 20
 #: A file where at most this share of the bytes are damaged is ASCII with damage.
@@ -144,7 +144,7 @@ def _utf8_or_older(source: SourceFile) -> Encoding:
 
 
 def _telling_lines(source: SourceFile) -> list[bytes]:
-    """Return different lines from the start of a file: 64 KiB of those with bytes beyond ASCII, then some others."""
+    """Return different lines from the start of a file: 32 KiB of those with bytes beyond ASCII, then some others."""
     telling: dict[bytes, None] = {}
     plain: dict[bytes, None] = {}
     sizes = [0, 0]

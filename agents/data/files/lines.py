@@ -57,7 +57,12 @@ def find_line_form(lines: Sequence[str], marks: bool) -> LineForm:
 
 def labels_of(line: str) -> tuple[list[str], str]:
     """Return the labels of a line in fastText's form, and its text."""
-    labels = FASTTEXT.findall(line) if "__label__" in line else []
+    if "__label__" not in line:
+        return [], line
+    first, _, text = line.partition(" ")
+    if first.startswith("__label__") and line.count("__label__") == 1 and text.strip():
+        return [first[len("__label__") :]], text.strip()
+    labels = FASTTEXT.findall(line)
     return labels, FASTTEXT.sub("", line).strip() if labels else line
 
 
@@ -76,7 +81,7 @@ def _fits(way: MarkedLines, lines: Sequence[str]) -> bool:
     if len(pairs) < MARKED_SHARE * len(lines):
         return False
     counts = Counter(label for _, label in pairs)
-    if not 2 <= len(counts) <= min(LABELS_MOST, max(2, len(lines) // 2)):
+    if not 2 <= len(counts) <= min(LABELS_MOST, max(2, 2 * len(lines) // 3)):
         return False
     if any(len(label) > LABEL_CHARACTERS or len(label.split()) > LABEL_WORDS for label in counts):
         return False

@@ -41,8 +41,16 @@ def find_layout(source: SourceFile, sample: Sample, form: Format, wanted: set[st
     dialect, rows = find_dialect(sample.lines, sample.whole, form)
     has_header = is_header(rows, wanted)
     width = len(rows[0]) if has_header else Counter(len(row) for row in rows).most_common(1)[0][0]
-    check_columns(source, rows[0] if has_header else [""] * width)
-    return Layout(dialect, column_names(rows[0] if has_header else [""] * width), has_header)
+    header = _with_index(rows) if has_header else [""] * width
+    check_columns(source, header)
+    return Layout(dialect, column_names(header), has_header)
+
+
+def _with_index(rows: list[list[str]]) -> list[str]:
+    """Return a header in which the nameless first column of row numbers, as pandas writes it, has a name."""
+    first, *others = rows
+    counts = len(first) > 2 and not first[0].strip() and bool(others) and "index" not in first
+    return ["index", *first[1:]] if counts and all(row == first or row[0].isdigit() for row in others if row) else first
 
 
 class CellNames(NamedTuple):
@@ -93,14 +101,20 @@ def read_table(source: SourceFile, encoding: Encoding, layout: Layout) -> Iterat
     Raises:
         InvalidData: a quote is opened and never closed.
     """
+    header: list[str] | None = None
     rows = (_quoted_rows if layout.dialect.quote else _literal_rows)(source, encoding, layout.dialect)
     for index, cut in enumerate(rows):
-        if index == 0 and layout.has_header:
-            continue
         if isinstance(cut, Broken):
             yield cut
             continue
         row, line_count, cells = cut
+        if index == 0 and layout.has_header:
+            header = cells
+            continue
+        if cells == header:
+            # Tables that were put one after the other: a row without values is counted.
+            yield RawRecord(row, {})
+            continue
         if any(cell.strip() for cell in cells[len(layout.columns) :]):
             message = f"{len(cells)} cells where there are {len(layout.columns)} columns"
             yield Broken(row, "too_many_cells", message, line_count)

@@ -80,6 +80,7 @@ AS_GOOD = {
         rows(premise=MANY, hypothesis=OTHERS, label=LABELS),
         rows(question=MANY, sentence=OTHERS, label=LABELS),
         rows(column_1=MANY, column_2=OTHERS, column_3=LABELS),
+        rows(label=MANY, text=LABELS),
     ],
 }
 

@@ -142,6 +142,14 @@ def test_a_table_is_read_as_it_was_meant(rows_file: WriteFile, name: str) -> Non
     assert (found, broken, reading.format) == (rows, [], form)
 
 
+def test_a_header_that_comes_again_is_counted_and_an_index_has_a_name(rows_file: WriteFile) -> None:
+    reading, found, _ = read(rows_file(b",text,label\n0,so good,a\n1,so bad,b\n,text,label\n0,so so,a\n", "rows.csv"))
+    assert found == [["0", "so good", "a"], ["1", "so bad", "b"], [], ["0", "so so", "a"]]
+    first = next(open_rows(reading.source.path, None, None, set()).records)
+    assert isinstance(first, RawRecord)
+    assert list(first.values) == ["index", "text", "label"]
+
+
 def test_a_stray_quote_breaks_its_own_line_alone(rows_file: WriteFile) -> None:
     enclosed = 'text,label\n"one, two",ham\n"three, four",spam\n'
     content = enclosed + '"Hi, ham\nok,ham\nwell,spam\nno,"x"y\n"five, six",ham\n'
