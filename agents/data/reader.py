@@ -12,20 +12,18 @@ from agents.data.conversations import Conversation, message_text, prompt_text, r
 from agents.data.fields import MEDIA_FIELDS, Notes, is_empty, is_harmless
 from agents.data.files import Broken, RawRecord, Reading, open_rows
 from agents.data.files.folders import Found, RowFile
-from agents.data.files.forms import known_forms
 from agents.data.files.records import TooDeep, as_json, as_text, shortened
 from agents.data.files.splits import split_column, split_of
 from agents.data.files.tables import check_columns
 from agents.data.files.token_labels import refuse_token_rows
 from agents.data.labels import LabelReader, refuse_objects
 from agents.data.preferences import JUDGEMENTS, read_preference
+from agents.data.refusals import MAXIMUM_BROKEN_SHARE, held_out, refuse_broken, with_forms
 from agents.data.rows import OWN_KEYS
-from agents.data.shapes import TEXTS, find_shape, late_part
+from agents.data.shapes import TEXTS, are_answers, find_shape, late_part
 from agents.data.turns import Source, Unusable
 from agents.data.types import Message, ReaderConfig, Row, Shape
 
-#: A file with this share of unreadable lines or more is refused.
-MAXIMUM_BROKEN_SHARE = 0.01
 #: Formats that tell numbers from texts, and those of them that give an object of a list the keys of all others.
 TYPED = frozenset({"jsonl", "json", "yaml", "xlsx", "parquet", "arrow"})
 FILLED = frozenset({"parquet", "arrow"})
@@ -151,7 +149,7 @@ class RowsReader:
                 self.context.progress(index + share, len(self.files), rows=good)
             yield item
         if first_broken and broken >= MAXIMUM_BROKEN_SHARE * (good + broken):
-            _refuse(file.name, first_broken, broken, good + broken)
+            raise refuse_broken(file.name, first_broken, broken, good + broken)
 
     def _drop_nameless(self, file: RowFile, record: RawRecord, sampled: int) -> None:
         """Leave out a row without values before any with values; where rows with values begin too late, refuse."""
@@ -193,9 +191,9 @@ class RowsReader:
         }
         more["split_column"] = self._split_column
         facts |= {name: value for name, value in more.items() if value}
-        if held_out := _held_out(file, reading):
-            facts["note"] = held_out
-            self.context.log("held_out_rows_used", level="warning", file=file.name, message=held_out)
+        if note := held_out(file, reading):
+            facts["note"] = note
+            self.context.log("held_out_rows_used", level="warning", file=file.name, message=note)
         self.left_out |= {f"{file.name}: {name}": why for name, why in reading.left_out.items()}
         if len(self.files_read) == TOLD_FILES:
             return
@@ -228,7 +226,7 @@ class RowsReader:
             try:
                 found = find_columns(place, sample, text, label, has_header=reading.has_header)
             except InvalidData as fault:
-                raise _with_forms(fault, sample) from fault
+                raise with_forms(fault, sample) from fault
             return self._of_labels(reading, found, sample, shape)
         parts = conversation.parts
         answer = parts.get("messages") or parts["answer"]
@@ -241,11 +239,13 @@ class RowsReader:
     ) -> Columns:
         """Return the columns of texts and labels, by what the labels are; objects are answers, as JSON text."""
         cells = [row.get(found.label) for row in sample]
-        if objects := refuse_objects(f"'{reading.source.name}'", found.label, cells):
-            if shape in TEXTS:
-                raise objects
+        objects = refuse_objects(f"'{reading.source.name}'", found.label, cells)
+        if objects and shape in TEXTS:
+            raise objects
+        if objects or (shape is None and are_answers(cells)):
             parts = {"prompt": found.text, "answer": found.label}
-            return found._replace(shape="prompt_completion", parts=parts)
+            why = f"{found.why} What is in '{found.label}' are answers, no labels."
+            return found._replace(shape="prompt_completion", parts=parts, why=why)
         several, typed = shape == "text_labels", reading.format in TYPED
         self._labels = LabelReader(cells, self.config.label_map, several=several, typed=typed)
         return found._replace(shape="text_labels" if self._labels.several else "text_label")
@@ -330,33 +330,3 @@ def told_parts(reader: RowsReader) -> dict[str, str]:
     told = dict(list(reader.left_out.items())[:TOLD_PARTS])
     more = len(reader.left_out) - len(told)
     return told | ({f"{more} more": "they are not named here"} if more else {})
-
-
-def _held_out(file: RowFile, reading: Reading) -> str | None:
-    """Return a word on rows that are for tests by their name and yet are all that there is."""
-    names = {file.name: file.split, **reading.parts}
-    told = {name: split_of(name) for name, split in names.items() if split is None}
-    held_out = {name: split for name, split in told.items() if split in ("validation", "test")}
-    if not held_out or None not in names.values() or file.split:
-        return None
-    name, split = next(iter(held_out.items()))
-    return f"By its name '{shortened(name)}' is for {split}; it is read since there is nothing for training beside it."
-
-
-def _with_forms(fault: InvalidData, sample: list[dict[str, Any]]) -> InvalidData:
-    """Of rows with lists and objects in them say which forms are known, besides the cure."""
-    nested = [name for name in sample[0] if any(isinstance(row.get(name), list | dict) for row in sample)]
-    if not nested:
-        return fault
-    held = "', '".join(shortened(name) for name in nested[:5])
-    return InvalidData(
-        f"{fault.message} What is in '{held}' is of no known form.",
-        cure=f"{fault.cure} Or write `messages` of `role` and `content`. Known forms: {known_forms()}.",
-    )
-
-
-def _refuse(name: str, first: Broken, broken: int, total: int) -> None:
-    raise InvalidData(
-        f"'{name}', line {first.row}: {first.message}; {broken} of {total} lines can't be read.",
-        cure=f"Fix these lines: fewer than {MAXIMUM_BROKEN_SHARE:.0%} would be left out and counted.",
-    )

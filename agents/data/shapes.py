@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from agents.base.errors import InvalidData
 from agents.data.files.names import listed_names
+from agents.data.labels import written_list
 from agents.data.preferences import (
     JUDGEMENTS,
     are_two_answers,
@@ -111,6 +112,13 @@ def is_label(cells: Sequence[Any]) -> bool:
     """Say whether cells look like labels: short, with fewer different values than half of the rows."""
     texts = [str(cell) for cell in cells]
     return fmean(map(len, texts)) <= LABEL_CHARACTERS and len(set(texts)) <= max(2, len(texts) // 2)
+
+
+def are_answers(cells: Sequence[Any]) -> bool:
+    """Say whether cells of a label's column are answers: longer texts, of which most are there once."""
+    texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
+    long = bool(texts) and fmean(map(len, texts)) > LABEL_CHARACTERS
+    return long and len(set(texts)) > max(1, len(texts) // 2) and not any(map(written_list, texts))
 
 
 def _holds(shape: Shape, parts: Mapping[str, str], sample: Sequence[dict[str, Any]]) -> bool:

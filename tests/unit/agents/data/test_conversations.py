@@ -376,6 +376,19 @@ def test_labels_that_are_objects_are_answers_of_json(tmp_path: Path) -> None:
     assert [json.loads(row.label) for row in read] == [row["label"] for row in rows]
 
 
+@pytest.mark.parametrize("named", [{}, {"text_column": "text", "label_column": "label"}])
+def test_labels_that_are_long_texts_are_answers_unless_labels_are_asked_for(
+    named: dict[str, str], tmp_path: Path
+) -> None:
+    rows = [{"text": f"What of {n}?", "label": f"Of number {n} there is a great deal to be told."} for n in range(9)]
+    reader, [first, *_] = read_rows(tmp_path, rows, **named)
+    assert reader.columns is not None
+    assert (reader.columns.shape, first.label) == ("prompt_completion", rows[0]["label"])
+    reader, _ = read_rows(tmp_path, rows, shape="text_label", **named)
+    assert reader.columns is not None
+    assert reader.columns.shape == "text_label"
+
+
 def test_question_and_answer_are_a_conversation_unless_answers_come_back(tmp_path: Path) -> None:
     asked = "question,answer\n" + "".join(f"What is {n}?,It is {n}.\n" for n in range(9))
     reader, rows = read_text(tmp_path, asked, "rows.csv")
