@@ -14,6 +14,8 @@ from agents.data.turns import Unusable
 NUMBER, WHOLE = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?"), re.compile(r"-?\d+\.0")
 #: What YAML reads as true or false.
 TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
+#: That may stand between the labels of one cell.
+SEPARATORS = ("|", ";", ",")
 #: Longer texts are not a list of labels.
 LIST_CHARACTERS = 10_000
 
@@ -23,6 +25,7 @@ class LabelReader:
 
     `label_map`: label in the source -> label to learn. `several`: whether texts may have several labels; then an empty
     list is a text without any. `typed`: whether the source tells numbers from texts; a table does not.
+    `separator`: of labels that stand in one cell, where texts may have several; None: a cell is one label.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class LabelReader:
         texts = [cell.strip() for cell in sample if isinstance(cell, str) and cell.strip()]
         self._written_lists = bool(texts) and all(written_list(text) is not None for text in texts)
         self._numbers = not typed and bool(texts) and all(NUMBER.fullmatch(text) for text in texts)
+        self.separator = None if self._written_lists or not several else separator_of(texts)
         cells = [self._listed(cell) for cell in sample]
         self.several = several or any(isinstance(cell, list) and len(cell) > 1 for cell in cells)
         self._plain = not (self._written_lists or self._numbers or self._map is not None or self.several)
@@ -86,6 +90,8 @@ class LabelReader:
         if self._written_lists and isinstance(cell, str):
             found = written_list(cell.strip())
             return cell if found is None else found
+        if self.separator and isinstance(cell, str) and cell.strip():
+            return cell.split(self.separator)
         return cell
 
 
@@ -95,6 +101,21 @@ def _spelling(label: str) -> str:
     if plain in TRUE | FALSE:
         return str(plain in TRUE)
     return label[:-2] if WHOLE.fullmatch(label) else label
+
+
+def separator_of(texts: Sequence[str]) -> str | None:
+    """Return what stands between labels of one cell; None: cells are labels themselves.
+
+    Labels come again in other cells: there are fewer of them than of different cells, or each is in two of these on
+    average. Of several separators it is that which leaves the fewest different labels.
+    """
+    cells, found = set(texts), {}
+    for separator in SEPARATORS:
+        parts = [part.strip() for text in cells for part in text.split(separator) if part.strip()]
+        labels, is_there = len(set(parts)), any(separator in text for text in cells)
+        if is_there and (labels < len(cells) or 2 * labels <= len(parts)):
+            found[separator] = labels
+    return min(found, key=lambda separator: found[separator], default=None)
 
 
 def written_list(text: str) -> list[Any] | None:

@@ -248,6 +248,8 @@ class RowsReader:
             return found._replace(shape="prompt_completion", parts=parts, why=why)
         several, typed = shape == "text_labels", reading.format in TYPED
         self._labels = LabelReader(cells, self.config.label_map, several=several, typed=typed)
+        if separator := self._labels.separator:
+            self.context.log("labels_separated", column=found.label, separator=separator)
         return found._replace(shape="text_labels" if self._labels.several else "text_label")
 
     def _row(self, record: RawRecord, rows_before: int, file: dict[str, str], split: str | None) -> Row:

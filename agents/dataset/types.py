@@ -19,11 +19,11 @@ class DatasetConfig(ReaderConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _text_alone(cls, given: Any) -> Any:
-        # Any rows with a column of text can be read as plain text, which the shape of the rows doesn't tell.
+    def _shape_of_the_task(cls, given: Any) -> Any:
+        # Rows of texts can be read in several ways, of which their columns don't tell which is wanted.
         task = TASKS.get(str(given.get("task"))) if isinstance(given, dict) else None
-        plain = task is not None and task.rows == "texts" and given.get("shape") is None
-        return {**given, "shape": "text"} if plain else given
+        wanted = task.read_as if task and given.get("shape") is None else None
+        return {**given, "shape": wanted} if wanted else given
 
 
 class DatasetOutput(Output):

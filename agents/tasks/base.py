@@ -38,6 +38,8 @@ class Task(Record):
     rows: RowsOf
     shapes: tuple[Shape, ...]
     """The shapes of rows that it learns from."""
+    read_as: Shape | None = None
+    """The shape that rows of texts are read as where the dataset node names the task, and not otherwise."""
     target: Literal["label", "labels", "number", "loss_mask"]
     """The column of a split that is learned: of a row, or `loss_mask` of its tokens."""
     outputs: Outputs = "label"

@@ -1,6 +1,7 @@
 """Whether rows fit a task: what they are, in words, and what to do with those that don't."""
 
 from agents.base.errors import InvalidData
+from agents.data.shapes import TEXTS
 from agents.data.types import Shape
 from agents.tasks import TASKS, Task
 
@@ -38,6 +39,8 @@ def check_shape(task: Task, shape: Shape, source: str) -> None:
 def _cure(task: Task, shape: Shape) -> str:
     fitting = " or ".join(f"`task: {other.name}`" for other in TASKS.values() if shape in other.shapes)
     others = f"Set {fitting} in every node that names a task" if fitting else "No task here trains on pairs of answers"
+    if task.read_as and shape in TEXTS:
+        return f"{others}, or name `task: {task.name}` in the dataset node, too: then it reads them so."
     if "text_label" in task.shapes and shape != "text_label":
         return f"{others}, or name `text_column` and `label_column` in the dataset node."
     return f"{others}, or give rows of {WANTED[task.rows]}."

@@ -177,7 +177,9 @@ def predict(
         print_json(answers)
         return
     for given, answer in zip(text, answers, strict=True):
-        print_line(f"{answer['label']:<8} {answer['confidence']:.3f}  {given}", highlight=False)
+        # A number has no confidence.
+        sure = "" if "value" in answer else f"{answer['confidence']:.3f}  "
+        print_line(f"{answer['label'] or 'none':<8} {sure}{given}", highlight=False)
 
 
 def _place_on_the_hub(to: str) -> Repository:

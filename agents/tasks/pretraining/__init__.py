@@ -7,6 +7,7 @@ PRETRAINING = Task(
     kind="decoder",
     rows="texts",
     shapes=("text",),
+    read_as="text",
     target="loss_mask",
     options=("label_smoothing",),
     pipeline_tag="text-generation",

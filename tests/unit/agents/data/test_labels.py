@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
+from agents.data.labels import LabelReader, separator_of
 from tests.unit.agents.data.reading import read_rows, read_table, read_text
 
 
@@ -140,3 +141,26 @@ def test_any_labels_come_back_from_a_list(tmp_path_factory: pytest.TempPathFacto
         assert label in {
             str(int(one)) if isinstance(one, float) and one.is_integer() else str(one).strip() for one in labels
         }
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator"),
+    [
+        (["a, b", "a", "b, c", "c"], ","),
+        (["a|b", "b", "c|a", "b|c"], "|"),
+        (["x;y", "y;z", "z;x", "x"], ";"),
+        (["joy , anger", "anger, fear", "fear , joy"], ","),
+        (["Paris, France", "Lyon, France", "Nice, France"], None),
+        (["Washington, DC", "Paris, France", "Washington, DC"], None),
+        (["a", "b", "c"], None),
+        ([], None),
+    ],
+)
+def test_labels_of_one_cell_are_parted_where_they_come_again(cells: list[str], separator: str | None) -> None:
+    assert separator_of(cells) == separator
+    reader = LabelReader(cells, several=True, typed=False)
+    assert [reader.read(cell)[1] for cell in cells] == [
+        tuple(part.strip() for part in cell.split(separator)) if separator else (cell,) for cell in cells
+    ]
+    # Of one label each nothing is parted.
+    assert LabelReader(cells, several=False, typed=False).separator is None

@@ -42,9 +42,17 @@ def test_rows_that_do_not_fit_are_refused_with_the_task_that_takes_them(task: Ta
     with pytest.raises(InvalidData) as refused:
         check_shape(task, shape, "rows.jsonl")
     named = [other for other in TASKS.values() if f"`task: {other.name}`" in refused.value.cure]
-    assert all(shape in other.shapes for other in named)
+    assert all(shape in other.shapes or (other is task and task.read_as) for other in named)
     assert named or shape == "preference"
     assert task.name in refused.value.message
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS.values() if task.read_as], ids=lambda task: task.name)
+def test_naming_the_task_where_rows_are_read_is_a_cure_that_cures(task: Task) -> None:
+    with pytest.raises(InvalidData, match=f"name `task: {task.name}` in the dataset node"):
+        check_shape(task, "text_label", "rows.csv")
+    check_shape(task, DatasetConfig(source="rows.csv", task=task.name).shape or "text_label", "rows.csv")
+    assert DatasetConfig(source="rows.csv", task=task.name, shape="messages").shape == "messages"
 
 
 def test_rows_are_taken_for_the_first_task_that_learns_from_them() -> None:
