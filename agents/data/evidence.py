@@ -31,6 +31,8 @@ MOST = 0.8
 #: Characters of scripts without blanks that are about a word.
 WORD_CHARACTERS = 3
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+#: Of an answer, on average.
+ANSWER_WORDS = 3
 #: A column with longer cells on average is not a label; with longer ones of few words, no text is meant by its words.
 LABEL_CHARACTERS = 40
 
@@ -68,6 +70,11 @@ class Evidence(NamedTuple):
     def is_constant(self) -> bool:
         """Whether the cells are one short value, which says nothing."""
         return self.is_short and self.distinct == 1
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the cells look like answers: several words, different in most rows."""
+        return self.holds == "texts" and self.words >= ANSWER_WORDS and 2 <= self.distinct > self.filled / 2
 
     def shown(self) -> str:
         """Return the column with one of its cells, for a sentence."""

@@ -9,9 +9,11 @@ from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
 from agents.data.columns import SAMPLE_ROWS, Columns, check_named, find_columns, find_text
 from agents.data.conversations import Conversation, message_text, prompt_text, read_conversation
+from agents.data.evidence import evidence_of
 from agents.data.fields import MEDIA_FIELDS, Notes, is_empty, is_harmless
 from agents.data.files import Broken, RawRecord, Reading, open_rows
 from agents.data.files.folders import Found, RowFile
+from agents.data.files.names import SURE_LABELS
 from agents.data.files.records import TooDeep, as_json, as_text, shortened
 from agents.data.files.splits import split_column, split_of
 from agents.data.files.tables import check_columns
@@ -246,6 +248,12 @@ class RowsReader:
             parts = {"prompt": found.text, "answer": found.label}
             why = f"{found.why} What is in '{found.label}' are answers, no labels."
             return found._replace(shape="prompt_completion", parts=parts, why=why)
+        called = found.label.strip().casefold()
+        if shape is None and called not in SURE_LABELS and evidence_of(found.label, sample).is_answer:
+            why = f"{found.why.removesuffix('.')}; it holds answers: several words, mostly different."
+            return found._replace(
+                shape="prompt_completion", parts={"prompt": found.text, "answer": found.label}, why=why
+            )
         several, typed = shape == "text_labels", reading.format in TYPED
         self._labels = LabelReader(cells, self.config.label_map, several=several, typed=typed)
         if separator := self._labels.separator:
