@@ -33,6 +33,7 @@ class AnswerForm:
     thought: Thought | None = None
     calls: CallForm = HERMES_CALLS
     special: frozenset[str] = frozenset()
+    """Texts of special tokens of the template's own markup."""
     lead_before_calls: bool = True
     """Whether calls stand behind `lead`, too."""
 

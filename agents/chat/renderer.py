@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,8 @@ class Renderer:
     end_token_ids: tuple[int, ...]
     """Those that end an answer, the commonest first."""
     special_texts: frozenset[str]
+    markup_texts: frozenset[str]
+    """Those of them that the template writes, and those that begin, end or fill texts."""
     fingerprint: str
     keeps_reasoning: bool = False
 
@@ -112,11 +115,12 @@ class Renderer:
         return text
 
     def has_special_text(self, messages: Sequence[Message], tools: Tools | None = None) -> bool:
-        """Say whether a turn holds the text of a special token: it would end its turn, or begin another's."""
+        """Say whether a turn holds the text of one of the markup's special tokens: it would end its turn, or begin
+        another's. Other special tokens' texts, such as `<filename>`, are texts like any other."""
         texts = [text for message in messages for text in _texts(message)]
         if tools:
             texts.append(json.dumps(list(tools), ensure_ascii=False))
-        return any(special in text for text in texts for special in self.special_texts)
+        return any(special in text for text in texts for special in self.markup_texts)
 
     def format(self, max_new_tokens: int, *, clean: bool = True) -> PromptFormat:
         return PromptFormat(
@@ -145,8 +149,28 @@ class Renderer:
             )
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if self._foreign is None or not self._foreign.search(text):
+            return self._plain_ids(text, split_special_tokens=False)
+        found: list[int] = []
+        for piece in self._markup.split(text):
+            is_markup = piece in self.markup_texts
+            found += self._plain_ids(piece, split_special_tokens=not is_markup) if piece else []
+        return found
+
+    def _plain_ids(self, text: str, *, split_special_tokens: bool) -> list[int]:
+        found = self.tokenizer(text, add_special_tokens=False, split_special_tokens=split_special_tokens)
+        ids: list[int] = found["input_ids"]
         return ids
+
+    @cached_property
+    def _markup(self) -> re.Pattern[str]:
+        return re.compile(f"({_any_of(self.markup_texts)})")
+
+    @cached_property
+    def _foreign(self) -> re.Pattern[str] | None:
+        """Special tokens that the markup doesn't have: in a conversation they are the text that they look like."""
+        others = self.special_texts - self.markup_texts
+        return re.compile(_any_of(others)) if others else None
 
 
 def shown(answer: Answer) -> str:
@@ -171,7 +195,9 @@ def make_renderer(name: str | None, tokenizer: "PreTrainedTokenizerFast", *, kee
     facts = {"name": name, **template.facts(), "special": special, "texts": sorted(texts), "end_token_id": end}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     ends = (end, *_further_ends(template, tokenizer, end))
-    return Renderer(template, tokenizer, ends, frozenset(texts), digest, keeps_reasoning)
+    written = json.dumps(template.facts(), ensure_ascii=False)
+    markup = {text for text in texts if text in written or text in special.values()}
+    return Renderer(template, tokenizer, ends, frozenset(texts), frozenset(markup), digest, keeps_reasoning)
 
 
 def matching_renderer(tokenizer: "PreTrainedTokenizerFast", made_with: PromptFormat) -> Renderer:
@@ -247,6 +273,10 @@ def _joined(pieces: Sequence[Piece]) -> list[Piece]:
         elif piece.text:
             found.append(piece)
     return found
+
+
+def _any_of(texts: frozenset[str]) -> str:
+    return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
 
 
 def _texts(message: Message) -> list[str]:

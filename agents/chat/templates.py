@@ -117,7 +117,9 @@ class ChatTemplate:
     @cached_property
     def form(self) -> AnswerForm:
         """Raises: as `text`."""
-        special = frozenset(str(token) for token in self.tokenizer.all_special_tokens)
+        known = {str(token) for token in self.tokenizer.special_tokens_map.values()}
+        own = str(self.tokenizer.chat_template)
+        special = frozenset(text for text in self._ends if text in known or text in own)
         thought = (Thought() if self._reasoning_is_text else self._thought) if self.keeps_reasoning else None
         led = self._calls is None or self._calls_follow_lead
         return AnswerForm(self._lead, thought, self._calls or HERMES_CALLS, special, led)

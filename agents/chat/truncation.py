@@ -54,7 +54,7 @@ def learnable(
     turns follow, the turns up to that answer are a part of their own.
     """
     if renderer.has_special_text(messages, tools):
-        return _none("special_token_in_text", "a turn holds one of the model's special tokens")
+        return _none("special_token_in_text", "a turn holds a special token of the template's markup")
     try:
         views, refused = _views(messages, renderer, tools)
         if not views:

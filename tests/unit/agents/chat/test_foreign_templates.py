@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agents.base.errors import InvalidModel
 from agents.chat.answers import answer_of
@@ -176,3 +178,40 @@ def test_an_answer_is_read_back_as_it_was_learned(template: str, keeps_reasoning
             True,
         )
         assert found.reason is not None or learned == wanted
+
+
+PIECES = st.sampled_from(
+    [
+        "<think>",
+        "</think>",
+        "\n",
+        " ",
+        "'",
+        '"',
+        "{",
+        "}",
+        "<tool_call>",
+        "</tool_call>",
+        "a",
+        "7",
+        "é",
+        "`",
+        "),",
+        "x=",
+        "<b>",
+        ",",
+    ]
+)
+ODD_TEXTS = st.lists(PIECES, min_size=1, max_size=8).map("".join)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ODD_TEXTS, ODD_TEXTS)
+@pytest.mark.parametrize("template", ["qwen3", "qwen3_5_think", "lfm2_2_5_v2", "glm4moe_training", "gemma4_v5", "phi3"])
+def test_whatever_an_answer_says_it_is_read_back_or_refused(template: str, text: str, argument: str) -> None:
+    tokenizer().chat_template = (FOLDER / f"{template}.jinja").read_text(encoding="utf-8")
+    renderer = make_renderer("tokenizer", tokenizer())
+    call = {"name": "get_weather", "arguments": {"city": argument, "of": [argument, {"a": None}], "days": 7}}
+    for answer in (said("assistant", text), said("assistant", "", tool_calls=[call])):
+        found = learnable([ASKED, answer], renderer, 100_000, tools=TOOLS)
+        assert sum(check(renderer, part, TOOLS) for part in found.parts) == (found.reason is None)

@@ -123,6 +123,21 @@ def test_texts_of_special_tokens_are_seen() -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("text", ["Use mv <filename> new", "<gh_stars>", "a<repo_name><reponame> <file_sep>\n<s> </s>"])
+def test_a_text_that_looks_like_a_special_token_which_the_template_has_not_is_text(name: str, text: str) -> None:
+    renderer = make_renderer(name, tokenizer())
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
+    ids, mask = renderer.render(turns)
+    assert not renderer.has_special_text(turns)
+    assert renderer.answer([one for one, learned in zip(ids, mask, strict=True) if learned]) == text
+    assert renderer.prompt_ids(turns[:1]) == ids[: mask.index(True)]
+    texts = {
+        token for token in ("<filename>", "<gh_stars>", "<repo_name>", "<reponame>", "<file_sep>") if token in text
+    }
+    assert not texts & {tokenizer().decode([one]) for one in ids}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
 def test_the_template_that_files_carry_writes_what_was_trained(name: str) -> None:
     template = make_renderer(name, tokenizer()).template
     for messages in (ONE_TURN[:1], LONG[:2], LONG[:4], ONE_TURN):
