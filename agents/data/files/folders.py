@@ -29,6 +29,7 @@ TRAINING_FIRST: dict[str | None, int] = {"train": 0, None: 0, "validation": 1, "
 OTHERS_MOST = 1000
 NOT_ROWS, NOT_BY_NAME, BESIDE_ROWS = "it is a page about the data", "its name has no suffix of rows", "it is a text"
 SKIPPED = "hidden files and those of the system are never read"
+IN_AN_ARCHIVE = "an archive in an archive is not read: unpack it"
 NOT_THIS_PART, OF_A_CACHE = "it is not the `part` that was named", "the folder's state.json doesn't name it"
 
 
@@ -98,8 +99,11 @@ def _places(folder: Path, name: str, budget: RowBudget) -> Iterator[tuple[str, P
 
 def _chosen(source: str, places: Mapping[str, Place], left_out: dict[str, str], part: str | None) -> Found:
     seen = [name for name in places if not any(is_skipped(step) for step in name.split("/"))]
+    archives = {name: IN_AN_ARCHIVE for name in seen if places[name].member and name.lower().endswith(".zip")}
+    seen = [name for name in seen if name not in archives]
     rows, others = _by_name(seen)
-    others |= {_skipped_part(name): SKIPPED for name in places if name not in seen}
+    others |= archives
+    others |= {_skipped_part(name): SKIPPED for name in places if name not in seen and name not in archives}
     wanted = [name for name in seen if part is not None and fnmatchcase(name, part)]
     if wanted:
         others |= dict.fromkeys((name for name in rows if name not in wanted), NOT_THIS_PART)

@@ -17,6 +17,7 @@ FORMS: tuple[Form, ...] = (
     rasa.RASA,
     intents.INTENTS,
     label_studio.LABEL_STUDIO,
+    label_studio.LABEL_STUDIO_FLAT,
     doccano.DOCCANO,
     prodigy.PRODIGY,
     prodigy.SPACY,

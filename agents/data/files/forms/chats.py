@@ -29,7 +29,7 @@ def _chatgpt(values: Values) -> Iterator[dict[str, Any]]:
     while isinstance(place, str) and place in tree and len(turns) < TURNS_MOST:
         turns += _turn(tree[place].get("message"))
         place = tree[place].get("parent")
-    yield {"messages": turns[::-1], **({"title": values["title"]} if "title" in values else {})}
+    yield {"messages": turns[::-1], **({"source": values["title"]} if "title" in values else {})}
 
 
 def _turn(message: Any) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def _claude(values: Values) -> Iterator[dict[str, Any]]:
         {"role": SENDERS.get(str(turn["sender"]), str(turn["sender"])), "content": turn.get("text") or ""}
         for turn in objects(values["chat_messages"])
     ]
-    yield {"messages": messages, **({"title": values["name"]} if values.get("name") else {})}
+    yield {"messages": messages, **({"source": values["name"]} if values.get("name") else {})}
 
 
 CHATGPT = Form("ChatGPT's export", _is_chatgpt, _chatgpt)

@@ -10,6 +10,10 @@ from agents.data.files.forms.base import Form, NotForUs, Values, objects, one_or
 OF_PARTS = frozenset(
     {"labels", "hypertextlabels", "rectanglelabels", "polygonlabels", "brushlabels", "timeserieslabels"}
 )
+SPANS = "is a Label Studio export with labels of parts of a text or picture, which no task here learns"
+SPANS_CURE = "Export choices of whole texts, or write one row a part."
+#: What the short export says of the annotating.
+OWN = frozenset({"lead_time", "annotator", "agreement"})
 #: Keys of a result's value, in the order in which they are looked for.
 VALUES = ("choices", "taxonomy", "text", "rating", "number")
 
@@ -43,10 +47,7 @@ def _answers(task: Values) -> dict[str, Any]:
 
 def _said(result: Values) -> list[str]:
     if str(result.get("type")).lower() in OF_PARTS:
-        raise NotForUs(
-            "is a Label Studio export with labels of parts of a text or picture, which no task here learns",
-            "Export choices of whole texts, or write one row a part.",
-        )
+        raise NotForUs(SPANS, SPANS_CURE)
     value = result.get("value")
     found = next((value[key] for key in VALUES if key in value), None) if isinstance(value, dict) else None
     if isinstance(found, list):
@@ -60,4 +61,20 @@ def _majority(answers: list[list[str]]) -> str | list[str] | None:
     return None if tied else one_or_all(list(counts[0][0]))
 
 
+def _is_flat(values: Values) -> bool:
+    return {"annotation_id", "lead_time"} <= values.keys()
+
+
+def _flat(values: Values) -> Iterator[dict[str, Any]]:
+    """Yield a row of the short export (JSON-MIN): several choices are an object there, one is plain text."""
+    row = {key: cell for key, cell in values.items() if key not in OWN}
+    for question, cell in row.items():
+        if any("start" in one and "labels" in one for one in objects(cell)):
+            raise NotForUs(SPANS, SPANS_CURE)
+        if isinstance(cell, dict) and isinstance(cell.get("choices"), list):
+            row[question] = one_or_all([str(choice) for choice in cell["choices"]])
+    yield row
+
+
 LABEL_STUDIO = Form("Label Studio", _is_label_studio, _label_studio)
+LABEL_STUDIO_FLAT = Form("Label Studio", _is_flat, _flat)

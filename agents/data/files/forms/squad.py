@@ -16,7 +16,7 @@ def _squad(values: Values) -> Iterator[dict[str, Any]]:
         for paragraph in objects(topic["paragraphs"]):
             for asked in objects(paragraph.get("qas")):
                 answer = next((one.get("text") for one in objects(asked.get("answers"))), None)
-                known = {"id": asked.get("id"), "title": topic.get("title")}
+                known = {"id": asked.get("id"), "source": topic.get("title")}
                 yield {
                     "instruction": asked.get("question"),
                     "input": paragraph.get("context"),
@@ -33,7 +33,9 @@ def _is_squad_row(values: Values) -> bool:
 def _squad_row(values: Values) -> Iterator[dict[str, Any]]:
     answers = values["answers"]["text"]
     answer = answers[0] if isinstance(answers, list) and answers else (answers or None)
-    rest = {key: value for key, value in values.items() if key not in {"question", "context", "answers"}}
+    used = {"question", "context", "answers", "title"}
+    rest = {key: value for key, value in values.items() if key not in used}
+    rest |= {"source": values["title"]} if "title" in values else {}
     yield {"instruction": values["question"], "input": values["context"], "output": answer, **rest}
 
 

@@ -118,13 +118,13 @@ def test_a_word_inside_of_a_word_is_no_split(word: str, letters: str) -> None:
 
 def test_archives_in_a_folder_are_read_as_what_is_in_them(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {
-        "train.csv.zip": zip_of({"train.csv": csv_of("a", "b"), "__MACOSX/._train.csv": "x"}),
+        "train.csv.zip": zip_of({"train.csv": csv_of("a", "b"), "__MACOSX/._train.csv": "x", "more.zip": zip_of({})}),
         "test.csv.zip": zip_of({"test.csv": csv_of("c", "d")}),
         "sample_submission.csv": "id,label\n1,a\n",
     }
     found, reader = read(folder_of(tmp_path / "contest", files))
     assert found == {"a": "train", "b": "train", "c": "test", "d": "test"}
-    assert set(reader.left_out) == {"sample_submission.csv", "train.csv.zip/__MACOSX/"}
+    assert set(reader.left_out) == {"sample_submission.csv", "train.csv.zip/__MACOSX/", "train.csv.zip/more.zip"}
 
 
 def test_texts_are_read_where_there_are_no_tables(tmp_path: Path) -> None:

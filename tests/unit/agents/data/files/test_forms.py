@@ -83,8 +83,8 @@ RECORDS: dict[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]] = {
                 ],
             },
             [
-                {"instruction": "How old?", "input": "Rome is old.", "output": "old", "id": "1", "title": "Rome"},
-                {"instruction": "How tall?", "input": "Rome is old.", "output": None, "id": "2", "title": "Rome"},
+                {"instruction": "How old?", "input": "Rome is old.", "output": "old", "id": "1", "source": "Rome"},
+                {"instruction": "How tall?", "input": "Rome is old.", "output": None, "id": "2", "source": "Rome"},
             ],
         ),
         (
@@ -136,6 +136,10 @@ RECORDS: dict[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]] = {
         (studio(["good"], ["bad"], ["good"]), [{"text": "Nice", "label": "good"}]),
         (studio(["good"], ["bad"]), [{"text": "Nice", "label": None}]),
         (studio(), [{"text": "Nice", "label": None}]),
+        (
+            {"text": "a", "topic": {"choices": ["x", "y"]}, "n": 1, "annotation_id": 3, "lead_time": 2.5},
+            [{"text": "a", "topic": ["x", "y"], "n": 1, "annotation_id": 3}],
+        ),
         (
             {
                 "data": {"text": "a"},
@@ -214,7 +218,7 @@ RECORDS: dict[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]] = {
         ({"input_text": "Hello?", "output_text": "Good day."}, [{"prompt": "Hello?", "completion": "Good day."}])
     ],
     "ChatGPT's export": [
-        ({"title": "T", "mapping": TREE, "current_node": "3"}, [{"messages": [ASKED, ANSWERED], "title": "T"}]),
+        ({"title": "T", "mapping": TREE, "current_node": "3"}, [{"messages": [ASKED, ANSWERED], "source": "T"}]),
         ({"mapping": TREE}, [{"messages": [ASKED, ANSWERED]}]),
         ({"mapping": {"1": said("a", parent="2"), "2": said("b", parent="1")}, "current_node": "1"}, []),
     ],
@@ -288,6 +292,10 @@ def test_every_form_is_tried_and_named() -> None:
 @pytest.mark.parametrize(
     ("record", "said_of_it"),
     [
+        (
+            {"text": "a", "ner": [{"start": 0, "end": 3, "labels": ["PER"]}], "annotation_id": 1, "lead_time": 2},
+            "Label Studio export with labels of parts of a text",
+        ),
         (studio(["PER"], kind="labels"), "Label Studio export with labels of parts of a text"),
         (
             {"text": "a", "annotations": [{"label": 1, "start_offset": 0, "end_offset": 3}]},
