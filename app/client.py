@@ -137,8 +137,13 @@ class Client:
     def resume(self, job_id: str) -> dict[str, Any]:
         return self._json(self._api, "POST", f"/jobs/{_segment(job_id)}/resume")
 
-    def retry(self, job_id: str) -> dict[str, Any]:
-        return self._json(self._api, "POST", f"/jobs/{_segment(job_id)}/retry")
+    def retry(
+        self, job_id: str, params: Mapping[str, Any] | None = None, spec: Mapping[str, Any] | str | None = None
+    ) -> dict[str, Any]:
+        """Run an ended job again as a new one; `params` and `spec`: what is to be different."""
+        changes = {name: value for name, value in (("params", params), ("spec", spec)) if value is not None}
+        body = {"json": changes} if changes else {}
+        return self._json(self._api, "POST", f"/jobs/{_segment(job_id)}/retry", **body)
 
     def logs(self, job_id: str, after: str = "0-0", **filters: str) -> Iterator[dict[str, Any]]:
         """Yield the records there are after a cursor, oldest first.
@@ -248,6 +253,11 @@ class Client:
         """Return the first rows as read and, with `model`, as tokens; `options` are those of the route."""
         given = {name: value for name, value in options.items() if value is not None}
         return self._json(self._api, "GET", f"/datasets/{_segment(dataset_id)}/preview", params=given)
+
+    def preview_source(self, source: str, **options: Any) -> dict[str, Any]:
+        """Return the first rows of what a spec could name, such as a folder of the API's host, as `preview_dataset`."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return self._json(self._api, "GET", "/datasets/preview", params={"source": source, **given})
 
     def models(self) -> list[dict[str, Any]]:
         """Return all models, each with its newest versions."""

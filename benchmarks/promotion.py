@@ -216,9 +216,9 @@ def spam_spec(
 ) -> dict[str, Any]:
     """Return the shipped spec with other values; the gate asks for half of what a good filter has."""
     spec: dict[str, Any] = read_spec("spam")
-    spec["params"] |= params
+    spec["params"] |= {"model_name": "spam", "minimum": 0.5, **params}
     spec["nodes"]["training"]["config"] |= training
-    spec["nodes"]["evaluation"]["config"] |= {"minimum": 0.5, "margin": 0.5}
+    spec["nodes"]["evaluation"]["config"] |= {"margin": 0.5}
     spec["nodes"]["export"]["config"]["formats"] = list(formats)
     return spec
 

@@ -3,9 +3,10 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+ABSENT = object()
 #: A name has no brace in it, so that a text of many `${` is gone through once.
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
@@ -21,8 +22,21 @@ def references(value: Any) -> set[str]:
     return set()
 
 
+def within_texts(value: Any) -> set[str]:
+    """Return what `${...}` names within longer texts anywhere in a value."""
+    if isinstance(value, str):
+        return set() if REFERENCE.fullmatch(value) else references(value)
+    if isinstance(value, Mapping):
+        return set().union(*map(within_texts, value.values()), set())
+    if isinstance(value, list):
+        return set().union(*map(within_texts, value), set())
+    return set()
+
+
 def substitute(value: Any, params: Mapping[str, Any]) -> Any:
     """Replace `${params.x}`: alone it becomes the parameter's value, inside a text its text.
+
+    A key of a mapping whose parameter is null is left out, so that what reads the mapping takes its own default.
 
     Raises:
         KeyError: the name of a parameter that doesn't exist.
@@ -33,10 +47,34 @@ def substitute(value: Any, params: Mapping[str, Any]) -> Any:
             return params[whole[1].removeprefix("params.")]
         return REFERENCE.sub(lambda found: str(params[found[1].removeprefix("params.")]), value)
     if isinstance(value, Mapping):
-        return {key: substitute(item, params) for key, item in value.items()}
+        found = {key: substitute(item, params) for key, item in value.items()}
+        return {key: item for key, item in found.items() if item is not None or whole_reference(value[key]) is None}
     if isinstance(value, list):
         return [substitute(item, params) for item in value]
     return value
+
+
+def whole_reference(value: Any) -> str | None:
+    """Return the name of the parameter that a value is and nothing else: `epochs` of `${params.epochs}`."""
+    found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return found[1].removeprefix("params.") if found else None
+
+
+def written_at(config: Any, place: Sequence[str | int]) -> Any:
+    """Return what stands at a place of a written config, or at the nearest place above it that has a value.
+
+    Below a list, parts of a place that are not numbers are kinds of value that were tried, not keys.
+    """
+    for part in place:
+        if isinstance(config, list) and isinstance(part, str):
+            continue
+        below = config.get(part, ABSENT) if isinstance(config, Mapping) else ABSENT
+        if isinstance(config, list) and isinstance(part, int) and part < len(config):
+            below = config[part]
+        if below is ABSENT:
+            break
+        config = below
+    return config
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

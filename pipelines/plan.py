@@ -43,6 +43,8 @@ class Plan(Record):
     param_sources: dict[str, str]
     """Parameter -> `spec` or `request`."""
     nodes: dict[str, PlannedNode]
+    spec: dict[str, Any] | None = None
+    """As it was submitted, for a retry with other values; None: by a release that did not keep it."""
 
     @cached_property
     def most_ready(self) -> int:

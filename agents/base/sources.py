@@ -31,6 +31,7 @@ from agents.base.source_uri import (
     SOURCE_PACKAGES,
     checked_uri,
     hub_rows_of,
+    is_hub_name,
     place_in_package,
     repository_of,
 )
@@ -105,7 +106,8 @@ class Sources:
         try:
             return Roots(self.roots, self.private).find(uri)
         except NotFound as fault:
-            raise _fault(kind)(fault.message, cure=fault.cure) from fault
+            hub = f" For what lies on the Hugging Face hub write hf://{uri}." if is_hub_name(uri) else ""
+            raise _fault(kind)(fault.message, cure=f"{fault.cure}{hub}") from fault
 
     def _dataset(self, identifier: str, kind: SourceKind) -> Path:
         uri = f"dataset://{identifier}"

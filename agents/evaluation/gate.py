@@ -57,7 +57,9 @@ def judge_challenger(
     if champion is None:
         return "PROMOTE", [reached, "There is no champion yet."]
     if isinstance(champion, Incomparable):
-        way = "Export under another model_name, or promote it with force and a reason."
+        way = (
+            "Export under another model_name (shipped specs: -p model_name=...), or promote it with force and a reason."
+        )
         return "HOLD", [reached, f"Not shown to be as good as champion v{champion.version}: {champion.why} {way}"]
     beside = f"champion v{champion.version} has {champion.value:.4f} on the same test rows"
     if champion.same_weights:

@@ -37,7 +37,8 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
         return export(config, context)
 
     def loads(self, config: ExportConfig, inputs: Sequence[Input]) -> list[str]:
-        writers = [form.writer for form in with_sources(config.formats) if form.writer]
+        forms = with_sources(config.formats)
+        writers = [path for form in forms for path in (form.writer, form.beside) if path]
         tasks = {str(given.output["training"]["task"]) for given in inputs if given.agent == "evaluation"}
         return [*sorted(writers), *(find_task(name).golden for name in sorted(tasks))]
 

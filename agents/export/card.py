@@ -1,8 +1,8 @@
 """The model card: Markdown with a metadata block as on the Hugging Face hub, from the facts of the run alone."""
 
-from huggingface_hub import EvalResult, ModelCardData
-
-from agents.base.markdown import code, one_line, text
+from agents.base.markdown import code, text
+from agents.export.card_metadata import metadata
+from agents.export.card_prose import intended_use
 from agents.export.card_tables import (
     comparison_table,
     format_table,
@@ -10,9 +10,8 @@ from agents.export.card_tables import (
     label_tables,
     metrics_table,
 )
-from agents.formats import FORMATS
+from agents.export.card_use import base_note, best_format, how_to_use
 from agents.formats.manifest import DataFacts, Manifest
-from agents.metrics.catalogue import headline
 from agents.tasks import find_task
 
 PICTURES = {
@@ -23,12 +22,15 @@ PICTURES = {
 }
 
 
-def model_card(manifest: Manifest) -> str:
-    """Return the card of a version whose manifest holds everything but the card."""
+def model_card(manifest: Manifest, form: str | None = None) -> str:
+    """Return the card of a version whose manifest holds everything but the card; `form`: as it lies beside the files
+    of one format."""
     sections = (
-        f"---\n{_metadata(manifest).to_yaml()}\n---",
+        f"---\n{metadata(manifest, form).to_yaml()}\n---",
         f"# {text(manifest.name)} v{manifest.version}",
         _what(manifest),
+        "## Intended use and limits",
+        intended_use(manifest),
         "## Results on the frozen test split",
         *_results(manifest),
         *_pictures(manifest),
@@ -43,31 +45,9 @@ def model_card(manifest: Manifest) -> str:
         "## Formats",
         format_table(manifest),
         "## Use",
-        *_use(manifest),
+        *_use(manifest, form),
     )
     return "\n\n".join(sections) + "\n"
-
-
-def _metadata(manifest: Manifest) -> ModelCardData:
-    tag = find_task(manifest.task).pipeline_tag
-    results = [
-        EvalResult(
-            task_type=tag,
-            dataset_type="custom",
-            dataset_name=one_line(manifest.data.source or "unknown"),
-            metric_type=name,
-            metric_value=round(value, 4),
-        )
-        for name, value in headline(manifest.metrics, manifest.metric).items()
-    ]
-    return ModelCardData(
-        base_model=one_line(manifest.base_model) if manifest.base_model else None,
-        library_name="peft" if manifest.method != "full" else "transformers",
-        pipeline_tag=tag,
-        tags=["tuneline", manifest.method or "unknown"],
-        model_name=manifest.name,
-        eval_results=results,
-    )
 
 
 def _what(manifest: Manifest) -> str:
@@ -127,42 +107,7 @@ def _data(data: DataFacts) -> str:
     return "\n".join(lines) or "Not recorded by this pipeline."
 
 
-def _use(manifest: Manifest) -> list[str]:
-    """Say how the version is used: by transformers, and its smallest GGUF file by Ollama or llama.cpp."""
-    gguf = [FORMATS[name] for name in manifest.formats if name in FORMATS and FORMATS[name].extra == "gguf"]
-    form = "merged" if "merged" in manifest.formats or gguf else sorted(manifest.formats)[0]
-    parts = [_download(manifest, form)] if form in manifest.formats else []
-    if parts and form == "merged":
-        folder = _folder(manifest, form)
-        parts.append(f"```python\nfrom transformers import pipeline\n\n{_example(manifest, folder)}\n```")
-    return [*parts, *([_run_gguf(manifest, min(gguf, key=lambda one: one.disk_bytes).name)] if gguf else [])]
-
-
-def _download(manifest: Manifest, form: str) -> str:
-    command = f"tuneline models download {manifest.name} --version {manifest.version} --format {form}"
-    return f"```console\n$ {command}\n```"
-
-
-def _folder(manifest: Manifest, form: str) -> str:
-    return f"{manifest.name}-{manifest.version}-{form}"
-
-
-def _run_gguf(manifest: Manifest, form: str) -> str:
-    name, folder = manifest.name, _folder(manifest, form)
-    return (
-        f"{_download(manifest, form)}\n\nWith Ollama, or with llama.cpp:\n\n```console\n"
-        f"$ cd {folder}\n$ ollama create {name} -f Modelfile\n$ ollama run {name} 'a prompt'\n"
-        f"$ llama-server -m model.gguf --jinja --temp 0\n```"
-    )
-
-
-def _example(manifest: Manifest, folder: str) -> str:
-    """Return Python that asks the whole model by transformers."""
-    prompt = manifest.prompt
-    named = prompt is not None and prompt.template != "tokenizer"
-    return find_task(manifest.task).example.format(
-        folder=folder,
-        max_tokens=manifest.max_tokens,
-        max_new_tokens=prompt.max_new_tokens if prompt else "",
-        note=f"  # written by the template {prompt.template}" if prompt and named else "",
-    )
+def _use(manifest: Manifest, form: str | None) -> list[str]:
+    """Say how one format is used; of the version's own card, what transformers loads and the smallest GGUF file."""
+    forms = [form] if form else best_format(manifest)
+    return [part for one in forms for part in (base_note(manifest, one), *how_to_use(manifest, one)) if part]

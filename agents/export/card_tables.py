@@ -1,9 +1,16 @@
 """The tables of a model card: metrics, labels, baselines, hyperparameters and formats."""
 
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from agents.base.markdown import cell, table
 from agents.export.types import Parity
 from agents.formats.manifest import Manifest
 from agents.metrics.catalogue import headline
+
+#: Of a hyperparameter's value: a path or a list may be long.
+CELL_CHARACTERS = 300
 
 
 def metrics_table(manifest: Manifest) -> str:
@@ -57,9 +64,31 @@ def comparison_table(manifest: Manifest) -> str:
 def hyperparameter_table(manifest: Manifest) -> str:
     return table(
         ["hyperparameter", "value"],
-        [[cell(name), cell(str(value))] for name, value in sorted(manifest.training.items())],
+        [[cell(name), cell(_setting(value), CELL_CHARACTERS)] for name, value in sorted(leaves(manifest.training))],
         text_columns=2,
     )
+
+
+def leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value with its dotted name: `lora.r` of `{"lora": {"r": 8}}`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _setting(value: Any) -> str:
+    """Return a value as a person writes it."""
+    if value is None or value in ([], {}, ""):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_setting(item) for item in value)
+    return str(value) if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
 
 
 def format_table(manifest: Manifest) -> str:

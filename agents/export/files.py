@@ -15,6 +15,7 @@ from agents.export.room import check_room
 from agents.export.types import ExportedFile, Parity
 from agents.formats import FORMATS, Format, with_sources
 from agents.formats.base import Writing
+from agents.models.loading import model_folder
 from agents.tasks import find_task
 from agents.tasks.golden import make_golden
 
@@ -46,9 +47,17 @@ class FormatFiles:
         """
         form = FORMATS[name]
         if form.writer is None:
-            # The training stored it already.
-            return _exported(self._training.files)
+            # The training stored its own files already.
+            return _exported({**self._training.files, **self._beside(form)})
         return _exported(upload(self._context.objects, self._folder(form)))
+
+    def _beside(self, form: Format) -> dict[str, Artifact]:
+        if form.beside is None:
+            return {}
+        folder = self._context.work_dir / f"beside_{form.name}"
+        given = (self._name, self._training, self._take_trained, self._context.log, self._base_folder)
+        form.write_beside(Writing(folder, self._trained_folder, *given))
+        return upload(self._context.objects, folder)
 
     def _folder(self, form: Format) -> Path:
         """Return a format's files, made and proven the first time."""
@@ -66,10 +75,14 @@ class FormatFiles:
         source = self._folder(FORMATS[form.made_from]) if form.made_from else self._trained_folder
         folder = self._context.work_dir / form.name
         model = self._take_trained if form.held_against == "trained" else lambda: self._on_cpu
-        return Writing(folder, source, self._name, self._training, model, self._context.log)
+        return Writing(folder, source, self._name, self._training, model, self._context.log, self._base_folder)
 
     def _expected(self, form: Format) -> list[Any]:
         return self._of_trained[1] if form.held_against == "trained" else self._of_merged
+
+    def _base_folder(self) -> Path:
+        sources = self._context.sources
+        return model_folder(sources.local(self._training.base_model, "model"), sources.cache_dir)
 
     @cached_property
     def _trained_folder(self) -> Path:

@@ -16,7 +16,8 @@ from agents.comparison.types import Compared, ComparisonOutput
 from agents.dataset.types import DatasetOutput
 from agents.evaluation.types import EvaluationOutput
 from agents.export.card import model_card
-from agents.export.types import ExportedFile, Parity
+from agents.export.origins import languages_of, license_of
+from agents.export.types import ExportConfig, ExportedFile, Parity
 from agents.formats.manifest import DataFacts, Manifest
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import find_task
@@ -50,21 +51,24 @@ OF_EVALUATION = (
 
 def write_version(
     context: Context,
-    name: str,
+    config: ExportConfig,
     number: int,
     evaluation: EvaluationOutput,
     formats: dict[str, list[ExportedFile]],
     parity: dict[str, Parity],
 ) -> str:
-    """Write the card and then the manifest; return the manifest's key.
+    """Write the cards and then the manifest; return the manifest's key.
 
     Raises:
         Conflict: another node wrote this version.
     """
-    manifest = _manifest(context, name, number, evaluation, formats, parity)
-    card = context.objects.put_artifact(model_card(manifest).encode(), "text/markdown")
+    name = config.model_name or context.pipeline
+    manifest = _manifest(context, config, number, evaluation, formats, parity)
+    card, *cards = (
+        context.objects.put_artifact(model_card(manifest, form).encode(), "text/markdown") for form in (None, *formats)
+    )
     key = bucket.version_manifest(name, number)
-    _write_once(context, key, manifest.with_card(card))
+    _write_once(context, key, manifest.with_cards(card, dict(zip(formats, cards, strict=True))))
     context.log("version_written", model=name, version=number, verdict=evaluation.verdict)
     return key
 
@@ -84,7 +88,7 @@ def _write_once(context: Context, key: str, manifest: Manifest) -> None:
 
 def _manifest(
     context: Context,
-    name: str,
+    config: ExportConfig,
     number: int,
     evaluation: EvaluationOutput,
     formats: dict[str, list[ExportedFile]],
@@ -92,7 +96,7 @@ def _manifest(
 ) -> Manifest:
     training = evaluation.training
     return Manifest(
-        name=name,
+        name=config.model_name or context.pipeline,
         version=number,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         job=context.job_id,
@@ -110,6 +114,8 @@ def _manifest(
         data=_data(context, evaluation),
         environment=_environment(training.resolved),
         parity=parity,
+        license=config.license or license_of(context, training.base_model),
+        languages=config.languages or languages_of(context),
         **{fact: getattr(training, fact) for fact in OF_TRAINING},
         **{fact: getattr(evaluation, fact) for fact in OF_EVALUATION},
     )

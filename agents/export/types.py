@@ -1,11 +1,15 @@
 """What export is told and gives."""
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
 
 from agents.base.names import RelativeName
 from agents.base.records import Artifact, Config, Output, Record
 from agents.evaluation.types import Verdict
 from agents.formats import FormatName
+
+LanguageCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 
 
 class ExportedFile(Record):
@@ -47,5 +51,12 @@ class ExportConfig(Config):
     """What is written, and under which name."""
 
     model_name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
-    """Unset: the pipeline's name."""
+    """Unset: as `named_after` says."""
+    named_after: Literal["pipeline", "data"] = "pipeline"
+    """Whose name the model takes where none is set: the pipeline's, or that of the file, folder or repository with the
+    rows. Rows of a package, such as the shipped samples, have no name of their own: the pipeline's again."""
+    license: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]{0,40}$")
+    """Under which the model may be used, as the hub writes it (`apache-2.0`); unset: that of its base, where known."""
+    languages: list[LanguageCode] = []
+    """Of the texts (`en`); unset: those that the validation found."""
     formats: list[FormatName] = Field(["adapter", "merged"], min_length=1)

@@ -21,7 +21,7 @@ def export(config: ExportConfig, context: Context) -> ExportOutput:
         formats[form] = files.store(form)
         size = sum(file.artifact.size_bytes for file in formats[form])
         context.log("format_written", format=form, files=len(formats[form]), size_bytes=size)
-    key = write_version(context, name, context.version, evaluation, formats, files.parity)
+    key = write_version(context, config, context.version, evaluation, formats, files.parity)
     context.progress(len(config.formats), len(config.formats))
     return ExportOutput(
         model_name=name,

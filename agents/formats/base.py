@@ -32,6 +32,8 @@ class Writing:
     """Gives the model that the format is held against, in memory."""
     log: Callable[..., None]
     """Takes an event and its fields."""
+    base: Callable[[], Path]
+    """Gives the folder of the base model, as safetensors."""
 
 
 class Format(Record):
@@ -44,6 +46,9 @@ class Format(Record):
     """The format whose files it is made of; None: what the training left."""
     writer: str | None = None
     """`(Writing) -> None`; None: the training's own files are the format."""
+    beside: str | None = None
+    """`(Writing) -> None`: what its users need beside the training's own files, or in their place; only without a
+    writer."""
     loaders: Mapping[ModelKind, str]
     """`(ModelFiles) -> Classifier or Generator`: how serving loads it."""
     prover: str | None = None
@@ -85,6 +90,11 @@ class Format(Record):
         """
         assert self.writer is not None, "the training's own files need no writing"
         load_object(self.writer)(writing)
+
+    def write_beside(self, writing: Writing) -> None:
+        """Write what lies beside the training's own files into the folder."""
+        if self.beside is not None:
+            load_object(self.beside)(writing)
 
     def load(self, kind: ModelKind, files: "ModelFiles") -> Any:
         """Return the model as serving loads it.

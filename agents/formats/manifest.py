@@ -101,7 +101,10 @@ class Manifest(Record):
         {}, description="Python, platform, device and libraries -> version.", examples=[{"python": "3.11.9"}]
     )
     parity: dict[str, Parity] = Field({}, description="Format -> how it answers beside the trained model.")
+    license: str | None = Field(None, description="Under which it may be used.", examples=["apache-2.0"])
+    languages: list[str] = Field([], description="Of the texts that it was trained on.", examples=[["en"]])
     card: Artifact | None = Field(None, description="The model card.")
+    cards: dict[str, Artifact] = Field({}, description="Format -> the card beside its files.")
     unreadable: tuple[str, ...] = Field((), exclude=True)
     """Parts that were left out when it was read, because they are damaged and the version is as good without them."""
 
@@ -114,8 +117,8 @@ class Manifest(Record):
         """Return a format's files: path inside the folder -> artifact; none where the version lacks the format."""
         return {file.path: file.artifact for file in self.formats.get(form, [])}
 
-    def with_card(self, card: Artifact) -> Self:
-        return self.model_copy(update={"card": card})
+    def with_cards(self, card: Artifact, cards: Mapping[str, Artifact]) -> Self:
+        return self.model_copy(update={"card": card, "cards": dict(cards)})
 
     def as_json(self) -> dict[str, Any]:
         """Return the manifest as it is stored and sent."""

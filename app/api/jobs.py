@@ -7,10 +7,12 @@ from starlette.concurrency import run_in_threadpool as _in_thread
 
 from agents.base.errors import Conflict, InvalidRequest, InvalidSpec, NoSpace, NotFound
 from app.api.dependencies import FleetDep, JobId, JobIndexDep, OrchestratorDep, StateDep
-from app.api.schemas.jobs import SPEC_EXAMPLE, JobPage, JobView, SubmitBody
+from app.api.schemas.jobs import SPEC_EXAMPLE, JobPage, JobView, RetryBody, SubmitBody
 from app.api.views import job_summary, job_view
 from app.http import Offset
 from app.openapi import faults
+from pipelines.engine.orchestrator import NOTHING_CHANGED
+from pipelines.engine.retries import Changes
 from pipelines.engine.state.job import JobStatus
 from pipelines.engine.state.store import JobStore
 from pipelines.spec_text import parse_document
@@ -44,6 +46,11 @@ SPEC_BODY = {
             "example": "name: rows\nnodes:\n  dataset: {agent: dataset, config: {source: 'dataset://0123456789abcdef'}}\n",
         },
     },
+}
+RETRY_BODY = {
+    "required": False,
+    "description": "What is to be different; without a body nothing is.",
+    "content": {"application/json": {"schema": RetryBody.model_json_schema(), "example": {"params": {"epochs": 4}}}},
 }
 
 
@@ -114,10 +121,38 @@ def resume_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) ->
     return _view(state, job_id)
 
 
-@router.post("/{job_id}/retry", status_code=202, summary="Retry a job", responses=faults(NotFound, Conflict))
-def retry_job(job_id: JobId, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
-    """Make a new job that takes over the finished nodes of a failed or cancelled one."""
-    return _view(state, orchestrator.retry(job_id))
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    summary="Retry a job",
+    responses=faults(NotFound, Conflict, InvalidSpec, InvalidRequest),
+    openapi_extra={"requestBody": RETRY_BODY},
+)
+async def retry_job(job_id: JobId, request: Request, orchestrator: OrchestratorDep, state: StateDep) -> JobView:
+    """Make a new job that takes over the finished nodes of a failed or cancelled one.
+
+    With values for parameters, or another spec, it takes over the finished nodes that these leave as they are; that
+    can be done with a completed job, too. Where rows were at fault it takes over none, as they may have been
+    corrected: what did not change comes from the step cache.
+    """
+    changes = await _in_thread(read_changes, await _body(request))
+    return await _in_thread(_view, state, await _in_thread(orchestrator.retry, job_id, changes))
+
+
+def read_changes(body: bytes) -> Changes:
+    """Return what a retry is to do otherwise; an empty body changes nothing.
+
+    Raises:
+        InvalidRequest: neither JSON nor YAML, or no such body.
+    """
+    if not body.strip():
+        return NOTHING_CHANGED
+    value = parse_document(body, "The body")
+    if not isinstance(value, dict) or (unknown := set(value) - {"spec", "params"}):
+        named = f"Unknown key '{min(unknown)}': the" if isinstance(value, dict) else "The"
+        raise InvalidRequest(f'{named} body is {{"params", "spec"}}, each may be left out.')
+    spec, params = _parts(value)
+    return Changes(params, spec)
 
 
 async def _body(request: Request) -> bytes:
@@ -142,7 +177,12 @@ def read_body(body: bytes) -> tuple[Any, dict[str, Any]]:
     unknown = sorted(set(value) - {"spec", "params"})
     if unknown:
         raise InvalidRequest(f'Unknown key \'{unknown[0]}\': the body is {{"spec", "params"}}, or a spec.')
-    spec, params = value["spec"], value.get("params") or {}
+    return _parts(value)
+
+
+def _parts(body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return spec and params of a body; a spec may be text."""
+    spec, params = body.get("spec"), body.get("params") or {}
     if not isinstance(params, dict):
         raise InvalidRequest("`params` is a mapping from parameter to value.")
     return parse_document(spec, "The spec") if isinstance(spec, str) else spec, params

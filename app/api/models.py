@@ -120,7 +120,7 @@ def get_picture(
     "/{name}/{version:version}/files", summary="List the files of a version", responses=faults(NotFound, InvalidRequest)
 )
 def list_files(
-    name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "adapter"
+    name: ModelName, version: Version, registry: RegistryDep, objects: ObjectsDep, format_: FormatName = "merged"
 ) -> FilesView:
     """List a format's files with their digests, each with a URL of the object store that works for an hour."""
     manifest = registry.manifest(name, registry.resolve(name, version))
@@ -153,7 +153,7 @@ def download_version(
     version: Version,
     registry: RegistryDep,
     objects: ObjectsDep,
-    format_: FormatName = "adapter",
+    format_: FormatName = "merged",
     range_: Annotated[
         str | None,
         Header(
@@ -171,7 +171,7 @@ def download_version(
     """
     manifest = registry.manifest(name, registry.resolve(name, version))
     named = _format(manifest, format_)
-    files = [*named, *_papers(manifest), ("manifest.json", objects.put_json(manifest.as_json()))]
+    files = [*named, *_papers(manifest, format_), ("manifest.json", objects.put_json(manifest.as_json()))]
     segments = tar_segments(files)
     size = total_bytes(segments)
     etag = f'"{digest([[path, artifact.sha256] for path, artifact in files])[:32]}"'
@@ -242,11 +242,12 @@ def _archive_name(wanted: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", wanted)
 
 
-def _papers(manifest: Manifest) -> list[tuple[str, Artifact]]:
-    """Return the card, under the name that model hubs show, and its pictures."""
+def _papers(manifest: Manifest, format_: str) -> list[tuple[str, Artifact]]:
+    """Return a format's card, under the name that model hubs show, and its pictures."""
     papers = {f"pictures/{name}": found for name, found in manifest.pictures.items()}
-    if manifest.card is not None:
-        papers["README.md"] = manifest.card
+    card = manifest.cards.get(format_) or manifest.card
+    if card is not None:
+        papers["README.md"] = card
     return sorted(papers.items())
 
 

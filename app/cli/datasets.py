@@ -10,6 +10,8 @@ from rich.text import Text
 
 from agents.base.printable import one_line
 from app.cli.common import AsJson, cell, client, console, existing_file, print_json, print_line, print_table
+from app.cli.options import Encoding, Format, LabelColumn, RowShape, TextColumn
+from app.client import Client
 
 app = typer.Typer(help="Datasets: list, upload, preview.", invoke_without_command=True)
 DATASET_ID = re.compile("[0-9a-f]{16}")
@@ -42,7 +44,9 @@ def upload(file: Annotated[Path, typer.Argument(help="A file of rows.")], as_jso
 
 @app.command()
 def preview(
-    dataset: Annotated[str, typer.Argument(help="A file (it is uploaded), or an uploaded dataset's id.")],
+    dataset: Annotated[
+        str, typer.Argument(help="A file (it is uploaded), a folder, a URI, or an uploaded dataset's id.")
+    ],
     rows: Rows = 5,
     model: Annotated[str | None, typer.Option(help="Also show the rows as tokens of this model.")] = None,
     task: Annotated[
@@ -54,20 +58,32 @@ def preview(
     max_tokens: Annotated[
         int | None, typer.Option(help="The largest number of tokens of a row; default: the task's.")
     ] = None,
-    shape: Annotated[str | None, typer.Option(help="The shape of a row, where it is not detected.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text or prompt.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the label or answer.")] = None,
+    shape: RowShape = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    encoding: Encoding = None,
+    format_: Format = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how rows are read and, with a model, which tokens they become; those that carry loss are marked."""
     options = {"rows": rows, "model": model, "task": task, "template": template, "max_tokens": max_tokens}
     options |= {"shape": shape, "text_column": text_column, "label_column": label_column}
+    options |= {"encoding": encoding, "format": format_}
     with client() as api:
-        file, is_id = Path(dataset), dataset.startswith("dataset://") or DATASET_ID.fullmatch(dataset)
-        is_upload = file.is_file() or not is_id
-        identifier = api.upload(existing_file(file))["id"] if is_upload else dataset.removeprefix("dataset://")
-        found = api.preview_dataset(identifier, **options)
+        found = _previewed(api, dataset, options)
     print_json(found) if as_json else _print(found)
+
+
+def _previewed(api: Client, dataset: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return a preview of an upload, of a file, which is uploaded first, or of what the API finds by itself."""
+    file, identifier = Path(dataset), dataset.removeprefix("dataset://")
+    if file.is_dir():
+        return api.preview_source(str(file.resolve()), **options)
+    if not file.is_file() and DATASET_ID.fullmatch(identifier):
+        return api.preview_dataset(identifier, **options)
+    if not file.is_file() and "://" in dataset:
+        return api.preview_source(dataset, **options)
+    return api.preview_dataset(api.upload(existing_file(file))["id"], **options)
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Commands about jobs: run, jobs, logs, artifacts, cancel, pause, resume, retry."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,27 +10,54 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from agents.base.errors import InvalidRequest
+from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, InvalidSpec
 from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, ago, cell, client, console, file_name, print_json, print_line, print_table, say
 from app.cli.live import STYLES, JobDisplay, show
+from app.cli.options import (
+    Encoding,
+    Format,
+    LabelColumn,
+    Minimum,
+    ModelName,
+    Param,
+    RowShape,
+    TextColumn,
+    given_params,
+)
 from app.client import Client
 from pipelines import shipped_specs
 from pipelines.spec_text import read_document
 
+#: A parameter that a fault names with its cure.
+NAMED_PARAM = re.compile(r"`-p (\w+)=")
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
 def run(
     spec: Annotated[str, typer.Argument(help=f"A spec's file, or a shipped one: {', '.join(shipped_specs())}.")],
-    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="name=value, instead of the spec's.")] = None,
+    param: Param = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    format_: Format = None,
+    encoding: Encoding = None,
+    shape: RowShape = None,
+    model_name: ModelName = None,
+    minimum: Minimum = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not watch; print the job's id.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key starts the same job only once.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a spec and watch it run. Ctrl-C stops watching; the job goes on."""
+    """Submit a spec and watch it run. Ctrl-C stops watching; the job goes on.
+
+    The options from --text-column to --minimum are parameters that every shipped spec has: --minimum 0.9 is the same
+    as -p minimum=0.9.
+    """
+    options = {"text_column": text_column, "label_column": label_column, "format": format_, "encoding": encoding}
+    options |= {"shape": shape, "model_name": model_name}
+    params = given_params(param, {**options, "minimum": minimum})
     with client() as api:
-        job = api.submit(read_spec(spec), dict(parse_param(text) for text in param or []), idempotency_key)
+        job = api.submit(read_spec(spec), params, idempotency_key)
         if detach:
             print_json(job) if as_json else print_line(job["id"])
             return
@@ -54,12 +82,21 @@ def watch(api: Client, job: dict[str, Any], *, as_json: bool = False, lasting: b
     print_line(f"Job {job['id']} ({job['name']})")
     if len(job["nodes"]) < job["nodes_total"]:
         job = api.job(job["id"])
+    _print_model_name(job)
     show(console, JobDisplay(job["nodes"]), api.follow(job["id"], on_notice=say))
     ended = api.job(job["id"])
     print_result(ended)
     if lasting:
         _print_next(ended)
     return ended
+
+
+def _print_model_name(job: dict[str, Any]) -> None:
+    """Say what the model will be called where its name follows the data."""
+    for node in job["nodes"].values():
+        name, source = node["config"].get("model_name"), str(node["sources"].get("model_name"))
+        if node["agent"] == "export" and source.startswith("nodes.") and name != job["name"]:
+            print_line(f"The model will be called {name}, after the data; another name: -p model_name=NAME")
 
 
 def print_result(job: dict[str, Any]) -> None:
@@ -96,8 +133,28 @@ def _print_next(job: dict[str, Any]) -> None:
         if node["agent"] == "export" and node["output"]:
             model, version = node["output"]["model_name"], node["output"]["version"]
             print_line(f"  download  tuneline models download {model} --version {version}")
+            if node["output"]["verdict"] == "PROMOTE" and _has_labels(job):
+                print_line(f"  ask       tuneline predict {model} 'a text'")
     if job["status"] == "failed":
-        print_line(f"  Fix the cause, then: tuneline retry {job['id']}")
+        _print_retry(job)
+
+
+def _has_labels(job: dict[str, Any]) -> bool:
+    judged = (node["output"] for node in job["nodes"].values() if node["agent"] == "evaluation" and node["output"])
+    return any(output["training"]["labels"] for output in judged)
+
+
+def _print_retry(job: dict[str, Any]) -> None:
+    """Print which retry helps: with the cause gone, or with other values."""
+    again = f"tuneline retry {job['id']}"
+    faults = [node["error"] for node in job["nodes"].values() if node["status"] == "failed" and node["error"]]
+    kinds = {fault["error"] for fault in faults}
+    if kinds != {InvalidSpec.code()}:
+        print_line(f"  Fix the {'rows' if kinds == {InvalidData.code()} else 'cause'}, then: {again}")
+    if kinds & {InvalidSpec.code(), InvalidData.code(), InvalidModel.code()}:
+        named = dict.fromkeys(name for fault in faults for name in NAMED_PARAM.findall(fault["message"]))
+        values = " ".join(f"-p {name}=..." for name in named) or "-p NAME=VALUE"
+        print_line(f"  Or with other values: {again} {values}; with another spec: {again} --spec FILE")
 
 
 def _print_choice(output: dict[str, Any]) -> None:
@@ -237,10 +294,18 @@ def resume(job_id: JobId) -> None:
     print_line(f"{job_id} is resumed. Watch it: tuneline logs -f {job_id}")
 
 
-def retry(job_id: JobId, as_json: AsJson = False) -> None:
-    """Run the failed nodes of a job again, as a new job that takes over its finished ones."""
+def retry(
+    job_id: JobId,
+    param: Param = None,
+    spec: Annotated[str | None, typer.Option(help="Another spec: a file, or the name of a shipped one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the failed nodes of a job again, as a new job that takes over its finished ones.
+
+    With other values (-p) or another spec, it takes over what these leave as it is; other values of the first run stay.
+    """
     with client() as api:
-        job = api.retry(job_id)
+        job = api.retry(job_id, given_params(param, {}) or None, read_spec(spec) if spec else None)
         if watch(api, job, as_json=as_json)["status"] != "completed":
             raise typer.Exit(1)
 
@@ -259,15 +324,3 @@ def read_spec(spec: str) -> Any:
         raise InvalidRequest(
             f"There is no spec '{spec}' ({fault.strerror}).", cure=f"Name a file, or one of: {', '.join(shipped)}."
         ) from fault
-
-
-def parse_param(text: str) -> tuple[str, Any]:
-    """Return (name, value) of `name=value`; the value is read as YAML, so `3` is a number.
-
-    Raises:
-        InvalidRequest: not so written, or no value of JSON's.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise InvalidRequest(f"'{text}' is not name=value.")
-    return name, read_document(value, f"The value of '{name}'")

@@ -89,7 +89,7 @@ def download(
     format_: Annotated[
         str,
         typer.Option("--format", help=f"One of {', '.join(FORMATS)}."),
-    ] = "adapter",
+    ] = "merged",
     to: Annotated[Path | None, typer.Option(help="Folder for the files; default: NAME-VERSION-FORMAT.")] = None,
 ) -> None:
     """Download a version's files. Run the command again to continue a download that broke off."""
@@ -125,7 +125,6 @@ def push(
     place = _place_on_the_hub(to)
     with client() as api, tempfile.TemporaryDirectory() as folder, console.status(f"Pushing {name} to {to} ..."):
         api.download(name, version, format_, Path(folder))
-        Path(folder, "README.md").write_text(api.card(name, version), encoding="utf-8")
         number = json.loads(Path(folder, "manifest.json").read_text(encoding="utf-8"))["version"]
         message = f"{name} v{number}, {format_}"
         url = publish(Path(folder), *place, message=message, public=public)

@@ -11,15 +11,15 @@ from typing import Any
 
 from ulid import ULID
 
-from agents import AgentEntry
+from agents import Agent, AgentEntry, load_agent
 from agents.base.errors import Conflict, Fenced, NotFound, StopKind
 from pipelines.caps import Caps
 from pipelines.engine.attempt_id import AttemptId
+from pipelines.engine.retries import Changes, check_retry, request_of, taken_over
 from pipelines.engine.state.cache import digest
 from pipelines.engine.state.installation import known_standing
 from pipelines.engine.state.job import (
     JOB_ENDED,
-    NODE_DONE,
     Claimed,
     Decision,
     Due,
@@ -35,6 +35,7 @@ from pipelines.engine.state.store import Claim, JobStore
 from pipelines.judge import judge
 from pipelines.plan import Plan
 
+NOTHING_CHANGED = Changes()
 #: So many queues may have messages at a time, beside those of agents.
 QUEUES_MOST = 100
 
@@ -69,6 +70,13 @@ class Orchestrator:
         agents = self.agents
         if started_by_us:
             agents = {name: entry._replace(started_by=None) for name, entry in agents.items()}
+        plan = self._judged(spec, params, agents)
+        body = digest(json.loads(json.dumps({"spec": spec, "params": dict(params)}, default=str)))
+        idempotency = (idempotency_key, body) if idempotency_key else None
+        return self.state.submit(_new_id(), plan, idempotency=idempotency)
+
+    def _judged(self, spec: Any, params: Mapping[str, Any], agents: Mapping[str, AgentEntry]) -> Plan:
+        """Return the plan of a spec, if this installation can work on it. Raises: as `submit`."""
         plan = judge(spec, params, agents, self.caps)
         self._check_queues(plan)
         if any(node.makes_version for node in plan.nodes.values()):
@@ -76,9 +84,7 @@ class Orchestrator:
             standing = known_standing(self.state.connection)
             if standing.kind != "sound":
                 raise standing.error()
-        body = digest(json.loads(json.dumps({"spec": spec, "params": dict(params)}, default=str)))
-        idempotency = (idempotency_key, body) if idempotency_key else None
-        return self.state.submit(_new_id(), plan, idempotency=idempotency)
+        return plan
 
     def _check_queues(self, plan: Plan) -> None:
         """See that the number of all queues stays within bounds: each is listed and measured."""
@@ -112,20 +118,24 @@ class Orchestrator:
         """
         return self.state.apply(job_id, ResumeAsked()).head
 
-    def retry(self, job_id: str) -> str:
-        """Make a new job from an ended one that takes over its finished nodes; return its id.
+    def retry(self, job_id: str, changes: Changes = NOTHING_CHANGED) -> str:
+        """Make a new job from an ended one, which takes over what its finished nodes did and does not change; return
+        its id.
 
         Raises:
             NotFound: no such job.
-            Conflict: it still runs, or completed.
+            Conflict: it still runs, or completed and nothing is to be different, or its spec was not kept.
+            InvalidSpec: all faults of the spec as it was changed.
         """
         job = self.state.job(job_id)
-        if job.head.status not in JOB_ENDED:
-            raise Conflict(f"The job is {job.head.status}.", cure="Cancel it first, or let it end.")
-        if job.head.status == "completed":
-            raise Conflict("The job completed: there is nothing to retry.", cure="Submit its spec again.")
-        done = {name: job.outputs[name] for name, node in job.nodes.items() if node.status in NODE_DONE}
-        return self.state.submit(_new_id(), job.plan, done=done, retry_of=job_id)
+        check_retry(job, changes)
+        plan = self._judged(*request_of(job.plan, changes), self.agents) if changes else job.plan
+        return self.state.submit(_new_id(), plan, done=taken_over(job, plan, self._readers(plan)), retry_of=job_id)
+
+    def _readers(self, plan: Plan) -> set[str]:
+        """Return which agents of a plan read what their config names, such as a file of rows."""
+        known = {node.agent for node in plan.nodes.values() if node.agent in self.agents}
+        return {name for name in known if load_agent(self.agents[name].path).cache_inputs is not Agent.cache_inputs}
 
     # -- attempts ------------------------------------------------------------------------------
 

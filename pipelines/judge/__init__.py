@@ -10,6 +10,7 @@ from pipelines.judge.budgets import check_caps, fits_fanned_out, fits_with_param
 from pipelines.judge.conditions import check_conditions
 from pipelines.judge.fan_out import fanned_out, sound_matrices
 from pipelines.judge.faults import Faults
+from pipelines.judge.model_names import with_model_names
 from pipelines.judge.order import graph_of
 from pipelines.judge.parameters import check_all_are_read, check_overrides, with_parameters
 from pipelines.judge.planning import plan_of
@@ -30,7 +31,7 @@ def judge(spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEnt
     plan = _plan(spec, overrides, agents, caps or Caps(), faults)
     faults.raise_found()
     assert plan is not None, "whatever has no plan was reported"
-    return plan
+    return plan.model_copy(update={"spec": dict(spec)})
 
 
 def _plan(
@@ -54,6 +55,7 @@ def _plan(
         with_agents(nodes, agents, faults)
         return None
     nodes = with_agents({name: nodes[name] for name in graph.order()}, agents, faults)
+    nodes = with_model_names(nodes, graph, head.name)
     check_upstream(nodes, graph, faults)
     check_conditions(nodes, params, graph, faults)
     check_caps(nodes, caps, faults)

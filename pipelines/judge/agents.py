@@ -44,7 +44,7 @@ def _with_config(judged: JudgedNode, faults: Faults) -> JudgedNode:
     try:
         return replace(judged, config=judged.agent.parse_config(judged.node.config))
     except ValidationError as error:
-        faults.report_validation(f"nodes.{judged.name}.config", error, config_type.model_fields)
+        faults.report_validation(f"nodes.{judged.name}.config", error, config_type.model_fields, judged.written_config)
         return judged
 
 

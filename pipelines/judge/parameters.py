@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.judge.faults import Faults
 from pipelines.judge.judged_node import JudgedNode, JudgedNodes
-from pipelines.params import references, substitute
+from pipelines.params import references, substitute, within_texts
 from pipelines.spec import Spec
 from pipelines.wording import suggestion
 
@@ -51,6 +51,9 @@ def _check_references(path: str, value: Any, params: Mapping[str, Any], faults: 
             faults.report(path, f"${{{found}}}: only ${{params.<name>}} can be substituted")
         elif found.removeprefix("params.") not in params:
             faults.report(path, f"${{{found}}}: {suggestion(found.removeprefix('params.'), params)}")
+    for found in sorted(within_texts(value)):
+        if params.get(found.removeprefix("params."), "") is None:
+            faults.report(found, f"is null, and stands within a text ({path}): give it a value")
 
 
 def _params_in_conditions(nodes: Mapping[str, Any]) -> set[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipelines.graph import Graph
 from pipelines.judge.judged_node import AgentType, JudgedNode, JudgedNodes
+from pipelines.judge.model_names import data_node
 from pipelines.params import value_sources
 from pipelines.plan import Plan, PlannedNode
 from pipelines.spec import Spec
@@ -64,6 +65,8 @@ def _config(judged: JudgedNode, nodes: JudgedNodes, graph: Graph) -> tuple[dict[
     assert judged.config is not None
     config = judged.config.model_dump(mode="json")
     sources = {**value_sources(judged.written_config, config), **dict.fromkeys(judged.node.matrix or (), "matrix")}
+    if named_by := data_node(judged, nodes, graph):
+        sources["model_name"] = f"nodes.{named_by.name}"
     if judged.agent and judged.agent.reads_champion and not config.get("model_name"):
         after = [nodes[name] for name in graph.descendants(judged.name)]
         if writer := _writer(after):

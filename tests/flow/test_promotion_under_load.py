@@ -25,7 +25,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     def spec(**training: Any) -> dict[str, Any]:
         found = spam_spec(params, ["merged"], **{"learning_rate": 0.01, "batch_size": 8, **training})
         # Who says spam to everything has an f1 of 0.67.
-        found["nodes"]["evaluation"]["config"]["minimum"] = 0.8
+        found["params"]["minimum"] = 0.8
         return found
 
     with stack(folder / "state", folder) as (client, serving_url):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,6 +18,62 @@ from tests.conftest import REPOSITORY
 from tests.support.terminal import PATIENCE_S, Terminal
 
 pytestmark = pytest.mark.slow
+TEAMS = {
+    "billing": [
+        "refund",
+        "invoice",
+        "card",
+        "charge",
+        "price",
+        "money",
+        "paid",
+        "bank",
+        "fee",
+        "tax",
+        "cost",
+        "account",
+        "payment",
+        "credit",
+        "receipt",
+        "bill",
+    ],
+    "delivery": [
+        "parcel",
+        "courier",
+        "late",
+        "box",
+        "door",
+        "street",
+        "van",
+        "driver",
+        "address",
+        "post",
+        "weight",
+        "lost",
+        "depot",
+        "track",
+        "letter",
+        "road",
+    ],
+    "repairs": [
+        "broken",
+        "screen",
+        "crash",
+        "button",
+        "noise",
+        "battery",
+        "smoke",
+        "leak",
+        "wheel",
+        "cable",
+        "motor",
+        "crack",
+        "error",
+        "lamp",
+        "hot",
+        "pump",
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +95,8 @@ def quick_spam(terminal: Terminal, formats: list[str] | None = None, **training:
     rows = terminal.folder / "rows.jsonl"
     sample = (REPOSITORY / "pipelines" / "data" / "spam.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     rows.write_text("".join(sample[::5]), encoding="utf-8")
-    spec["params"] |= {"data": str(rows), "epochs": training.pop("epochs", 1)}
+    spec["params"] |= {"data": str(rows), "epochs": training.pop("epochs", 1), "model_name": "spam", "minimum": 0.0}
     spec["nodes"]["training"]["config"] |= {"batch_size": 8, "save_steps": 5, **training}
-    spec["nodes"]["evaluation"]["config"]["minimum"] = 0.0
     spec["nodes"]["export"]["config"]["formats"] = formats or spec["nodes"]["export"]["config"]["formats"]
     return spec
 
@@ -65,6 +122,34 @@ def test_a_spec_becomes_a_served_model_also_when_its_worker_is_killed(terminal: 
     wait_until_served(terminal, 1)
     answers = terminal.client.predict_many("spam", ["You WON a prize! Call 80099 now to claim", "see you at six, love"])
     assert [answer["version"] for answer in answers] == [1, 1]
+
+
+def test_rows_of_ones_own_with_odd_columns_become_a_served_model(terminal: Terminal) -> None:
+    rows = write_odd_rows(terminal.folder / "Support tickets.csv")
+    asked = ("run", "spam", "-p", f"data={rows}", "-p", "epochs=3", "--minimum", "0.5")
+    refused = terminal.run(*asked)
+    cures = re.findall(r"`-p (\w+)=\.\.\.`", refused.stdout)
+    (job,) = set(re.findall(r"tuneline retry (job_\w+)", refused.stdout))
+    assert (refused.returncode, "text_column" in cures) == (1, True), refused.stdout
+
+    # What is typed is what the message says, as often as it says something.
+    columns = {"text_column": "what they wrote", "label_column": "team"}
+    again = terminal.run("retry", job, *(part for name, value in columns.items() for part in ("-p", f"{name}={value}")))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "The model will be called support-tickets, after the data" in again.stdout
+    assert "PROMOTE" in again.stdout
+    (asked_next,) = re.findall(r"tuneline predict support-tickets", again.stdout)
+    wait_until_served(terminal, 1, "support-tickets")
+    answers = terminal.run(*asked_next.split()[1:], "where is my refund", "--json")
+    assert json.loads(answers.stdout)[0]["label"] in TEAMS
+    flags = terminal.run(
+        *asked, "--text-column", columns["text_column"], "--label-column", "team", "--detach", "--json"
+    )
+    job = json.loads(flags.stdout)["id"]
+    list(terminal.client.follow(job))
+    nodes = terminal.client.job(job)["nodes"]
+    assert [nodes[name]["status"] for name in ("dataset", "training")] == ["cached", "cached"]
+    assert terminal.client.model("spam")["aliases"] == {"champion": 1}
 
 
 def test_nobody_else_can_read_what_the_stack_keeps(terminal: Terminal) -> None:
@@ -168,11 +253,23 @@ def test_a_second_stack_in_the_same_folder_is_refused(terminal: Terminal) -> Non
     assert "already keeps its state" in found.stderr
 
 
-def wait_until_served(terminal: Terminal, version: int) -> None:
+def write_odd_rows(path: Path) -> Path:
+    """Write rows of three teams whose text and label nobody could tell: two columns could be either."""
+    draw = random.Random(3)
+    lines = ["what they wrote,how we answered,team,country"]
+    for number in range(180):
+        team = list(TEAMS)[number % 3]
+        texts = [" ".join(draw.sample(TEAMS[team], 9)) for _ in range(2)]
+        lines.append(",".join((*texts, team, draw.choice(["Peru", "Chad", "Laos"]))))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def wait_until_served(terminal: Terminal, version: int, model: str = "spam") -> None:
     """Return once serving answers with a version."""
     pause, tries = threading.Event(), int(PATIENCE_S / 0.2)
     for _ in range(tries):
-        if terminal.client.serving_health()["models"].get("spam") == version:
+        if terminal.client.serving_health()["models"].get(model) == version:
             return
         pause.wait(0.2)
     raise AssertionError(f"serving never had version {version}")

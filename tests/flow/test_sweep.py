@@ -43,10 +43,9 @@ def labels(client: Client, folder: Path) -> dict[str, Any]:
     """The shipped sweep on a small model; of the rates one is too low to learn anything by."""
     spec = read_spec("sweep")
     model, rows = write_small_model(folder / "model"), write_rows(folder / "rows.jsonl")
-    spec["params"] |= {"model": str(model), "data": str(rows)}
+    spec["params"] |= {"model": str(model), "data": str(rows), "minimum": 0.5}
     spec["nodes"]["training"]["config"] |= {"batch_size": 8}
     spec["nodes"]["training"]["matrix"]["learning_rate"] = [0.000001, 0.01]
-    spec["nodes"]["evaluation"]["config"]["minimum"] = 0.5
     return ended(client, spec)
 
 
@@ -60,7 +59,7 @@ def test_every_combination_is_trained_and_the_best_is_exported(client: Client, l
     assert (judged["chosen_by"], judged["candidates"]) == ("validation_f1", scores)
     assert judged["training_node"] in {LABELS.format(0.01, r) for r in (4, 16)}
     assert scores[judged["training_node"]] == max(scores.values())
-    manifest = client.version("spam", "1")
+    manifest = client.version("rows", "1")
     assert manifest["training_node"] == judged["training_node"]
     assert manifest["candidates"] == scores
     assert manifest["training"]["learning_rate"] == 0.01
@@ -103,7 +102,7 @@ def test_a_sweep_of_a_decoder_is_decided_by_the_figure_that_its_trainings_go_by(
     assert judged["training_node"] == "training[learning_rate=0.01]"
     assert judged["chosen_by"] == "validation_loss"
     assert judged["candidates"]["training[learning_rate=0.01]"] == min(judged["candidates"].values())
-    assert client.version("task", "1")["training"]["learning_rate"] == 0.01
+    assert client.version("colors", "1")["training"]["learning_rate"] == 0.01
 
 
 def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:

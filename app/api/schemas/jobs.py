@@ -29,6 +29,15 @@ class SubmitBody(Body):
     )
 
 
+class RetryBody(Body):
+    """What a retry is to do otherwise."""
+
+    params: dict[str, Any] = Field(
+        {}, description="Parameter -> value, over those of the first request.", examples=[{"text_column": "review"}]
+    )
+    spec: dict[str, Any] | str | None = Field(None, description="A spec in place of the first, as in a submit.")
+
+
 class CacheLook(View):
     """The step cache's answer for a node."""
 

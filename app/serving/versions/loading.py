@@ -14,7 +14,7 @@ from agents.formats import Format
 from agents.formats.manifest import Manifest
 from agents.models.base_cache import SharedBases
 from agents.models.classifiers.base import Classifier
-from agents.models.files import AdapterBase, ModelFiles
+from agents.models.files import BASE_FOLDER, AdapterBase, ModelFiles
 from agents.models.generators.base import Generator, SamplingParams
 from agents.models.kinds import ModelKind
 from agents.tasks import find_task
@@ -92,7 +92,9 @@ def choose_files(
             f"{manifest.title} has no {wanted} format, which serving loads.",
             cure=f"Add one to the export's formats, or set {SETTINGS[kind]} to `auto`.",
         )
-    return form, manifest.files(form.name)
+    files = manifest.files(form.name)
+    # A base that lies beside its adapter is had from its own place, once for all adapters on it.
+    return form, {path: found for path, found in files.items() if not path.startswith(f"{BASE_FOLDER}/")}
 
 
 def choose_loadable(

@@ -18,6 +18,7 @@ from pipelines.engine.state.registry import Registry
 from pipelines.engine.state.store import Claim
 from pipelines.engine.worker.child import AgentProcess
 from pipelines.engine.worker.context import AttemptContext
+from pipelines.engine.worker.cures import with_params
 from pipelines.engine.worker.devices import DeviceLease
 from pipelines.engine.worker.endings import ran_too_long
 from pipelines.engine.worker.lease import Lease
@@ -183,6 +184,7 @@ class Attempt:
         if outcome.stopped:
             outcome = Outcome(error=ran_too_long(self.node).as_record(), retryable=True)
         error = outcome.error or AgentFailed(f"'{name}' ended without an output.").as_record()
+        error = with_params(error, self.node, self.plan)
         return self.workplace.orchestrator.failure(name, attempt, error, outcome.retryable, outcome.notes)
 
     def _extra(self, outcome: Outcome) -> list[tuple[str, ...]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.base.errors import InvalidRequest
-from app.cli.jobs import parse_param
+from app.cli.options import parse_param
 from pipelines.spec_text import DEPTH_MOST, VALUES_MOST, read_document
 
 BOMB = "\n".join(

@@ -207,6 +207,7 @@ def test_an_evaluation_judges_for_the_model_that_the_export_after_it_writes() ->
     written = yaml.safe_load(shipped_specs()["spam"].read_text(encoding="utf-8"))
     nodes = written["nodes"]
     nodes["export"]["config"]["model_name"] = "mails"
+    del written["params"]["model_name"]
     plan = judge(written, {}, AGENTS)
 
     assert plan.nodes["evaluation"].config["model_name"] == "mails"

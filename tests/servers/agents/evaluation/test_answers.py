@@ -13,6 +13,7 @@ from agents.export import ExportAgent
 from agents.export.parity import prove
 from agents.export.types import ExportConfig, ExportOutput
 from agents.formats import FORMATS
+from agents.formats.manifest import read_manifest
 from agents.metrics.text import same_answer
 from agents.models.generators.torch import LoadedGenerator
 from agents.preprocessing.types import PreprocessingOutput
@@ -22,6 +23,7 @@ from agents.training import TrainingAgent
 from agents.training.types import TrainingConfig, TrainingOutput
 from tests.conftest import AgentBench
 from tests.servers.conftest import Learned
+from tests.support.cards import run_example
 from tests.support.contract import shown
 from tests.support.decoders import conversations, prepare_answers
 from tests.support.loaded import load_trained_generator, load_whole_generator
@@ -110,7 +112,11 @@ def test_a_trained_decoder_is_measured_promoted_exported_and_held_against_itself
 
 
 def test_an_adapter_merged_answers_as_the_adapter_does_and_other_programs_know_where_to_stop(
-    bench: AgentBench, decoder: Path, data: PreprocessingOutput
+    bench: AgentBench,
+    decoder: Path,
+    data: PreprocessingOutput,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     training = train(bench, decoder, data, method="lora", epochs=4, learning_rate=0.02)
     judged = evaluate(bench, decoder, data, training)
@@ -126,6 +132,14 @@ def test_an_adapter_merged_answers_as_the_adapter_does_and_other_programs_know_w
     assert bench.objects.get_json(files["generation_config.json"])["eos_token_id"] == whole.renderer.end_token_id
     parity = next(record["fields"] for record in bench.records if record.get("event") == "parity")
     assert (parity["format"], parity["agreement"]) == ("merged", 1.0)
+
+    manifest = read_manifest(bench.objects.get_manifest(found.manifest_key))
+    answer = whole.answer([[{"role": "user", "content": "a question"}]])[0]
+    for form in ("adapter", "merged"):
+        fetch(bench.objects, manifest.files(form), bench.work_dir / "downloads" / f"{manifest.name}-1-{form}")
+        card = bench.objects.get_artifact(manifest.cards[form]).decode()
+        said = run_example(card, bench.work_dir / "downloads", monkeypatch, capsys)
+        assert answer.split()[0].strip('{}":') in said, form
 
 
 def test_an_export_that_answers_differently_is_refused(

@@ -316,7 +316,7 @@ def test_a_manifest_holds_the_lineage_and_the_card_its_facts(bench: AgentBench, 
     assert (manifest["version"], manifest["verdict"], manifest["labels"]) == (7, evaluation.verdict, LABELS)
     assert manifest["data"]["test_sha256"] == evaluation.test_sha256
     assert manifest["environment"]["torch"]
-    assert card.startswith("---\nbase_model:")
+    assert card.startswith("---\nlibrary_name: transformers\n")
     assert f"| f1 | {evaluation.metrics['f1']:.4f} |" in card
     assert evaluation.test_sha256 in card
 

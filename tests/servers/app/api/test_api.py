@@ -153,6 +153,44 @@ def test_pause_resume_and_retry_over_http(api: Http, drain: Callable[[], None]) 
     assert (retry["retry_of"], retry["nodes"]["a"]["status"]) == (job_id, "cached")
 
 
+def test_a_retry_with_other_values_runs_what_they_reach(api: Http, drain: Callable[[], None]) -> None:
+    nodes = {"a": echo(), "b": {"agent": "fail", "needs": ["a"], "config": {"times": "${params.times}"}}}
+    job_id = api.post("/jobs", json={"spec": spec(nodes, params={"times": 9}), "params": {"times": 8}}).json()["id"]
+    drain()
+    retry = api.post(f"/jobs/{job_id}/retry", json={"params": {"times": 0}}).json()
+    assert (retry["nodes"]["a"]["status"], retry["params"]) == ("cached", {"times": 0})
+    drain()
+    assert api.get(f"/jobs/{retry['id']}").json()["status"] == "completed"
+
+    # A completed job has something to do where something is different, and keeps the rest.
+    other = {**spec(nodes, params={"times": 9}), "nodes": {**nodes, "c": echo("a")}}
+    third = api.post(f"/jobs/{retry['id']}/retry", json={"spec": other}).json()
+    assert [third["nodes"][name]["status"] for name in "abc"] == ["cached", "cached", "ready"]
+    assert third["params"] == {"times": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"params": {"tims": 1}}, "params.tims: no such parameter; did you mean 'times'?"),
+        ({"params": {"times": "often"}}, "params.times: input should be a valid integer"),
+        ({"parms": {}}, "Unknown key 'parms'"),
+        ({"params": [1]}, "`params` is a mapping"),
+        ([], 'The body is {"params", "spec"}'),
+        ({"spec": {"name": "x"}}, "nodes: missing"),
+        ({"spec": "nodes: ["}, "neither JSON nor YAML"),
+    ],
+)
+def test_a_wrong_retry_is_refused_with_its_place(api: Http, drain: Callable[[], None], body: Any, said: str) -> None:
+    nodes = {"b": {"agent": "fail", "config": {"times": "${params.times}"}}}
+    job_id = api.post("/jobs", json=spec(nodes, params={"times": 9})).json()["id"]
+    drain()
+    answer = api.post(f"/jobs/{job_id}/retry", json=body)
+
+    assert answer.status_code == 422
+    assert said in answer.json()["message"]
+
+
 # -- the log contract ---------------------------------------------------------------------------
 
 

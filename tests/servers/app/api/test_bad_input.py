@@ -31,8 +31,8 @@ def test_bad_rows_end_the_job_with_one_clear_error(
     if content is None:
         path.unlink()
     spec = read_spec("spam")
-    spec["nodes"]["dataset"]["config"] |= {"text_column": "text", "label_column": "label"}
-    job = run_job(spec["nodes"], {"data": "rows.csv"}, params=spec["params"])
+    given = {"data": "rows.csv", "text_column": "text", "label_column": "label"}
+    job = run_job(spec["nodes"], given, params=spec["params"])
 
     errors = [state.error for state in job.nodes.values() if state.status == "failed" and state.error]
     assert job.head.status == "failed"

@@ -237,3 +237,26 @@ def test_the_command_line_uploads_a_file_and_marks_what_is_learned(
     assert result.exit_code == 0, result.output
     assert "shape input_output" in result.output
     assert 'learned: \'{"color": "red"}<|im_end|>\'' in result.output
+
+
+def test_a_folder_and_whatever_a_spec_could_name_is_previewed(
+    api: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (folder / "rows.csv").write_text("text;label\nhello there;a\ngood bye;b\n")
+    (folder / "sorted.csv").write_bytes("text;label\n\u0432\u0441\u0451;c\n".encode("cp1251"))
+    for source in (str(folder), "inbox"):
+        found = api.get("/datasets/preview", params={"source": source, "encoding": "cp1251", "format": "csv"}).json()
+        assert (found["source"], [one["encoding"] for one in found["files"]]) == (source, ["cp1251", "cp1251"])
+        assert found["label_counts"] == {"a": 1, "b": 1, "c": 1}
+    for source, error in (("/etc", "NOT_ALLOWED"), ("nowhere", "INVALID_DATA"), (".", "INVALID_REQUEST")):
+        assert api.get("/datasets/preview", params={"source": source}).json()["error"] == error
+
+    client = Client()
+    client._api.close()
+    client._api = api
+    monkeypatch.setattr(common, "Client", lambda *_, **__: client)
+    options = ["--encoding", "cp1251", "--format", "csv", "--rows", "3"]
+    shown = CliRunner().invoke(commands, ["datasets", "preview", str(folder), *options])
+    assert "'\u0432\u0441\u0451' -> 'c'" in shown.output

@@ -1,5 +1,7 @@
 """The model card holds, whatever labels, reasons and names are made of."""
 
+import ast
+
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,15 @@ def test_a_label_is_one_cell_whatever_it_is_made_of() -> None:
 
 
 EVIL = st.text(st.sampled_from("ab \n`<>|[]()#-*_!\\:/.&\"'\x00\u2028") | st.characters(), min_size=1, max_size=30)
-HEADINGS = ["Results on the frozen test split", "Verdict", "Data", "Training", "Formats", "Use"]
+HEADINGS = [
+    "Intended use and limits",
+    "Results on the frozen test split",
+    "Verdict",
+    "Data",
+    "Training",
+    "Formats",
+    "Use",
+]
 
 
 @given(EVIL, EVIL, EVIL)
@@ -54,21 +64,30 @@ def test_nothing_from_outside_becomes_a_heading_html_or_a_link_of_the_card(
             "base_model": source,
             "job": reason,
             "max_tokens": 8,
-            "formats": {"merged": []},
+            "formats": {"merged": [], "adapter": [], "onnx": [], "onnx_int8": []},
             "metrics": {"f1": 0.5, f"f1.{label}": 0.5, f"f1.{label}2": 0.5},
             "metric": "f1",
             "verdict": "HOLD",
             "reasons": [reason, f"Recall of '{label}' is low."],
             "data": {"source": source, "rows": 2, "splits": {"train": 2}, "dropped": {reason: 1}},
             "environment": {"python": reason},
-            "training": {"task": label, "model": source},
+            "training": {"task": label, "model": source, "lora": {label: [reason, None, True, 0.5]}},
+            "license": "mit",
+            "languages": ["en"],
         }
     )
-    head, _, page = model_card(manifest).removeprefix("---\n").partition("\n---\n")
+    for form in (None, *manifest.formats):
+        _check_page(model_card(manifest, form))
+
+
+def _check_page(card: str) -> None:
+    head, _, page = card.removeprefix("---\n").partition("\n---\n")
     tokens = MarkdownIt("commonmark").enable("table").parse(page)
     inside = [child for token in tokens for child in token.children or []]
     headings = [tokens[place + 1].content for place, token in enumerate(tokens) if token.type == "heading_open"]
 
+    for lines in (token.content for token in tokens if token.type == "fence" and token.info == "python"):
+        ast.parse(lines)
     assert headings == ["spam v1", *HEADINGS]
     assert yaml.safe_load(head)["model-index"][0]["name"] == "spam"
     assert not {token.type for token in tokens} & {"html_block", "code_block", "blockquote_open", "hr"}

@@ -45,7 +45,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (f"batches send spam {FILE}", "check TUNELINE_SERVING_URL"),
         ("batches send spam none.txt", "The file 'none.txt' is not there. It was looked for in "),
         ("datasets upload none.csv", "The file 'none.csv' is not there. It was looked for in "),
-        ("datasets preview .", "The file '.' is a folder."),
+        ("datasets upload .", "The file '.' is a folder."),
     ],
 )
 def test_a_fault_is_a_sentence_with_its_cure(arguments: str, words: str) -> None:
@@ -154,8 +154,9 @@ def test_a_port_that_cannot_be_is_refused(port: int) -> None:
 def test_a_stack_that_goes_away_is_not_offered_for_downloads(
     lasting: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = {"model_name": "spam", "version": 1, "formats": {"adapter": []}}
-    node = {"agent": "export", "status": "completed", "output": output}
+    output = {"model_name": "spam", "version": 1, "verdict": "HOLD", "formats": {"adapter": []}}
+    config = {"config": {"model_name": "spam"}, "sources": {"model_name": "spec"}}
+    node = {"agent": "export", "status": "completed", "output": output, **config}
     job = {"id": "job_1", "name": "spam", "status": "completed", "nodes": {"export": node}, "nodes_total": 1}
     with Client() as client:
         monkeypatch.setattr(client, "follow", lambda _, on_notice: iter(()))
