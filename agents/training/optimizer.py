@@ -18,6 +18,7 @@ def make_optimizer(parameters: dict[str, torch.nn.Parameter], config: TrainingCo
     """Return AdamW (Loshchilov and Hutter, 2019) in its fused form; vectors (biases, norms) don't decay."""
     matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
+    assert config.learning_rate is not None, "a plan has decided"
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.learning_rate, fused=True)
 

@@ -14,6 +14,7 @@ from agents.models.loading import model_folder
 from agents.models.memory import ModelShape
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.objective import Objective, make_objective
+from agents.training.by_rows import chosen
 from agents.training.encoder_packing import packs_rows
 from agents.training.estimate import Load, check_disk, choose_micro_batch, disk_bytes
 from agents.training.memory import free_bytes, micro_batch_after
@@ -63,6 +64,8 @@ class Plan:
     objective: Objective
     train: Rows
     validation: Rows
+    chosen_by_rows: tuple[str, ...] = ()
+    """The hyperparameters that the number of rows decided."""
 
     @property
     def packing(self) -> bool:
@@ -90,6 +93,7 @@ class Plan:
 
     @property
     def total_steps(self) -> int:
+        assert self.config.epochs is not None, "a plan has decided"
         return math.ceil(self.config.epochs * self.steps_per_epoch)
 
 
@@ -106,6 +110,7 @@ def describe(plan: Plan, model: PreTrainedModel) -> dict[str, Any]:
         "steps_per_epoch": plan.steps_per_epoch,
         "total_steps": plan.total_steps,
         **plan.objective.facts(),
+        "chosen_by_rows": list(plan.chosen_by_rows),
     }
 
 
@@ -126,8 +131,13 @@ def make_plan(config: TrainingConfig, data: PreprocessingOutput, context: Contex
         read_rows(context.objects, data.splits[name], context.work_dir, target=target)
         for name in ("train", "validation")
     )
+    decided = chosen(config, len(train))
+    if decided:
+        context.log("chosen_by_rows", rows=len(train), **decided)
+    config = config.model_copy(update=decided)
     return Plan(
         config=config,
+        chosen_by_rows=tuple(sorted(decided)),
         placement=choose_placement(config),
         micro_batch=micro_batch_after(config.batch_size, context.attempt_notes.get("out_of_memory", 0)),
         objective=make_objective(config, data, train),

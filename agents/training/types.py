@@ -38,12 +38,13 @@ class TrainingConfig(Config):
     method: Method = "lora"
     model: SourceUri
     lora: LoraSettings = Field(default_factory=LoraSettings)
-    epochs: float = Field(3, gt=0, le=1000)
+    epochs: float | None = Field(None, gt=0, le=1000)
+    """Unset: by the number of rows, as `learning_rate` (`agents/training/by_rows.py`)."""
     batch_size: int = Field(16, ge=1)
     gradient_accumulation: int = Field(1, ge=1)
     processes: int = Field(1, ge=1, le=64)
     """That share the rows of every step, on this host."""
-    learning_rate: float = Field(1e-3, gt=0, le=1)
+    learning_rate: float | None = Field(None, gt=0, le=1)
     warmup_ratio: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0)
     scheduler: Literal["linear", "cosine", "constant"] = "cosine"
@@ -56,6 +57,7 @@ class TrainingConfig(Config):
     metric: ValidationMetricName = "f1"
     """By which the best weights are chosen; unset: the task's own."""
     early_stopping_patience: int | None = Field(None, ge=1)
+    """Validations without gain that end the training; unset: none do, where `epochs` is set."""
     length_grouping: bool = True
     packing: bool | None = None
     """Several rows in one sequence, for sft; unset: on a GPU."""

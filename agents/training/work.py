@@ -50,7 +50,7 @@ def train(config: TrainingConfig, context: Context) -> TrainingOutput:
     context.log("training_started", trainable_parameters=trained, total_parameters=total, **_headline(resolved))
 
     leader = Leader(plan, follower_task(plan, data, path, tokenizer.pad_token_id, context), context.work_dir)
-    checkpoints = Checkpoints.of(context, identity(config, data, fingerprint))
+    checkpoints = Checkpoints.of(context, identity(plan.config, data, fingerprint))
     state, events = _fit(model, plan, context, checkpoints, leader)
 
     plan.objective.finish(model)
