@@ -12,6 +12,7 @@ from pipelines.judge.fan_out import fanned_out, sound_matrices
 from pipelines.judge.faults import Faults
 from pipelines.judge.model_names import with_model_names
 from pipelines.judge.order import graph_of
+from pipelines.judge.overrides import with_overrides
 from pipelines.judge.parameters import check_all_are_read, check_overrides, with_parameters
 from pipelines.judge.planning import plan_of
 from pipelines.judge.shape import read_head, read_nodes, written_nodes
@@ -38,11 +39,12 @@ def _plan(
     spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry], caps: Caps, faults: Faults
 ) -> Plan | None:
     """Pass over the spec until nothing more can be found; None where it has a fault."""
+    written, spec = written_nodes(spec), with_overrides(spec, overrides, faults)
     nodes, head = read_nodes(spec, faults), read_head(spec, faults)
     params = {**(head.params if head else {}), **overrides}
     if head:
         check_overrides(head, overrides, faults)
-        check_all_are_read(head, written_nodes(spec), faults)
+        check_all_are_read(head, [written, written_nodes(spec)], faults)
     if not fits_with_parameters(nodes, params, faults):
         return None
     nodes = with_parameters(nodes, params, faults)

@@ -1,6 +1,6 @@
 """Second pass: the parameters and their places, `${params.<name>}`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +18,10 @@ def check_overrides(head: Spec, overrides: Mapping[str, Any], faults: Faults) ->
             faults.report(f"params.{name}", f"no such parameter; {suggestion(name, head.params)}")
 
 
-def check_all_are_read(head: Spec, nodes: Mapping[str, Any], faults: Faults) -> None:
-    """Report parameters that no node reads; `nodes` as they are written."""
-    read = {name.removeprefix("params.") for name in references(nodes)} | _params_in_conditions(nodes)
+def check_all_are_read(head: Spec, written: Sequence[Mapping[str, Any]], faults: Faults) -> None:
+    """Report parameters that no node reads; `written`: the nodes as the spec has them, and with a request's keys."""
+    read = {name.removeprefix("params.") for nodes in written for name in references(nodes)}
+    read = read.union(*map(_params_in_conditions, written))
     for name in head.params:
         if name not in read:
             faults.report(f"params.{name}", f"no node reads this parameter; write ${{params.{name}}} or remove it")

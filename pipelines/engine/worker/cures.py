@@ -1,4 +1,4 @@
-"""Cures that name a key of a config, told in the words of the job's own spec: a parameter, where one sets that key."""
+"""Cures that name a key of a config, told as they are typed for this job: its spec's parameter, or `node.key`."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pipelines.plan import Plan, PlannedNode
 
 #: A key of a config as messages write it.
 KEY = re.compile(r"`([a-z][a-z_.]{1,60})`")
-PARAM = re.compile(r"params\.(\w+)")
+PARAM = re.compile(r"params\.([\w.-]+)")
 #: Faults that another value may cure.
 CURABLE = {kind.code() for kind in (InvalidData, InvalidModel, InvalidSpec)}
 
@@ -28,11 +28,10 @@ def with_params(error: Mapping[str, Any], node: PlannedNode, plan: Plan) -> dict
 
 
 def _param(key: str, nodes: tuple[PlannedNode, ...]) -> str | None:
-    """Return the parameter that sets a key: of the node itself, or of the first that has such a key from one."""
+    """Return what sets a key, of the node itself or of the first that has it: a parameter of the spec, or the key
+    behind its node's name."""
     for node in nodes:
-        found = PARAM.fullmatch(node.sources.get(key, ""))
-        if found:
-            return found[1]
-        if node is nodes[0] and key in node.sources:
-            return None
+        if key in node.sources:
+            found = PARAM.fullmatch(node.sources[key])
+            return found[1] if found else f"{node.name.partition('[')[0]}.{key}"
     return None

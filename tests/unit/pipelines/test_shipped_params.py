@@ -96,6 +96,22 @@ def test_blame_reaches_into_nested_keys_and_lists_and_no_further() -> None:
     assert not {path for path in found if path.startswith("nodes.") and "alpha" not in path and "literal" not in path}
 
 
+def test_every_key_of_a_config_can_be_given_by_its_node() -> None:
+    given = {"preprocessing.dedup": "exact", "training.lora.r": 4, "validation.pii": "mask", "epochs": 2}
+    plan = judge(shipped("spam"), given, AGENTS)
+    training = plan.nodes["training"]
+
+    assert (plan.nodes["preprocessing"].config["dedup"], plan.nodes["validation"].config["pii"]) == ("exact", "mask")
+    assert training.config["lora"] == {**training.config["lora"], "r": 4, "alpha": 16}
+    assert training.sources["lora.r"] == "params.training.lora.r"
+    assert plan.param_sources["training.lora.r"] == "request"
+    assert plan.spec == shipped("spam")
+    found = faults(shipped("spam"), {"trainin.epochs": 1, "training.epocs": 1, "training.lora.r": "big"})
+    assert found["params.trainin.epochs"] == "no node 'trainin'; did you mean 'training'?"
+    assert "did you mean 'epochs'?" in found["nodes.training.config.epocs"]
+    assert "valid integer" in found["params.training.lora.r"]
+
+
 def test_null_has_no_text() -> None:
     spec = shipped("spam")
     spec["nodes"]["dataset"]["config"]["source"] = "rows/${params.text_column}.csv"

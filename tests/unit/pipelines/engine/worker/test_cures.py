@@ -1,5 +1,7 @@
 """A cure that names a key of a config names the parameter that sets it, where the job's spec has one."""
 
+import re
+
 import pytest
 import yaml
 
@@ -7,6 +9,7 @@ from agents import AGENTS
 from pipelines import shipped_specs
 from pipelines.engine.worker.cures import with_params
 from pipelines.judge import judge
+from pipelines.params import leaves
 from pipelines.plan import Plan
 
 
@@ -23,8 +26,10 @@ def plan(name: str) -> Plan:
         ("dataset", "Check the rows, or set `shape`, `text_column` and `label_column`.", ["shape", "text_column"]),
         ("dataset", "Save it as UTF-8, or name its encoding in `encoding`.", ["encoding"]),
         ("preprocessing", "Set `text_column` and `label_column` for the dataset node.", ["text_column"]),
-        ("validation", "Lower `minimum_rows`.", []),
-        ("training", "Set a smaller `batch_size`, `lora`.", []),
+        ("dataset", "Set `part` to one of them, or `label_map`.", ["part", "label_map"]),
+        ("validation", "Lower `minimum_rows`.", ["validation.minimum_rows"]),
+        ("training", "Set a smaller `batch_size` or `lora.r`.", ["training.batch_size", "training.lora.r"]),
+        ("training", "Lower `temperature`.", []),
         ("evaluation", "Lower `minimum`.", ["minimum"]),
     ],
 )
@@ -39,17 +44,23 @@ def test_the_parameter_is_named(name: str, node: str, message: str, named: list[
     assert all(f"`-p {param}=...`" in told["message"] for param in named)
 
 
-def test_faults_that_no_value_cures_and_specs_without_the_parameter_are_left_as_they_are() -> None:
+def test_faults_that_no_value_cures_are_left_as_they_are() -> None:
     found = plan("spam")
     fault = {"error": "AGENT_FAILED", "message": "`text_column` failed.", "details": []}
+
     assert with_params(fault, found.nodes["dataset"], found) == fault
 
-    spec = yaml.safe_load(shipped_specs()["spam"].read_text(encoding="utf-8"))
-    spec["nodes"]["dataset"]["config"] = {"source": "${params.data}"}
-    spec["params"] = {key: spec["params"][key] for key in ("data", "model", "epochs", "minimum", "model_name")}
-    own = judge(spec, {}, AGENTS)
-    fault = {"error": "INVALID_DATA", "message": "Set `text_column`.", "details": []}
-    assert with_params(fault, own.nodes["dataset"], own) == fault
+
+@pytest.mark.parametrize("name", shipped_specs())
+def test_what_a_cure_says_can_be_typed(name: str) -> None:
+    text = shipped_specs()[name].read_text(encoding="utf-8")
+    found = plan(name)
+    for node in found.nodes.values():
+        for key, value in leaves(node.config):
+            told = with_params({"error": "INVALID_DATA", "message": f"Set `{key}`."}, node, found)["message"]
+            (param,) = re.findall(r"`-p ([\w.-]+)=", told)
+            again = judge(yaml.safe_load(text), {param: value}, AGENTS)
+            assert dict(leaves(again.nodes[node.name].config))[key] == value
 
 
 def _node(plan: Plan, agent: str) -> str:
