@@ -11,7 +11,8 @@ CLASSIFICATION = Task(
     options=("class_weights", "keep", "label_smoothing", "overlap_tokens", "positive_label", "recall_floors"),
     pipeline_tag="text-classification",
     does="A classifier of text into {labels}",
-    example='classify = pipeline("text-classification", model="{folder}", truncation=True, max_length={max_tokens})',
+    example='classify = pipeline("text-classification", model="{folder}", truncation=True, max_length={max_tokens})\n'
+    'print(classify("a text"))',
     max_tokens=128,
     metrics=("f1", "accuracy", "macro_f1", "precision", "recall"),
     validation_metrics=("f1", "accuracy", "loss"),

@@ -14,7 +14,7 @@ MULTI_LABEL = Task(
     pipeline_tag="text-classification",
     does="A classifier that gives a text any number of the labels {labels}, also none",
     example='classify = pipeline("text-classification", model="{folder}", truncation=True, max_length={max_tokens})\n'
-    'classify("...", top_k=None)  # every label with its probability, to be held against its threshold',
+    'print(classify("a text", top_k=None))  # every label with its probability, to be held against its threshold',
     max_tokens=128,
     metrics=("micro_f1", "macro_f1", "jaccard", "exact_match"),
     intervals=("micro_f1", "macro_f1", "exact_match"),

@@ -13,7 +13,7 @@ PRETRAINING = Task(
     pipeline_tag="text-generation",
     does="A model that continues text",
     example='generate = pipeline("text-generation", model="{folder}", do_sample=False, '
-    'max_new_tokens={max_new_tokens}, return_full_text=False)\ngenerate("...")',
+    'max_new_tokens={max_new_tokens}, return_full_text=False)\nprint(generate("a text"))',
     max_tokens=1024,
     metrics=("perplexity_drop",),
     intervals=("perplexity_drop", "perplexity"),

@@ -13,7 +13,7 @@ REGRESSION = Task(
     pipeline_tag="text-classification",
     does="A model that answers a text with a number",
     example='rate = pipeline("text-classification", model="{folder}", truncation=True, max_length={max_tokens})\n'
-    'rate("...")[0]["score"]  # the number',
+    'print(rate("a text")[0]["score"])  # the number',
     max_tokens=128,
     metrics=("spearman", "r2"),
     intervals=("spearman", "r2", "mae"),

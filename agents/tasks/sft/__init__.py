@@ -12,7 +12,8 @@ SFT = Task(
     pipeline_tag="text-generation",
     does="A model that answers prompts of the template {template}",
     example='generate = pipeline("text-generation", model="{folder}", do_sample=False, '
-    'max_new_tokens={max_new_tokens}, return_full_text=False)\ngenerate([{{"role": "user", "content": "..."}}]){note}',
+    "max_new_tokens={max_new_tokens}, return_full_text=False)\n"
+    'print(generate([{{"role": "user", "content": "a question"}}])){note}',
     max_tokens=1024,
     metrics=("exact_match", "slot_f1", "rouge_l", "tool_call", "tool_name", "tool_arguments"),
     validation_metrics=("loss", "exact_match"),
