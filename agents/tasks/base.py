@@ -69,6 +69,8 @@ class Task(Record):
     """That a parity proof hands to a model in one call."""
     steps_drawn_together: int
     """Steps whose rows are drawn together and shared out by length; 1 where length could tell the answer."""
+    row_fault: str | None = None
+    """`(Row) -> str | None`: why a row can't be learned, as validation counts it; None: any row can."""
     preparation: str
     """`PreparationType`: how rows become splits."""
     objective: str

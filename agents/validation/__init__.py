@@ -35,14 +35,16 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
             InvalidData: with every problem; the report is stored and named in the log all the same.
             InvalidModel: names are wanted, and what finds them is not installed; or `model` has no tokenizer.
         """
-        from agents.validation.problems import find_problems
+        from agents.validation.problems import find_problems, too_many_labels
         from agents.validation.work import examine, write_report
 
         dataset = input_from(context, "dataset", DatasetOutput)
         task = _task(config, dataset)
-        examined = examine(dataset, config, context)
+        examined = examine(dataset, config, context, task)
         labelled = task is not None and task.rows == "labels"
         problems = find_problems(config, examined.findings, examined.passed, labelled=labelled)
+        if task and task.rows == "label_lists":
+            problems += too_many_labels(config, examined.passed)
         output = write_report(examined, problems, context)
         if problems:
             raise InvalidData(

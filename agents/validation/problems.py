@@ -2,6 +2,7 @@
 
 from agents.data.statistics import Tally
 from agents.validation.findings import Findings, least_share
+from agents.validation.numbers import number_problem
 from agents.validation.types import ValidationConfig
 
 
@@ -28,9 +29,15 @@ def _label_problems(config: ValidationConfig, passed: Tally) -> list[str]:
     labels = passed.label_counts
     if len(labels) == 1:
         return [f"All rows have the label '{next(iter(labels))}'.", *_rare_labels(config, passed)]
-    if len(labels) > config.maximum_labels:
-        return [f"There are {len(labels)} different labels, `maximum_labels` is {config.maximum_labels}."]
-    return _rare_labels(config, passed)
+    if numbers := number_problem(labels, config.minimum_label_rows):
+        return [numbers]
+    return too_many_labels(config, passed) or _rare_labels(config, passed)
+
+
+def too_many_labels(config: ValidationConfig, passed: Tally) -> list[str]:
+    """Return that there are more labels than may be, where there are."""
+    count, most = len(passed.label_counts), config.maximum_labels
+    return [f"There are {count} different labels, `maximum_labels` is {most}."] if count > most else []
 
 
 def _rare_labels(config: ValidationConfig, passed: Tally) -> list[str]:

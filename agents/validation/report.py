@@ -21,6 +21,7 @@ WORDS = {
     "empty": "text of nothing but blanks; left out",
     "duplicate": "same text and label as an earlier row",
     "conflicting_label": "same text as an earlier row, with another label",
+    "not_a_number": "label that is not a number; preprocessing leaves such rows out",
     "rare_label": "label of too few rows",
     "label_spelling": "labels that differ only in case or blanks",
     "too_long": "text longer than `maximum_characters`",

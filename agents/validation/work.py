@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from agents.base.agent import Context
+from agents.base.loading import load_object
 from agents.base.records import Artifact
 from agents.data.conversations import map_texts, message_text, prompt_text
 from agents.data.pii.presidio import Finder, name_finder
@@ -12,6 +13,7 @@ from agents.data.rows import RowsFile, fetch_rows, read_rows
 from agents.data.statistics import Tally
 from agents.data.types import Row
 from agents.dataset.types import DatasetOutput
+from agents.tasks import Task
 from agents.validation.findings import Findings, Judged
 from agents.validation.report import as_markdown, as_report
 from agents.validation.sample import CountsTokens, Sample
@@ -33,8 +35,8 @@ class Examined:
     removed: Counter[str]
 
 
-def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context) -> Examined:
-    """Look at every row, and write those that pass.
+def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context, task: Task | None = None) -> Examined:
+    """Look at every row, and write those that pass. `task`: what they are for, where it is known.
 
     Raises:
         InvalidModel: names are wanted, and what finds them is not installed; or `model` has no tokenizer.
@@ -42,6 +44,7 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context) 
     source = fetch_rows(context.objects, dataset.rows, context.work_dir / "source.jsonl")
     find = name_finder(config.names_model) if config.names else find_pii
     findings, passed, removed = Findings(config.maximum_characters, find), Tally(), Counter[str]()
+    row_fault = load_object(task.row_fault) if task and task.row_fault else None
     sample = Sample(dataset.row_count, _token_counter(config, context))
     findings.note_counts({reason: dataset.dropped[reason] for reason in MISSING if reason in dataset.dropped})
     findings.note_fields(dataset.unused_fields)
@@ -51,6 +54,8 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context) 
             judged = findings.judge(row)
             sample.look(place, row.number, judged.text, judged.masked, findings)
             kept = _kept(row, judged, config.pii, find, removed)
+            if kept and row_fault and (fault := row_fault(kept)):
+                findings.note(fault, row.number, judged.masked)
             if kept:
                 file.add(kept)
                 passed.add(kept)
@@ -58,6 +63,9 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context) 
                 context.progress(findings.rows, dataset.row_count)
         rows = file.store(context.objects)
     sample.note_languages(findings)
+    if task and task.rows == "numbers":
+        # Numbers are no names: each row may have one of its own.
+        passed.label_counts.clear()
     findings.note_labels(dict(passed.label_counts), config.minimum_label_share)
     return Examined(rows, passed, findings, sample, removed)
 

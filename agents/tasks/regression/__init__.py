@@ -25,6 +25,7 @@ REGRESSION = Task(
     baselines_load_model=False,
     rows_asked_at_once=64,
     steps_drawn_together=1,
+    row_fault="agents.tasks.regression.numbers:row_fault",
     preparation="agents.tasks.regression.preparation:NumberPreparation",
     objective="agents.tasks.regression.objective:make_objective",
     measure="agents.tasks.regression.measure:NumberMeasure",

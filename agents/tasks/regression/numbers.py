@@ -3,6 +3,9 @@
 import math
 import re
 
+from agents.data.types import Row
+
+NOT_A_NUMBER = "not_a_number"
 #: As programs write numbers: a sign, digits, a point, an exponent. Commas are thousands to some and decimals to others.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 #: What the model's one output is called.
@@ -21,3 +24,8 @@ def read_number(text: str) -> float | None:
 def shortest(value: float) -> str:
     """Return a number as text, in as few characters as tell it: 4.0 is `4`."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def row_fault(row: Row) -> str | None:
+    """Return why a row has no number to learn; None where it has one."""
+    return None if read_number(row.label) is not None else NOT_A_NUMBER

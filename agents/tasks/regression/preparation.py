@@ -10,9 +10,8 @@ from agents.base.errors import InvalidData
 from agents.data.files.records import shortened
 from agents.data.types import Row
 from agents.tasks.classification.preparation import LabelPreparation, TextCells
-from agents.tasks.regression.numbers import OUTPUT, read_number, shortest
+from agents.tasks.regression.numbers import NOT_A_NUMBER, OUTPUT, read_number, row_fault, shortest
 
-NOT_A_NUMBER = "not_a_number"
 CURE = (
     "Write numbers as 3.5, without units and thousands separators, or set `label_column` of the dataset node to the "
     "column with the numbers; labels that are names are for `task: classification`."
@@ -35,7 +34,7 @@ class NumberPreparation(LabelPreparation):
 
     def fault(self, row: Row) -> str | None:
         found = super().fault(row)
-        if found is None and read_number(row.label) is None:
+        if found is None and row_fault(row):
             self._first = self._first or f"row {row.number}: '{shortened(row.label)}'"
             return NOT_A_NUMBER
         return found

@@ -193,3 +193,20 @@ def test_the_sample_is_spread_evenly_over_many_rows() -> None:
     for place in range(95):
         sample.look(place, place + 1, "this is plain English text for sure", "", findings)
     assert sample.figures()["rows"] == 10
+
+
+@pytest.mark.parametrize("others", [[], [("a note of nothing", "none")]])
+def test_many_different_numbers_are_amounts(validate: Validate, others: list[tuple[str, str]]) -> None:
+    rows = [*((f"note number {n} of many", f"{n / 7:.2f}") for n in range(60)), *others]
+    with pytest.raises(InvalidData, match=r"are 60 different numbers.*`task: regression`") as refused:
+        validate(rows)
+    assert len(refused.value.message) < 400
+    # The cure cures.
+    output, passed = validate(rows, task="regression")
+    assert (len(passed), output.label_counts) == (len(rows), {})
+    assert output.findings == ({"not_a_number": 1} if others else {})
+
+
+def test_few_numbers_that_come_often_are_labels(validate: Validate) -> None:
+    output, _ = validate([(f"note number {n} of many", str(n % 5 + 1)) for n in range(60)])
+    assert output.label_counts == {str(stars): 12 for stars in range(1, 6)}
