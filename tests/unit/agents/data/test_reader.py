@@ -36,7 +36,7 @@ ANSWERS: dict[str, tuple[str, dict[str, str], str]] = {
     "named": ("q,a,n\nWhere is it?,It is in the box.,1\nWhen?,On the day after.,2\n", NAMED, "prompt_completion"),
     "known": ("source,target\nGood day to you,Guten Tag zu dir\nSee you,Bis dann also\n", {}, "prompt_completion"),
     "labels": ("text,label\nGood day to you,Guten Tag zu dir\nSee you,Bis dann also\n", {}, "text_label"),
-    "again": ("q,a,n\nWhere?,In a box,1\nWhen?,In a box,2\nWho?,Not yet so,3\nHow?,Not yet so,4\n", NAMED, "text_label"),
+    "again": ("q,a,n\nWhere?,In a box,1\nWhen?,In a box,2\nWho?,Not yet so,3\nSo?,Not yet so,4\n", NAMED, "text_label"),
 }  # fmt: skip
 
 
