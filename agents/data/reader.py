@@ -244,16 +244,12 @@ class RowsReader:
         objects = refuse_objects(f"'{reading.source.name}'", found.label, cells)
         if objects and shape in TEXTS:
             raise objects
-        if objects or (shape is None and are_answers(cells)):
+        named = found.label.strip().casefold() in SURE_LABELS
+        said = are_answers(cells) or (not named and evidence_of(found.label, sample).is_answer)
+        if objects or (shape is None and said):
             parts = {"prompt": found.text, "answer": found.label}
             why = f"{found.why} What is in '{found.label}' are answers, no labels."
             return found._replace(shape="prompt_completion", parts=parts, why=why)
-        called = found.label.strip().casefold()
-        if shape is None and called not in SURE_LABELS and evidence_of(found.label, sample).is_answer:
-            why = f"{found.why.removesuffix('.')}; it holds answers: several words, mostly different."
-            return found._replace(
-                shape="prompt_completion", parts={"prompt": found.text, "answer": found.label}, why=why
-            )
         several, typed = shape == "text_labels", reading.format in TYPED
         self._labels = LabelReader(cells, self.config.label_map, several=several, typed=typed)
         if separator := self._labels.separator:

@@ -119,10 +119,10 @@ class ReaderConfig(Config):
         None,
         description="Which of several files, sheets or lists of the source: its name, or a pattern such as `en/*`.",
     )
-    encoding: str | None = Field(None, description="Such as latin-1; by default BOM, UTF-8, then cp1252.")
+    encoding: str | None = Field(None, description="Such as latin-1; found out if left out.")
     shape: Shape | None = Field(None, description="What a row is: text and label, or which form of a conversation.")
-    text_column: str | None = Field(None, description="Column of the text or prompt; found by its name if left out.")
-    label_column: str | None = Field(None, description="Column of the label or answer; found by its name if left out.")
+    text_column: str | None = Field(None, description="Column of the text or prompt; found if left out.")
+    label_column: str | None = Field(None, description="Column of the label or answer; found if left out.")
     label_map: dict[str, str] | None = Field(
         None, description="Label in the source -> label to learn; rows of other labels are dropped."
     )

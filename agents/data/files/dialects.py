@@ -13,9 +13,8 @@ from agents.data.files.records import Format
 DELIMITERS = ("\t", ";", "|", ",")
 #: The first line that Excel writes and reads: `sep=;`.
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
-ESCAPE = re.compile(r'\\(["\\])')
-#: The same as a doubled quote, and as itself.
-UNESCAPED = {'"': '""', "\\": "\\"}
+#: A backslash before a quote or another one, or one that stands for itself.
+ESCAPE = re.compile(r"""\\(["'\\])|\\""")
 
 
 @dataclass(frozen=True)
@@ -32,23 +31,23 @@ class Dialect:
     """Lines before the table: `sep=;`, comments."""
 
     def prepared(self, lines: Iterable[str]) -> Iterable[str]:
-        """Return lines in the form that the csv module cuts."""
+        """Return lines in the form that the csv module cuts: a backslash that stands for itself is doubled."""
         if not self.backslash or self.quote is None:
             return lines
-        return (ESCAPE.sub(lambda match: UNESCAPED[match[1]], line) if "\\" in line else line for line in lines)
+        return (
+            ESCAPE.sub(lambda match: match[0] if match[1] else "\\\\", line) if "\\" in line else line for line in lines
+        )
 
     def reader(self, lines: Iterable[str], strict: bool = False) -> Iterator[list[str]]:
         """Return what cuts prepared lines into rows of cells."""
-        if self.quote is None:
-            return csv.reader(
-                lines,
-                delimiter=self.delimiter,
-                quoting=csv.QUOTE_NONE,
-                escapechar="\\" if self.backslash else None,
-                strict=strict,
-            )
         return csv.reader(
-            lines, delimiter=self.delimiter, quotechar=self.quote, skipinitialspace=self.blanks, strict=strict
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            quoting=csv.QUOTE_NONE if self.quote is None else csv.QUOTE_MINIMAL,
+            escapechar="\\" if self.backslash else None,
+            skipinitialspace=self.blanks,
+            strict=strict,
         )
 
 
@@ -83,8 +82,10 @@ def separator_of(line: str) -> str | None:
 def find_delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter that cuts most lines into the same number of cells, at least two; a comma if none does."""
     best, delimiter = (0.0, 0), ","
+    quote = "'" if lines[0][:1] == lines[0][-1:] == "'" else '"'
     for candidate in DELIMITERS:
-        widths = Counter(len(cells) for cells in csv.reader([f"{line}\n" for line in lines], delimiter=candidate))
+        reader = csv.reader([f"{line}\n" for line in lines], delimiter=candidate, quotechar=quote)
+        widths = Counter(map(len, reader))
         width, count = widths.most_common(1)[0]
         score = (count / widths.total(), lines[0].count(candidate))
         if width >= 2 and score > best:
@@ -93,24 +94,39 @@ def find_delimiter(lines: Sequence[str]) -> str:
 
 
 def _quoting(lines: Sequence[str], whole: bool, delimiter: str, tabs: bool) -> tuple[Dialect, list[list[str]]]:
-    """Choose how quotes are meant: as the csv module does, unless another way has fewer rows that don't fit."""
-    literal = Dialect(delimiter, quote=None)
-    usual = Dialect(delimiter)
-    tried = _tried(usual, lines, whole)
-    if tabs and (tried.faults or not _encloses(lines, whole, delimiter, len(tried.rows))):
-        return literal, _tried(literal, lines, whole).rows
-    if _all_in(tried.rows, "'"):
-        return Dialect(delimiter, quote="'"), _tried(Dialect(delimiter, quote="'"), lines, whole).rows
-    best, found = usual, tried
-    for other in _others(lines, delimiter) if tried.faults else ():
+    """Choose how quotes are meant: as the csv module does, unless another way has fewer rows that don't fit.
+
+    In a table with tabs they enclose cells only where they do so everywhere.
+    """
+    text = "\n".join(lines)
+    usual, literal = Dialect(delimiter), Dialect(delimiter, quote=None)
+    backslash, apostrophe = replace(usual, backslash=True), replace(usual, quote="'")
+    if _escapes_all(text, delimiter) and not (tried := _tried(backslash, lines, whole)).faults:
+        return backslash, tried.rows
+    if "'" in text:
+        tried = _tried(apostrophe, lines, whole)
+        if not tried.faults and _encloses(text, whole, apostrophe, len(tried.rows), all_of_column=True):
+            return apostrophe, tried.rows
+    best, found = usual, _tried(usual, lines, whole)
+    if tabs:
+        enclosed = not found.faults and _encloses(text, whole, usual, len(found.rows))
+        return (usual, found.rows) if enclosed else (literal, _tried(literal, lines, whole).rows)
+    for other in _others(text, delimiter) if found.faults else ():
         trial = _tried(other, lines, whole)
         if trial.faults < found.faults and (other != literal or not trial.faults):
             best, found = other, trial
     return best, found.rows
 
 
-def _others(lines: Sequence[str], delimiter: str) -> Iterator[Dialect]:
-    text = "\n".join(lines)
+def _escapes_all(text: str, delimiter: str) -> bool:
+    """Say whether each quote inside of a cell stands after a backslash."""
+    if '\\"' not in text:
+        return False
+    edge = rf"[\n{re.escape(delimiter)}]"
+    return not re.search(rf'(?<!{edge})(?<!^)"(?!{edge}|$)', re.sub(r"\\.", "", text))
+
+
+def _others(text: str, delimiter: str) -> Iterator[Dialect]:
     if f'{delimiter} "' in text:
         yield Dialect(delimiter, blanks=True)
     if '\\"' in text:
@@ -147,20 +163,15 @@ def _tried(dialect: Dialect, lines: Sequence[str], whole: bool) -> _Trial:
     return _Trial(faults, rows or [[line] for line in lines])
 
 
-def _encloses(lines: Sequence[str], whole: bool, delimiter: str, row_count: int) -> bool:
-    """Say whether quotes enclose cells of a table with tabs: all those of a column, or only those that need it."""
-    text, mark = "\n".join(lines), re.escape(delimiter)
-    enclosed = re.compile(rf'(?:^|{mark})"((?:[^"]|"")*)"(?={mark}|$)', re.MULTILINE)
+def _encloses(text: str, whole: bool, dialect: Dialect, row_count: int, *, all_of_column: bool = False) -> bool:
+    """Say whether quotes enclose cells: all those of a column, or, unless `all_of_column`, only those that need it."""
+    quote, mark = dialect.quote, re.escape(dialect.delimiter)
+    enclosed = re.compile(rf"(?:^|{mark}){quote}((?:[^{quote}]|{quote}{quote})*){quote}(?={mark}|$)", re.MULTILINE)
     cells = enclosed.findall(text)
-    unclosed = re.findall(rf'(?:^|{mark})"', enclosed.sub("", text), re.MULTILINE)
+    unclosed = re.findall(rf"(?:^|{mark}){quote}", enclosed.sub("", text), re.MULTILINE)
     if not cells or len(unclosed) > (not whole):
         return False
-    needing = sum(bool(re.search(rf'[{mark},"\n]|^\s|\s$', cell)) for cell in cells)
-    return needing == len(cells) or len(cells) % row_count == 0
-
-
-def _all_in(rows: Sequence[Sequence[str]], quote: str) -> bool:
-    """Say whether all cells of several columns stand in such quotes."""
-    return len(rows[0]) > 1 and all(
-        len(cell) > 1 and cell[0] == cell[-1] == quote for row in rows for cell in row if cell
-    )
+    if len(cells) % row_count == 0:
+        return True
+    needing = sum(bool(re.search(rf"[{mark},{quote}\n]|^\s|\s$", cell)) for cell in cells)
+    return needing == len(cells) and not all_of_column

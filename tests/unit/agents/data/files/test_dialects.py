@@ -25,6 +25,9 @@ DIALECTS: dict[str, dict[str, Any]] = {
     "pipes": {"delimiter": "|"},
     "apostrophes": {"delimiter": ",", "quotechar": "'", "quoting": csv.QUOTE_ALL},
     "backslashes": {"delimiter": ",", "doublequote": False, "escapechar": "\\", "quoting": csv.QUOTE_ALL},
+    "backslashes where needed": {"delimiter": ";", "doublequote": False, "escapechar": "\\"},
+    "tabs and backslashes": {"delimiter": "\t", "doublequote": False, "escapechar": "\\"},
+    "tabs and apostrophes": {"delimiter": "\t", "quotechar": "'", "quoting": csv.QUOTE_ALL},
     "CRLF": {"delimiter": ",", "lineterminator": "\r\n"},
     "CR": {"delimiter": ",", "lineterminator": "\r"},
 }
@@ -65,7 +68,7 @@ def written(rows: Rows, dialect: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(texts=st.lists(LINES, min_size=6, max_size=12))
 def test_a_table_in_any_dialect_gives_the_rows_that_were_written(
     name: str, rows_file: WriteFile, texts: list[str]
