@@ -1,7 +1,8 @@
 """Rows of a source: its files gone through, columns found, rows made text and label or conversations, drops counted."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NoReturn, Protocol
 
@@ -127,6 +128,8 @@ class RowsReader:
             passages=config.shape == "text",
             label=None if config.shape == "text" else file.label,
         )
+        if file.columns:
+            reading = replace(reading, records=_with_columns(reading.records, file.columns))
         sample = list(_first(reading.records, self.budget.sample_characters))
         if lacking := self._lacking(file, sample):
             self.left_out[file.name] = lacking
@@ -317,6 +320,12 @@ class RowsReader:
         if labels is not None and self._labels.several and columns.shape != "text_labels":
             self.columns = columns._replace(shape="text_labels")
         return text, label, labels
+
+
+def _with_columns(records: Iterator[RawRecord | Broken], columns: Mapping[str, str]) -> Iterator[RawRecord | Broken]:
+    """Yield records with columns that each of a file has, whatever it has itself."""
+    for item in records:
+        yield item if isinstance(item, Broken) else item._replace(values={**columns, **item.values})
 
 
 def _first(records: Iterator[RawRecord | Broken], characters: int) -> Iterator[RawRecord | Broken]:

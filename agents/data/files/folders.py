@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
@@ -42,6 +43,8 @@ class RowFile(NamedTuple):
     split: SplitName | None = None
     member: str | None = None
     label: str | None = None
+    columns: Mapping[str, str] = {}
+    """Columns that are written in the names of its folders, as `label=spam/part-0.parquet`."""
 
 
 class Found(NamedTuple):
@@ -117,7 +120,7 @@ def _chosen(source: str, places: Mapping[str, Place], left_out: dict[str, str], 
     choice = choose(sorted(rows))
     labels = _labels(choice.taken)
     files = [
-        RowFile(places[name].path, name, split, places[name].member, labels.get(name))
+        RowFile(places[name].path, name, split, places[name].member, labels.get(name), _columns(name))
         for name, split in choice.taken.items()
     ]
     files.sort(key=lambda file: TRAINING_FIRST[file.split])
@@ -133,6 +136,12 @@ def _by_name(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     rows = tables or texts
     reasons = {name: BESIDE_ROWS if name in texts else NOT_BY_NAME for name in rest if name not in rows}
     return rows, pages | reasons
+
+
+def _columns(name: str) -> dict[str, str]:
+    """Return the columns that the folders of a partitioned table stand for, as Spark, Hive and pyarrow write them."""
+    steps = (step.partition("=") for step in name.split("/")[:-1])
+    return {column: unquote(cell) for column, sign, cell in steps if sign and column.isidentifier()}
 
 
 def _labels(names: Iterable[str]) -> dict[str, str]:

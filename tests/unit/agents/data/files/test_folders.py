@@ -163,6 +163,14 @@ def test_a_folder_for_each_label_holds_a_file_for_each_text(tmp_path: Path, pack
     assert [row.label for row in reader.rows()] == ["neg", "neg", "pos", "pos"] * 2
 
 
+def test_folders_of_a_partitioned_table_are_columns(tmp_path: Path) -> None:
+    files = {f"label={label}/split=train/part-0.csv": f"text\n{label} one\n{label} two\n" for label in ("a b", "c%3Ad")}
+    reader = read(folder_of(tmp_path / "table", files))[1]
+    labels = {"a b": "a b", "c%3Ad": "c:d"}
+    expected = [(f"{name} {which}", label, "train") for name, label in labels.items() for which in ("one", "two")]
+    assert [(row.text, row.label, row.split) for row in reader.rows()] == expected
+
+
 def test_a_test_file_without_answers_is_left_out_and_told_unless_none_are_wanted(tmp_path: Path) -> None:
     found, reader = read(folder_of(tmp_path / "contest", {"train.csv": csv_of("a", "b"), "test.csv": "id,text\n1,c\n"}))
     assert found == {"a": "train", "b": "train"}
