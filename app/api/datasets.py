@@ -106,6 +106,7 @@ def asked_preview(
     rows: Annotated[int, Query(ge=1, le=100, description="How many rows to show.")] = 5,
     format: Annotated[Format | None, Query(description="The file's format. Unset: detected.")] = None,
     encoding: Annotated[str | None, Query(description="The file's encoding. Unset: detected.")] = None,
+    part: Annotated[str | None, Query(description="Which of several files, sheets or lists. Unset: by names.")] = None,
     shape: Annotated[Shape | None, Query(description="The shape of the rows. Unset: by the columns.")] = None,
     text_column: Annotated[str | None, Query(description="The column of the text or prompt. Unset: by name.")] = None,
     label_column: Annotated[str | None, Query(description="The column of the label or answer. Unset: by name.")] = None,
@@ -115,7 +116,7 @@ def asked_preview(
     max_tokens: Annotated[int | None, Query(ge=8, description="Where a row is cut. Unset: by the task.")] = None,
 ) -> AskedPreview:
     """Return what a request asks of a preview."""
-    reading = {"format": format, "encoding": encoding, "shape": shape}
+    reading = {"format": format, "encoding": encoding, "part": part, "shape": shape}
     reading |= {"text_column": text_column, "label_column": label_column, "task": task}
     return AskedPreview(rows, reading, model, {"task": task, "template": template, "max_tokens": max_tokens})
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agents.base.printable import one_line
 from app.cli.common import AsJson, cell, client, console, existing_file, print_json, print_line, print_table
-from app.cli.options import Encoding, Format, LabelColumn, RowShape, TextColumn
+from app.cli.options import Encoding, Format, LabelColumn, Part, RowShape, TextColumn
 from app.client import Client
 
 app = typer.Typer(help="Datasets: list, upload, preview.", invoke_without_command=True)
@@ -62,13 +62,14 @@ def preview(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     encoding: Encoding = None,
+    part: Part = None,
     format_: Format = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how rows are read and, with a model, which tokens they become; those that carry loss are marked."""
     options = {"rows": rows, "model": model, "task": task, "template": template, "max_tokens": max_tokens}
     options |= {"shape": shape, "text_column": text_column, "label_column": label_column}
-    options |= {"encoding": encoding, "format": format_}
+    options |= {"encoding": encoding, "format": format_, "part": part}
     with client() as api:
         found = _previewed(api, dataset, options)
     print_json(found) if as_json else _print(found)

@@ -10,6 +10,7 @@ from pipelines.spec_text import read_document
 
 Param = Annotated[list[str] | None, typer.Option("--param", "-p", help="name=value, instead of the spec's.")]
 Format = Annotated[str | None, typer.Option("--format", help="The rows' format, where it is not detected.")]
+Part = Annotated[str | None, typer.Option(help="Which of several files, sheets or lists: Sheet2, data.rows, 'en/*'.")]
 Encoding = Annotated[str | None, typer.Option(help="The rows' encoding, where it is not detected: cp1251.")]
 RowShape = Annotated[str | None, typer.Option(help="The shape of a row, where it is not detected.")]
 TextColumn = Annotated[str | None, typer.Option(help="Column of the text or prompt.")]

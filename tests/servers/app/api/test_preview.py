@@ -23,7 +23,9 @@ from app.cli.commands import app as commands
 from app.client import Client
 from app.wiring import Parts, build_parts
 from tests.conftest import MINILM, AgentBench
+from tests.support.archives import zip_of
 from tests.support.decoders import SMOLLM2, color_rows
+from tests.support.workbooks import workbook
 
 
 @pytest.fixture
@@ -63,6 +65,22 @@ def test_what_is_not_used_and_preference_data_are_shown(api: TestClient) -> None
     assert found["used"]["shape"] == "preference"
     assert found["rows"][0]["rejected"][-1] == {"role": "assistant", "content": "c"}
     assert "the columns 'chosen' and 'rejected' beside 'prompt'. Set `shape: prompt_completion`" in found["preference"]
+
+
+def test_parts_of_a_file_are_shown_with_their_splits_and_what_is_left_out(api: TestClient) -> None:
+    sheets = {
+        "Notes": [],
+        "Test": [["text", "label"], ["t", "x"]],
+        "Train": [["text", "label"], ["a", "x"], ["b", "y"]],
+    }
+    for name, content in (("book.xlsx", workbook(sheets)), ("book.zip", zip_of({"book.xlsx": workbook(sheets)}))):
+        found = preview(api, content, name)
+        assert found["files"][0]["parts"] == {"Train": "train", "Test": "test"}
+        assert list(found["left_out"].values()) == ["it holds no rows"]
+        assert [(row["text"], row["split"]) for row in found["rows"]] == [("a", "train"), ("b", "train"), ("t", "test")]
+        assert [row["text"] for row in preview(api, content, name, part="Test")["rows"]] == ["t"]
+    for name in ("first.csv", "second.csv"):
+        assert len(preview(api, "text,label\na,x\nb,y\n", name)["rows"]) == 2
 
 
 def test_only_the_first_thousand_rows_are_counted(api: TestClient) -> None:

@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import lzma
-import zipfile
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
@@ -23,6 +22,7 @@ from agents.data.files.splits import WORDS, choose, split_of
 from agents.data.reader import RowsReader
 from agents.dataset.types import DatasetConfig
 from tests.fuzz.parsers import Quiet
+from tests.support.archives import zip_of
 from tests.support.workbooks import workbook
 
 WriteFile = Callable[..., Path]
@@ -49,14 +49,6 @@ def folder_of(path: Path, files: Mapping[str, str | bytes]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
-
-
-def zip_of(files: Mapping[str, str | bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return out.getvalue()
 
 
 #: Files of a folder -> the splits of those that are read; the others are left out by name.
