@@ -70,7 +70,7 @@ def find_columns(
     if by_label is None:
         by_label = _label(place, [one for one in columns if by_text is None or one.name != by_text.name])
     by_text = by_text or _other(by_label, columns)
-    by_label = by_label or _other(by_text, columns)
+    by_label = by_label or _other(by_text, columns, label=True)
     for found, option in ((by_text, "text_column"), (by_label, "label_column")):
         if found is None:
             raise InvalidData(
@@ -224,11 +224,13 @@ def _may_be_label(column: Evidence) -> bool:
     return column.distinct > 1 or not 3 <= column.filled < SAMPLE_ROWS
 
 
-def _other(found: _Choice | None, columns: Sequence[Evidence]) -> _Choice | None:
-    """Return the other one of two columns."""
+def _other(found: _Choice | None, columns: Sequence[Evidence], *, label: bool = False) -> _Choice | None:
+    """Return the other one of two columns; as a label not one that counts the rows or tells of them."""
     if found is None or len(columns) != 2:
         return None
     other = next(one for one in columns if one.name != found.name)
+    if label and (other.counts or other.holds in ("dates", "ids") or (_is_about(other) and not other.is_label)):
+        return None
     return _Choice(other.name, f"'{other.name}' is the other of two columns")
 
 

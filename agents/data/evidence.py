@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ MOST = 0.8
 #: Characters of scripts without blanks that are about a word.
 WORD_CHARACTERS = 3
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+#: So many numbers that go on by one count rows.
+FEWEST_COUNTED = 5
 #: Of an answer, on average.
 ANSWER_WORDS = 3
 #: A column with longer cells on average is not a label; with longer ones of few words, no text is meant by its words.
@@ -50,6 +53,8 @@ class Evidence(NamedTuple):
     """Of a cell, on average."""
     words: float
     example: str
+    counts: bool = False
+    """Whether its numbers count the rows."""
 
     @property
     def is_text(self) -> bool:
@@ -89,11 +94,20 @@ def evidence_of(name: str, sample: Sequence[Mapping[str, Any]]) -> Evidence:
     words = fmean(map(_words, texts)) if texts else 0.0
     characters = fmean(map(len, texts)) if texts else 0.0
     example = shortened(" ".join(texts[0].split()), 40) if texts else ""
-    return Evidence(name, _holds(found, texts, counts, words), len(texts), len(counts), characters, words, example)
+    holds = _holds(found, texts, counts, words)
+    counting = holds == "numbers" and _counts(texts)
+    return Evidence(name, holds, len(texts), len(counts), characters, words, example, counting)
 
 
 def _as_text(cell: Any) -> str:
     return json.dumps(cell, ensure_ascii=False, default=str) if isinstance(cell, list | dict) else as_text(cell) or ""
+
+
+def _counts(texts: Sequence[str]) -> bool:
+    """Say whether numbers go on by one from row to row."""
+    if len(texts) < FEWEST_COUNTED or not all(text.isdecimal() and len(text) < 16 for text in texts):
+        return False
+    return all(int(after) == int(before) + 1 for before, after in pairwise(texts))
 
 
 def _words(text: str) -> float:

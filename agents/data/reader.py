@@ -18,12 +18,12 @@ from agents.data.files.names import SURE_LABELS
 from agents.data.files.records import TooDeep, as_json, as_text, shortened
 from agents.data.files.splits import split_column, split_of
 from agents.data.files.tables import check_columns
-from agents.data.files.token_labels import refuse_token_rows
 from agents.data.labels import LabelReader, refuse_objects
 from agents.data.preferences import JUDGEMENTS, read_preference
 from agents.data.refusals import MAXIMUM_BROKEN_SHARE, held_out, refuse_broken, with_forms
 from agents.data.rows import OWN_KEYS
 from agents.data.shapes import TEXTS, are_answers, find_shape, late_part
+from agents.data.token_rows import refuse_token_rows
 from agents.data.turns import Source, Unusable
 from agents.data.types import Message, ReaderConfig, Row, Shape
 

@@ -7,7 +7,7 @@ import pytest
 
 from agents.base.errors import InvalidData
 from agents.data.columns import find_columns
-from agents.data.files.token_labels import refuse_token_rows
+from agents.data.token_rows import refuse_token_rows
 
 TEXTS = ["The lamp arrived broken", "Great service", "I want my money back", "Lovely packaging", "Nobody answered me"]
 LABELS = ["bad", "good", "bad", "good", "bad"]
@@ -112,6 +112,9 @@ def test_a_clearly_longer_text_and_the_surest_name_are_no_guess() -> None:
 TOKENS: list[list[dict[str, Any]]] = [
     [{"tokens": ["Anna", "lives"], "ner_tags": [1, 0]}, {"tokens": ["Oslo"], "ner_tags": [3]}],
     [{"words": ["Anna", "lives"], "labels": ["B-PER", "O"]}],
+    rows(word=["Anna", "lives", "in", "Oslo"], tag=["B-person", "O", "O", "B-place"]),
+    rows(tokens=["['Anna', 'lives']"], tags=["['B-person', 'O']"]),
+    [{"sentence": "Anna lives", "labels": ["B-PER", "O"]}],
     [{"text": "Anna lives", "label": [[0, 4, "PER"]]}, {"text": "no", "label": []}],
     [{"text": "Anna lives", "entities": [{"start": 0, "end": 4, "type": "PER"}]}],
     [{"text": "Anna lives", "spans": [{"start_offset": 0, "end_offset": 4, "label": "PER"}]}],
@@ -130,6 +133,15 @@ def test_several_labels_are_no_token_labels() -> None:
     refuse_token_rows("'x'", sample)
     found = find_columns("'x'", sample, None, None, has_header=True)
     assert (found.text, found.label) == ("text", "labels")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"id": [str(n) for n in range(20)]}, {"column_1": [str(n + 7) for n in range(20)]}, {"date": ["2024-01-02"]}],
+)
+def test_numbers_that_count_and_dates_are_no_label_beside_a_text(other: dict[str, list[Any]]) -> None:
+    with pytest.raises(InvalidData, match="no column that is known to be the label"):
+        find_columns("'x'", rows(said=MANY, **other), None, None, has_header=True)
 
 
 def test_one_column_is_refused_and_never_taken_twice() -> None:
