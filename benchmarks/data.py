@@ -74,7 +74,7 @@ def _rows(count: int, texts: list[list[str]], chance: random.Random) -> Iterator
             continue
         if earlier and kind < EXACT_SHARE + NEAR_SHARE:
             words, label = chance.choice(earlier)
-            words = [*words[:-1], f"{words[-1]}{chance.choice('.!?')}", str(chance.randrange(1000))]
+            words = [*words[:-1], f"{words[-1]}{chance.choice('.!?')}"]
         else:
             one, other = chance.choice(texts), chance.choice(texts)
             words = one[chance.randrange(len(one) // 2 + 1) :][:20] + other[: chance.randrange(2, len(other) + 1)][:20]
@@ -167,7 +167,7 @@ def _tuneline(path: Path) -> dict[str, Any]:
             dropped={},
             statistics={},
             source="rows",
-            source_sha256="",
+            source_sha256="0" * 64,
         )
         times.append(("started", time.perf_counter()))
         output = agents.run("preprocessing", {"model": MODEL, "max_tokens": MAX_TOKENS}, {"dataset": source})

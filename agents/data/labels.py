@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agents.base.errors import InvalidData
+from agents.data.cleaning import clean_label
 from agents.data.files.names import listed_names
-from agents.data.files.records import as_text, whole_characters
+from agents.data.files.records import as_text
 from agents.data.tools import parsed
 from agents.data.turns import Unusable
 
@@ -33,6 +34,8 @@ class LabelReader:
     ) -> None:
         self._map = label_map
         self._spelled = {_spelling(label): learned for label, learned in (label_map or {}).items()}
+        self.cleaned = 0
+        """Labels that had marks around them which nobody sees, or blanks other than plain ones."""
         texts = [cell.strip() for cell in sample if isinstance(cell, str) and cell.strip()]
         self._written_lists = bool(texts) and all(written_list(text) is not None for text in texts)
         self._numbers = not typed and bool(texts) and all(NUMBER.fullmatch(text) for text in texts)
@@ -47,7 +50,7 @@ class LabelReader:
         Raises:
             Unusable: with `missing_label`, `label_not_in_map` or `label_is_no_text`.
         """
-        if self._plain and isinstance(cell, str) and (label := whole_characters(cell).strip()):
+        if self._plain and isinstance(cell, str) and cell.isascii() and (label := cell.strip()):
             return label, None
         cell = self._listed(cell)
         if isinstance(cell, list):
@@ -76,7 +79,9 @@ class LabelReader:
     def _label(self, cell: Any) -> str:
         if isinstance(cell, dict | list | bytes):
             raise Unusable("label_is_no_text")
-        label = (as_text(cell) or "").strip()
+        written = as_text(cell) or ""
+        label = clean_label(written)
+        self.cleaned += label != written.strip(" \t\r\n")
         return label[:-2] if self._numbers and WHOLE.fullmatch(label) else label
 
     def _mapped(self, label: str, cell: Any) -> str | None:

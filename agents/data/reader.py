@@ -75,6 +75,11 @@ class RowsReader:
     def place(self) -> str:
         return f"'{self.files[0].name}'" if len(self.files) == 1 else f"'{self.config.source}'"
 
+    @property
+    def labels_cleaned(self) -> int:
+        """Labels that marks which nobody sees were taken off of."""
+        return self._labels.cleaned
+
     def rows(self) -> Iterator[Row]:
         """Yield the rows; their numbers go on from file to file, of which each has its name in the column `file`."""
         rows_before = 0
@@ -254,9 +259,11 @@ class RowsReader:
             why = f"{found.why} What is in '{found.label}' are answers, no labels."
             return found._replace(shape="prompt_completion", parts=parts, why=why)
         several, typed = shape == "text_labels", reading.format in TYPED
+        cleaned = self._labels.cleaned
         self._labels = LabelReader(cells, self.config.label_map, several=several, typed=typed)
         if separator := self._labels.separator:
             self.context.log("labels_separated", column=found.label, separator=separator)
+        self._labels.cleaned = cleaned
         return found._replace(shape="text_labels" if self._labels.several else "text_label")
 
     def _row(self, record: RawRecord, rows_before: int, file: dict[str, str], split: str | None) -> Row:

@@ -4,8 +4,11 @@ from array import array
 from collections import Counter
 from typing import Any
 
+from agents.data.files.records import shortened
 from agents.data.types import Row
 
+#: Labels that are told, and characters of each.
+TOLD_LABELS, TOLD_CHARACTERS = 1000, 1000
 #: What a decoder puts in place of bytes that are not a character.
 REPLACEMENT = "\ufffd"
 
@@ -30,6 +33,11 @@ class Tally:
             self.label_counts[row.label] += 1
         self.damaged_rows += REPLACEMENT in row.text
         self._characters.append(len(row.text))
+
+    def told_labels(self) -> dict[str, int]:
+        """Return the counts of the most frequent labels, cut: every row may have another one, as long as a text."""
+        told = self.label_counts.most_common(TOLD_LABELS)
+        return dict(sorted((shortened(label, TOLD_CHARACTERS), count) for label, count in told))
 
     def statistics(self) -> dict[str, Any]:
         """Return rows, characters (mean, median, 95th percentile by nearest rank, longest), labels and damage."""

@@ -17,6 +17,14 @@ class DatasetConfig(ReaderConfig):
         None, description="What the rows are for; rows of another kind stop the job. Unset: by the shape of the rows."
     )
 
+    maximum_lost_share: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="A larger share of rows that can't be used stops the job; over 0.2 is a warning. Rows over `limit` "
+        "or not in `label_map` are not counted.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _shape_of_the_task(cls, given: Any) -> Any:
@@ -43,6 +51,8 @@ class DatasetOutput(Output):
     label_counts: dict[str, int]
     dropped: dict[str, int]
     """Why rows of the source are missing here -> how many."""
+    labels_cleaned: int = 0
+    """Labels that marks which nobody sees, or odd blanks, were taken off of."""
     unused_fields: dict[str, int] = {}
     """Fields of rows, and of turns as `messages.<field>`, that hold something which is not used -> how many do."""
     unlearned: dict[str, int] = {}

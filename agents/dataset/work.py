@@ -8,7 +8,7 @@ from typing import Any
 from agents.base.agent import Context
 from agents.data.checks import check_rows
 from agents.data.files.folders import row_files
-from agents.data.files.records import shortened
+from agents.data.losses import check_lost
 from agents.data.reader import RowsReader, told_parts
 from agents.data.rows import RowsFile
 from agents.data.statistics import Tally
@@ -18,8 +18,13 @@ from agents.tasks import find_task
 from agents.tasks.shapes import check_shape
 
 LIMIT_SEED = 13
-#: Labels that the output counts, and characters of each.
-TOLD_LABELS, TOLD_CHARACTERS = 1000, 1000
+#: Reasons of rows that are left out because the config says so.
+WANTED = frozenset({"over_limit", "label_not_in_map", "held_out"})
+LOST_CURES = {
+    "missing_label": "Label these rows, or set `label_column`",
+    "missing_text": "Write the text of these rows, or set `text_column`",
+    "no_answer": "End these conversations with an answer",
+}
 #: Fields that are not used, each of which is told in the log.
 TOLD_FIELDS = 20
 
@@ -49,6 +54,7 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
             if file.characters > reader.most_bytes:
                 reader.refuse_growth(f"{reader.place}, up to row {row.number}: the rows, as JSON,")
         check_rows(reader, tally)
+        _check_lost(reader, config, context, file.row_count)
         artifact = file.store(context.objects)
     _tell(reader, tally, context)
     columns = reader.columns
@@ -64,8 +70,9 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
         text_column=columns.text,
         label_column=columns.label,
         columns_why=columns.why,
-        label_counts=_told_labels(tally),
+        label_counts=tally.told_labels(),
         dropped=dict(reader.dropped),
+        labels_cleaned=reader.labels_cleaned,
         unused_fields=dict(reader.notes.unused_fields),
         unlearned=dict(reader.notes.unlearned),
         preference=columns.preference,
@@ -75,10 +82,16 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
     )
 
 
-def _told_labels(tally: Tally) -> dict[str, int]:
-    """Return the counts of the most frequent labels: every row may have another one, as long as a text."""
-    told = tally.label_counts.most_common(TOLD_LABELS)
-    return dict(sorted((shortened(label, TOLD_CHARACTERS), count) for label, count in told))
+def _check_lost(reader: RowsReader, config: DatasetConfig, context: Context, left: int) -> None:
+    """Tell of a large share of rows that can't be used, or refuse. What was asked for is no loss."""
+    lost = {reason: count for reason, count in reader.dropped.items() if reason not in WANTED}
+
+    def cure_of(reason: str) -> str:
+        first = reader.first_dropped.get(reason)
+        place = f" (first {first})" if first else ""
+        return f"{LOST_CURES.get(reason, 'Look at these rows')}{place}."
+
+    check_lost(context, "dataset", lost, left, config.maximum_lost_share, cure_of)
 
 
 def _parts(reader: RowsReader) -> dict[str, Any]:
@@ -94,6 +107,8 @@ def _tell(reader: RowsReader, tally: Tally, context: Context) -> None:
         context.log("splits_found", rows=dict(reader.split_rows))
     if reader.dropped:
         context.log("rows_dropped", level="warning", rows=reader.dropped.total(), reasons=dict(reader.dropped))
+    if reader.labels_cleaned:
+        context.log("labels_cleaned", rows=reader.labels_cleaned)
     if tally.damaged_rows:
         context.log("damaged_characters", level="warning", rows=tally.damaged_rows)
     for field, count in reader.notes.unused_fields.most_common(TOLD_FIELDS):

@@ -7,6 +7,7 @@ from typing import Any
 from agents.base.errors import CorruptArtifact, InvalidModel, NotFound, TunelineError
 from agents.base.folders import fetch
 from agents.base.records import Artifact
+from agents.data.files.names import listed_labels
 from agents.evaluation.gate import Comparison, Incomparable
 from agents.formats.manifest import Manifest, read_manifest
 from agents.metrics.bootstrap import worst_difference
@@ -93,7 +94,7 @@ def _unlike(manifest: Manifest, training: TrainingOutput) -> str:
     if manifest.task != training.task:
         return f"it is of task '{manifest.task}', this one of '{training.task}'."
     if manifest.labels != training.labels:
-        return f"its labels are {', '.join(manifest.labels)}, here they are {', '.join(training.labels)}."
+        return f"its labels are {listed_labels(manifest.labels)}, here they are {listed_labels(training.labels)}."
     return ""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agents.data.files.records import shortened
 from agents.evaluation.types import Verdict
 from agents.metrics.bootstrap import CONFIDENCE
 
@@ -76,5 +77,6 @@ def _below_what_is_asked(rules: Rules, challenger: Challenger, figure: str) -> l
         reasons.append(f"{figure} is below the minimum of {rules.minimum:g}.")
     for label, floor in rules.recall_floors.items():
         if challenger.recalls.get(label, 0.0) < floor:
-            reasons.append(f"Recall of '{label}' is {challenger.recalls.get(label, 0.0):.4f}, its floor is {floor:g}.")
+            recall = challenger.recalls.get(label, 0.0)
+            reasons.append(f"Recall of '{shortened(label)}' is {recall:.4f}, its floor is {floor:g}.")
     return reasons

@@ -2,6 +2,7 @@
 
 from agents.base.agent import Context, input_from
 from agents.base.errors import InvalidData
+from agents.data.files.names import listed_labels
 from agents.evaluation.champion import Champion, compare, measure_challenger, measure_champion, weights_of
 from agents.evaluation.choice import best_training
 from agents.evaluation.gate import Challenger, Rules, judge_challenger
@@ -107,5 +108,6 @@ def _check_floors(config: EvaluationConfig, data: PreprocessingOutput) -> None:
     for label in config.recall_floors:
         if label not in data.labels:
             raise InvalidData(
-                f"recall_floors names '{label}', but the rows have {', '.join(data.labels)}.", cure="Name one of these."
+                f"recall_floors names '{label}', but the rows have {listed_labels(data.labels)}.",
+                cure="Name one of these.",
             )

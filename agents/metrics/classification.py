@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from agents.base.errors import InvalidData
+from agents.data.files.names import listed_labels
 from agents.metrics.calibration import calibration_bins, calibration_error
 from agents.metrics.f1 import f1_score
 from agents.metrics.regression import number_metrics
@@ -59,7 +60,7 @@ def positive_label(configured: str | None, labels: list[str]) -> str | None:
         return labels[-1] if len(labels) == 2 else None
     if configured not in labels:
         raise InvalidData(
-            f"positive_label is '{configured}', but the rows have {', '.join(labels)}.", cure="Name one of these."
+            f"positive_label is '{configured}', but the rows have {listed_labels(labels)}.", cure="Name one of these."
         )
     return configured
 

@@ -6,18 +6,24 @@ Both look at arrays only, so that many rows fit into memory.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from agents.preprocessing.shingles import MULTIPLIER, ShingleSets, jaccard
+from agents.preprocessing.shingles import ShingleSets, jaccard
+from agents.preprocessing.windows import MULTIPLIER
 
 PERMUTATIONS = 128
 MINHASH_SEED = 1
 #: Accepted chance that LSH overlooks a pair that is exactly as similar as the threshold.
 MISSED_SHARE = 1e-4
 NONE = -1
+#: Rows of one template go to one split where at least this share of them has one answer ...
+TEMPLATE_ANSWER_SHARE = 0.9
+#: ... and they are at most this share of that answer's rows: with more there would be nothing to share out.
+TEMPLATE_SHARE_MOST = 0.1
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def find_near(
             if drop and same:
                 kept[later] = False
             # What is near this row is near the other one, too: nothing has to be compared with this one again.
-            if (drop and same) or (not drop and similarity == 1):
+            if (drop and same) or similarity == 1:
                 chains.skip(later)
                 break
     return Near(kept, _roots(groups))
@@ -109,6 +115,42 @@ def join_documents(groups: NDArray[numpy.int64], documents: NDArray[numpy.uint64
     for index in numpy.flatnonzero(first != numpy.arange(len(first))).tolist():
         _join(joined, int(first[index]), index)
     return _roots(joined)
+
+
+class Templates(NamedTuple):
+    """Groups in which rows of one template are together, and how many rows of a template are in several groups though
+    they have one answer."""
+
+    groups: NDArray[numpy.int64]
+    shared_out: int
+
+
+def join_templates(
+    groups: NDArray[numpy.int64],
+    templates: NDArray[numpy.uint64],
+    answers: NDArray[numpy.uint64],
+    *,
+    has_labels: bool,
+) -> Templates:
+    """Join rows that differ in numbers alone, unless the numbers tell the answer, or the template is how many rows are
+    written: of a label, or without labels of all. Neither is then a twin of another.
+    """
+    _, template, sizes = numpy.unique(templates, return_inverse=True, return_counts=True)
+    _, answer, answer_rows = numpy.unique(answers, return_inverse=True, return_counts=True)
+    width = len(answer_rows) + 1
+    keys, rows = numpy.unique(template * width + answer, return_counts=True)
+    most = numpy.zeros(len(sizes), dtype=numpy.int64)
+    numpy.maximum.at(most, keys // width, rows)
+    base = numpy.zeros(len(sizes), dtype=numpy.int64)
+    commonest = rows == most[keys // width]
+    numpy.maximum.at(base, (keys // width)[commonest], answer_rows[(keys % width)[commonest]])
+    one_answer = (sizes > 1) & (most >= TEMPLATE_ANSWER_SHARE * sizes)
+    few = sizes <= TEMPLATE_SHARE_MOST * (base if has_labels else len(groups))
+    joined = groups.copy()
+    first = _first_places(templates)
+    for index in numpy.flatnonzero((one_answer & few)[template] & (first != numpy.arange(len(first)))).tolist():
+        _join(joined, int(first[index]), index)
+    return Templates(_roots(joined), int(sizes[one_answer & ~few].sum()))
 
 
 def _first_places(values: NDArray[numpy.int64] | NDArray[numpy.uint64]) -> NDArray[numpy.int64]:

@@ -4,6 +4,7 @@ The same code reads and renders here as in the agents `dataset` and `preprocessi
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +15,10 @@ from agents.base.records import Config
 from agents.base.row_budget import RowBudget
 from agents.chat.format import TemplateName
 from agents.data.checks import check_rows
+from agents.data.cleaning import spelling_key
 from agents.data.columns import Columns
 from agents.data.files.folders import row_files
+from agents.data.files.names import listed_names
 from agents.data.files.records import shortened, whole_characters
 from agents.data.reader import RowsReader, told_parts
 from agents.data.rows import to_json
@@ -31,6 +34,8 @@ from agents.tasks.shapes import check_shape
 SCANNED_ROWS = 1000
 #: Of their texts and labels: rows with long texts are fewer.
 SCANNED_CHARACTERS = 32 << 20
+#: Labels that are shown.
+TOLD_LABELS = 20
 #: Of a cell that is shown; the rest is cut off. Of a conversation so many turns.
 SHOWN_CHARACTERS, SHOWN_TURNS = 4000, 100
 #: No row is longer, whatever a tokenizer says of itself.
@@ -116,7 +121,9 @@ def read_preview(
         "unused_fields": dict(reader.notes.unused_fields),
         "unlearned": dict(reader.notes.unlearned),
         "preference": _preference(columns) if columns else None,
-        "label_counts": {shortened(label, 200): count for label, count in tally.label_counts.most_common(20)},
+        "label_counts": {shortened(label, 200): count for label, count in tally.label_counts.most_common(TOLD_LABELS)},
+        "labels_seen": len(tally.label_counts),
+        "notes": _notes(tally, whole=whole),
         "problems": problems,
     }
 
@@ -127,6 +134,23 @@ def _shape_problems(task: str, shape: Shape, source: str) -> list[str]:
     except InvalidData as fault:
         return [str(fault)]
     return []
+
+
+def _notes(tally: Tally, *, whole: bool) -> list[str]:
+    """Return what to know about the counts: of which rows they are, and what is not shown of them."""
+    notes = [] if whole else [f"Counts and labels are of the first {tally.row_count:,} rows alone; there are more."]
+    if not whole and len(tally.label_counts) == 1:
+        notes.append(
+            f"All of them have the label '{shortened(next(iter(tally.label_counts)))}': the file seems to be sorted by "
+            "label. Other labels may come later; `limit` of the dataset node draws from all rows."
+        )
+    if (more := len(tally.label_counts) - TOLD_LABELS) > 0:
+        notes.append(f"{more:,} more labels are not shown: there are {len(tally.label_counts):,} in these rows.")
+    spellings = Counter(map(spelling_key, tally.label_counts))
+    told = [label for label in tally.label_counts if spellings[spelling_key(label)] > 1]
+    if told:
+        notes.append(f"These labels differ only in case, width or marks that nobody sees: {listed_names(told)}.")
+    return notes
 
 
 def _shown_row(row: dict[str, Any]) -> dict[str, Any]:

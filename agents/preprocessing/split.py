@@ -5,11 +5,21 @@ from collections.abc import Mapping, Sequence
 import numpy
 from numpy.typing import NDArray
 
-from agents.base.errors import InvalidData
 from agents.data.types import SPLITS
 
 #: Test first, so that it depends least on the others' shares.
 ORDER = ("test", "validation", "train")
+
+
+class TooFewGroups(Exception):
+    """The rows of a label, or all where there are no labels, are in fewer groups than there are splits.
+
+    `rows`: of the label, or all; `labels`: how many there are.
+    """
+
+    def __init__(self, label: str | None, groups: int, rows: int, labels: int) -> None:
+        super().__init__(label, groups)
+        self.label, self.groups, self.rows, self.labels = label, groups, rows, labels
 
 
 def split_rows(
@@ -28,7 +38,7 @@ def split_rows(
     `every_stratum` has to be in every split, those of too few groups are shared out as one.
 
     Raises:
-        InvalidData: a label has too few different rows to be in every split, or there are too few at all.
+        TooFewGroups: a label has too few different rows to be in every split, or there are too few at all.
     """
     _, group, sizes = numpy.unique(groups, return_inverse=True, return_counts=True)
     lowest = numpy.full(len(sizes), numpy.iinfo(numpy.uint64).max, dtype=numpy.uint64)
@@ -40,25 +50,14 @@ def split_rows(
     for number in range(len(labels) or int(commonest.max(initial=0)) + 1):
         members = numpy.flatnonzero(commonest == number)
         if len(members) < len(SPLITS):
-            raise _too_few(labels[number] if labels else None, len(members))
+            rows = int(sizes[members].sum())
+            raise TooFewGroups(labels[number] if labels else None, len(members), rows, len(labels))
         members = members[numpy.argsort(lowest[members], kind="stable")]
         start = 0
         for place, end in enumerate(_ends(sizes[members], fractions)):
             side[members[start:end]] = place
             start = end
     return {name: numpy.flatnonzero(side[group] == ORDER.index(name)) for name in SPLITS}
-
-
-def _too_few(label: str | None, count: int) -> InvalidData:
-    if label is None:
-        return InvalidData(
-            f"There are {count} different prompts: too few to be in {', '.join(SPLITS)}.",
-            cure="Add rows, or switch `dedup` to exact or none.",
-        )
-    return InvalidData(
-        f"Label '{label}' has {count} different rows: too few to be in {', '.join(SPLITS)}.",
-        cure="Add rows of this label, leave it out with `label_map`, or switch `dedup` to exact or none.",
-    )
 
 
 def _joined(strata: NDArray[numpy.int64]) -> NDArray[numpy.int64]:

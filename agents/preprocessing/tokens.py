@@ -11,6 +11,7 @@ import pyarrow.parquet
 
 from agents.base.object_store import ObjectStore
 from agents.data.types import Row, Split
+from agents.preprocessing.token_facts import TokenFacts
 from agents.tasks.preparation import Cells
 
 BATCH_ROWS = 1000
@@ -25,9 +26,14 @@ class WrittenSplit(NamedTuple):
 
 
 def write_split(
-    rows: Iterable[Row], cells: Cells, path: Path, objects: ObjectStore, progress: Callable[[int], None]
+    rows: Iterable[Row],
+    cells: Cells,
+    path: Path,
+    objects: ObjectStore,
+    progress: Callable[[int], None],
+    facts: TokenFacts,
 ) -> WrittenSplit:
-    """Write and store one split, with the columns that `Split` names, a thousand rows at a time."""
+    """Write and store one split, with the columns that `Split` names, a thousand rows at a time, and add to `facts`."""
     columns = {"row": pyarrow.int64(), "text": pyarrow.string(), **cells.types()}
     schema = pyarrow.schema({**columns, "input_ids": pyarrow.list_(pyarrow.int32())})
     row_count = token_count = cut_rows = 0
@@ -39,6 +45,7 @@ def write_split(
             row_count += len(batch)
             token_count += sum(map(len, found["input_ids"]))
             cut_rows += cut
+            facts.add(batch, found["input_ids"], cut)
             label_counts += cells.label_counts(batch)
             plain = {"row": [row.number for row in batch], "text": [row.text for row in batch]}
             writer.write_table(pyarrow.table({**plain, **found}, schema=schema))

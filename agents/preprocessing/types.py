@@ -63,6 +63,15 @@ class PreprocessingConfig(Config):
     clean: bool = Field(True, description="Make blanks single, drop characters nobody sees, plain forms of letters.")
     dedup: Literal["none", "exact", "near"] = Field("near", description="Which duplicates are left out.")
     near_threshold: float = Field(0.8, ge=0.5, le=1, description="Jaccard similarity from which texts are near.")
+    minimum_rows: int | None = Field(
+        None, ge=3, description="Fewer rows after all that is left out stop the job. Unset: as validation's."
+    )
+    maximum_lost_share: float = Field(
+        0.6, ge=0, le=1, description="A larger share of rows left out stops the job; over 0.2 is a warning."
+    )
+    maximum_unknown_share: float = Field(
+        0.5, ge=0, le=1, description="A larger share of tokens unknown to the tokenizer stops the job; 0.05 is told."
+    )
     split: SplitFractions | Literal["given"] = Field(
         default_factory=SplitFractions,
         description="Shares of train, validation and test; `given`: the source's own splits, which it must have.",

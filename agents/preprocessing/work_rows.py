@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy
 from numpy.typing import NDArray
 
-from agents.data.cleaning import exact_key
+from agents.data.row_keys import answer_text, seen_key, seen_text
 from agents.data.types import Message, Rendered, Row
 
 #: Of a row without labels, tools, a rejected conversation and a split of its own.
@@ -53,14 +53,14 @@ class WorkRows:
             values += more
         self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
         self._ends.append(self._file.tell())
-        text, label = row.text, row.label
-        digest = blake2b(exact_key(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        digest = blake2b(seen_key(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         self._keys.extend((int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")))
-        label_key = int.from_bytes(blake2b(label.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+        answer = answer_text(row)
+        label_key = int.from_bytes(blake2b(answer.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
         self._labels.append(label_key)
         if self._named_labels:
-            self.label_names[label_key] = label
-        ranked = sha256(f"{self._seed}\n{text}".encode("utf-8", "surrogatepass")).digest()
+            self.label_names[label_key] = row.label
+        ranked = sha256(f"{self._seed}\n{seen_text(row)}".encode("utf-8", "surrogatepass")).digest()
         self._ranks.append(int.from_bytes(ranked[:8], "big"))
         self._documents.append(document)
 
@@ -76,7 +76,7 @@ class WorkRows:
 
     @property
     def keys(self) -> NDArray[numpy.uint64]:
-        """Digests of texts without case, blanks and forms of characters; uint64 of shape (rows, 2)."""
+        """Digests of what a model sees of rows, without case, blanks and forms; uint64 of shape (rows, 2)."""
         return _numbers(self._keys).reshape(-1, 2)
 
     @property

@@ -42,10 +42,10 @@ class ValidationAgent(Agent[ValidationConfig, ValidationOutput]):
         task = _task(config, dataset)
         examined = examine(dataset, config, context, task)
         labelled = task is not None and task.rows == "labels"
-        problems = find_problems(config, examined.findings, examined.passed, labelled=labelled)
+        problems = find_problems(config, examined, labelled=labelled)
         if task and task.rows == "label_lists":
-            problems += too_many_labels(config, examined.passed)
-        output = write_report(examined, problems, context)
+            problems += too_many_labels(config, examined)
+        output = write_report(examined, problems, config, context)
         if problems:
             raise InvalidData(
                 f"The rows of '{dataset.source}' can't be used: {' '.join(problems)}",

@@ -1,14 +1,18 @@
 """Findings of a validation: what is wrong with the rows, how often, where, with masked examples."""
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from agents.data.cleaning import exact_key
+from agents.data.cleaning import spelling_key
 from agents.data.conversations import spoken_text
+from agents.data.files.garbled import looks_garbled
+from agents.data.files.records import shortened
 from agents.data.pii.rules import Found, find_pii, mask_pii
+from agents.data.row_keys import answer_text, seen_key
 from agents.data.statistics import REPLACEMENT
 from agents.data.types import Row
 
@@ -18,6 +22,10 @@ EXAMPLE_CHARACTERS = 120
 NAMED_FIELDS = 20
 #: Row numbers listed per finding; the count goes on.
 LISTED_ROWS = 1000
+#: Of one label, that are shown.
+TOLD_SPELLINGS = 5
+#: Rows of a label from which on a source that begins with all of one is sorted, and not so by chance.
+SORTED_ROWS_LEAST = 5
 
 
 @dataclass
@@ -49,7 +57,7 @@ class Judged:
 
 
 class Findings:
-    """Collects findings as rows pass; keeps sixteen bytes of each different text."""
+    """Collects findings as rows pass; keeps a digest of each different text."""
 
     def __init__(self, maximum_characters: int, find: Callable[[str], list[Found]] = find_pii) -> None:
         self.maximum_characters = maximum_characters
@@ -58,8 +66,12 @@ class Findings:
         self.rows = 0
         self.damaged_rows = 0
         self.rows_with_pii = 0
-        self._first: dict[bytes, tuple[int, str]] = {}
-        self._spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._places: dict[bytes, int] = {}
+        self._numbers, self._answers = array("Q"), array("q")
+        self._label_of: dict[int, str] = {}
+        self._labels: Counter[str] = Counter()
+        self._label_before: str | None = None
+        self._label_changes = 0
 
     def judge(self, row: Row) -> Judged:
         """Look at one row, note what is found, and return it."""
@@ -71,7 +83,9 @@ class Findings:
         judged = Judged(not text.strip(), pii, text, mask_pii(text, pii))
         self.rows += 1
         if row.messages is None:
-            self._spellings[row.label.strip().casefold()][row.label] += 1
+            self._labels[row.label] += 1
+            self._label_changes += row.label != self._label_before
+            self._label_before = row.label
         if judged.is_empty:
             self.note("empty", number, judged.masked)
             return judged
@@ -80,13 +94,16 @@ class Findings:
         if REPLACEMENT in text:
             self.damaged_rows += 1
             self.note("encoding_damage", number, judged.masked)
+        if garbled := looks_garbled(text):
+            self.note("garbled" if garbled == "wrong_encoding" else garbled, number, judged.masked)
         for kind, count in Counter(found.kind for found in pii).items():
             self.note(f"pii.{kind}", number, judged.masked, count)
         self.rows_with_pii += bool(pii)
-        self._compare(number, row.text, row.label, judged.masked)
+        self._compare(row, judged.masked)
         return judged
 
     def note(self, kind: str, row: int | None, masked: str, count: int = 1) -> None:
+        """Count a finding, with the row's number and what may be shown of it."""
         self.found.setdefault(kind, Finding(kind)).add(row, masked, count)
 
     def note_counts(self, counts: dict[str, int]) -> None:
@@ -102,27 +119,47 @@ class Findings:
             found.examples.append({"row": None, "text": f"'{name}' holds something in {count} rows or turns"})
 
     def note_labels(self, label_counts: dict[str, int], minimum_share: float) -> None:
-        """Note labels that are rare, and those that differ only in case or blanks."""
+        """Note labels that are rare, those that differ only in how they are written, and rows sorted by label."""
         total = sum(label_counts.values())
         for label, count in label_counts.items():
             if count < least_share(minimum_share, len(label_counts)) * total:
-                self.note("rare_label", None, f"'{label}': {count} of {total} rows")
-        for spellings in self._spellings.values():
-            if len(spellings) > 1:
-                self.note("label_spelling", None, ", ".join(f"'{name}' x {count}" for name, count in spellings.items()))
+                self.note("rare_label", None, f"'{shortened(label)}': {count} of {total} rows")
+        spellings: defaultdict[str, list[str]] = defaultdict(list)
+        for label in self._labels:
+            spellings[spelling_key(label)].append(label)
+        for names in spellings.values():
+            if len(names) > 1:
+                told = ", ".join(f"'{shortened(name)}' x {self._labels[name]}" for name in names[:TOLD_SPELLINGS])
+                self.note("label_spelling", None, told)
+        if 1 < self._label_changes == len(self._labels) and self.rows >= SORTED_ROWS_LEAST * len(self._labels):
+            self.note("sorted_by_label", None, f"first '{shortened(next(iter(self._labels)))}'", self.rows)
+
+    def count(self, kind: str) -> int:
+        """Return how often a kind was found."""
+        return self.found[kind].count if kind in self.found else 0
 
     def counts(self) -> dict[str, int]:
         return {kind: self.found[kind].count for kind in sorted(self.found)}
 
-    def _compare(self, number: int, text: str, label: str, masked: str) -> None:
-        key = blake2b(exact_key(text).encode(), digest_size=16).digest()
-        first = self._first.setdefault(key, (number, label))
-        if first[0] == number:
+    def _compare(self, row: Row, masked: str) -> None:
+        key = blake2b(seen_key(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        answer = hash(answer_text(row))
+        if row.messages is None:
+            self._label_of.setdefault(answer, row.label)
+        place = self._places.setdefault(key, len(self._numbers))
+        if place == len(self._numbers):
+            self._numbers.append(row.number)
+            self._answers.append(answer)
             return
-        kind = "duplicate" if first[1] == label else "conflicting_label"
-        self.note(
-            kind, number, f"{masked} [as row {first[0]}]" if kind == "duplicate" else _conflict(masked, first, label)
-        )
+        first, first_answer = self._numbers[place], self._answers[place]
+        if first_answer == answer:
+            self.note("duplicate", row.number, f"{masked} [as row {first}]")
+        elif row.messages is None:
+            other = shortened(self._label_of[first_answer])
+            self.note("conflicting_label", row.number, f"'{shortened(row.label)}', but row {first} '{other}': {masked}")
+        else:
+            # Of answers nothing is shown: only what is masked is.
+            self.note("several_answers", row.number, f"{masked} [as row {first}]")
 
 
 def _excerpt(masked: str, kind: str) -> str:
@@ -136,7 +173,3 @@ def _excerpt(masked: str, kind: str) -> str:
 def least_share(minimum_share: float, labels: int) -> float:
     """Return the least share of a label: `minimum_share` of two labels, and in proportion less of more."""
     return minimum_share * 2 / max(2, labels)
-
-
-def _conflict(masked: str, first: tuple[int, str], label: str) -> str:
-    return f"'{label}', but row {first[0]} '{first[1]}': {masked}"

@@ -5,6 +5,8 @@ from typing import Any
 from agents.base.markdown import cell, text
 from agents.data.statistics import Tally
 from agents.validation.findings import Findings
+from agents.validation.levels import warnings_of
+from agents.validation.sample import Sample
 
 #: Codes that are not a language's.
 LANGUAGES = {"und": "undetermined", "zxx": "no language"}
@@ -23,10 +25,18 @@ WORDS = {
     "conflicting_label": "same text as an earlier row, with another label",
     "not_a_number": "label that is not a number; preprocessing leaves such rows out",
     "rare_label": "label of too few rows",
-    "label_spelling": "labels that differ only in case or blanks",
+    "several_answers": "same conversation as an earlier row, with another answer",
+    "label_spelling": "labels that differ only in case, width or marks that nobody sees",
+    "label_cleaned": "labels with blanks or marks that nobody sees around them; taken off in reading",
+    "sorted_by_label": "rows come label by label: the first ones show one label only",
     "too_long": "text longer than `maximum_characters`",
     "over_context": "more tokens than fit into the model or `max_tokens`, of the sample",
     "other_language": "in another language than most rows, of the sample",
+    "unknown_tokens": "texts with tokens that the model's tokenizer doesn't know, of the sample",
+    "same_tokens": "texts that differ and have the same tokens, of the sample",
+    "special_token_in_text": "texts in which the tokenizer reads its own markup, of the sample",
+    "garbled": "text that was read in another encoding than it was written in",
+    "html_entities": "text with entities of HTML in it, such as &amp;amp;",
     "encoding_damage": "U+FFFD in the text: bytes that were not a character",
     "pii.email": "e-mail address",
     "pii.phone": "phone number",
@@ -39,22 +49,25 @@ WORDS = {
 
 
 def as_report(
-    findings: Findings, passed: Tally, sample: dict[str, Any], removed: dict[str, int], problems: list[str]
+    findings: Findings, passed: Tally, sample: Sample, removed: dict[str, int], problems: list[str]
 ) -> dict[str, Any]:
     """Return the report: what came in, what passed, every finding, and the problems that stop the job.
 
-    `sample`: the figures of the rows that were looked at closely.
+    `sample`: the rows that were looked at closely.
     """
+    warned = warnings_of(findings, sample)
     return {
         "rows": findings.rows,
         "rows_passed": passed.row_count,
         "removed": removed,
         "rows_with_pii": findings.rows_with_pii,
-        "label_counts": dict(sorted(passed.label_counts.items())),
+        "label_counts": passed.told_labels(),
         "statistics": passed.statistics(),
-        "sample": sample,
+        "sample": sample.figures(),
         "findings": [
             {"kind": found.kind, "meaning": WORDS[found.kind], "count": found.count}
+            | {"level": "warning" if found.kind in warned else "info"}
+            | {"cure": warned[found.kind].cure if found.kind in warned else ""}
             | {"rows": found.rows, "examples": found.examples}
             for found in sorted(findings.found.values(), key=lambda found: found.kind)
         ],
@@ -75,8 +88,11 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines += ["", f"Characters: median {figures['median_characters']}, 95 % up to {figures['p95_characters']}, "]
     lines[-1] += f"longest {figures['max_characters']}."
     lines += _sample(report["sample"])
-    lines += ["", "| finding | count | meaning |", "| --- | ---: | --- |"]
-    lines += [f"| {found['kind']} | {found['count']} | {found['meaning']} |" for found in report["findings"]]
+    lines += ["", "| finding | level | count | meaning | what to do |", "| --- | --- | ---: | --- | --- |"]
+    lines += [
+        f"| {found['kind']} | {found['level']} | {found['count']} | {found['meaning']} | {found['cure']} |"
+        for found in report["findings"]
+    ]
     for found in report["findings"]:
         if found["examples"]:
             lines += ["", f"## {found['kind']}", ""]
@@ -94,7 +110,7 @@ def _sample(sample: dict[str, Any]) -> list[str]:
             "",
             f"Tokens of these: median {tokens['median']}, 95 % up to {tokens['p95']}, longest {tokens['max']}; ",
         ]
-        lines[-1] += f"{tokens['fitting']} fit."
+        lines[-1] += f"{tokens['fitting']} fit; {tokens['unknown_share']:.1%} are unknown to the tokenizer."
     return lines
 
 

@@ -4,10 +4,11 @@ from array import array
 from collections import Counter
 from functools import cache
 from math import ceil
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from agents.data.cleaning import exact_key
 from agents.data.statistics import spread_of
 from agents.validation.findings import Findings
 
@@ -21,13 +22,25 @@ UNDETERMINED = "und"
 NO_LANGUAGE = "zxx"
 
 
+class Tokens(NamedTuple):
+    """A text as the model sees it. `of_text`: without those that the tokenizer adds to each text; `unknown`: of them,
+    that stand for what it doesn't know; `digest`: equal for equal tokens; `special_text`: part of it is read as markup.
+    """
+
+    total: int
+    of_text: int
+    unknown: int
+    digest: int
+    special_text: bool
+
+
 class CountsTokens(Protocol):
     """What counts tokens; `max_tokens`: how many of them fit."""
 
     @property
     def max_tokens(self) -> int: ...
 
-    def count(self, text: str) -> int: ...
+    def count(self, text: str) -> Tokens: ...
 
 
 class Sample:
@@ -43,6 +56,8 @@ class Sample:
         self._counter = tokens
         self._languages: list[tuple[str, int, str]] = []
         self._tokens = array("Q")
+        self._tokens_of_text = self._unknown = 0
+        self._with_tokens: dict[int, tuple[int, str]] = {}
 
     def look(self, place: int, row: int, text: str, masked: str, findings: Findings) -> None:
         """Look at a row if its `place` among all is in the sample. `masked`: how it may be shown."""
@@ -50,10 +65,33 @@ class Sample:
             return
         self._languages.append((identifier().classify(text[:LOOKED_AT_CHARACTERS])[0], row, masked))
         if self._counter:
-            tokens = self._counter.count(text)
-            self._tokens.append(tokens)
-            if tokens > self._counter.max_tokens:
-                findings.note("over_context", row, f"{tokens} tokens: {masked}")
+            self._look_at_tokens(self._counter.count(text), self._counter.max_tokens, row, text, masked, findings)
+
+    @property
+    def rows(self) -> int:
+        return len(self._languages)
+
+    @property
+    def unknown_share(self) -> float:
+        """Of all tokens of texts."""
+        return self._unknown / max(1, self._tokens_of_text)
+
+    def _look_at_tokens(
+        self, tokens: Tokens, fitting: int, row: int, text: str, masked: str, findings: Findings
+    ) -> None:
+        self._tokens.append(tokens.total)
+        self._tokens_of_text += tokens.of_text
+        self._unknown += tokens.unknown
+        if tokens.total > fitting:
+            findings.note("over_context", row, f"{tokens.total} tokens: {masked}")
+        if tokens.unknown:
+            findings.note("unknown_tokens", row, f"{tokens.unknown} of {tokens.of_text}: {masked}")
+        if tokens.special_text:
+            findings.note("special_token_in_text", row, masked)
+        key = exact_key(text)
+        first, first_key = self._with_tokens.setdefault(tokens.digest, (row, key))
+        if first_key != key:
+            findings.note("same_tokens", row, f"{masked} [as row {first}]")
 
     def note_languages(self, findings: Findings) -> None:
         """Note the rows in another language than most."""
@@ -67,7 +105,8 @@ class Sample:
         """Return how many rows were looked at, rows by language (ISO 639; `und`: undetermined), and tokens a row."""
         found: dict[str, Any] = {"rows": len(self._languages), "languages": self._counts()}
         if self._counter:
-            found["tokens"] = {**spread_of(self._tokens), "fitting": self._counter.max_tokens}
+            spread = {**spread_of(self._tokens), "fitting": self._counter.max_tokens}
+            found["tokens"] = {**spread, "unknown_share": round(self.unknown_share, 4)}
         return found
 
     def _counts(self) -> dict[str, int]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast
 
 from agents.models.tokenizers import load_tokenizer, longest_input_tokens
+from agents.models.vocabulary import Vocabulary
+from agents.validation.sample import Tokens
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,7 @@ class TokenCounter:
 
     tokenizer: PreTrainedTokenizerFast
     max_tokens: int
+    vocabulary: Vocabulary
 
     @classmethod
     def of_model(cls, model: Path, max_tokens: int | None) -> "TokenCounter":
@@ -24,7 +27,15 @@ class TokenCounter:
         """
         tokenizer = load_tokenizer(model)
         longest = longest_input_tokens(model, tokenizer)
-        return cls(tokenizer, min(max_tokens or longest, longest))
+        return cls(tokenizer, min(max_tokens or longest, longest), Vocabulary.of(tokenizer))
 
-    def count(self, text: str) -> int:
-        return len(self.tokenizer(text)["input_ids"])
+    def count(self, text: str) -> Tokens:
+        """Return what the model sees of a text."""
+        ids = self.tokenizer(text)["input_ids"]
+        return Tokens(
+            total=len(ids),
+            of_text=len(ids) - self.vocabulary.added_tokens,
+            unknown=self.vocabulary.unknown(ids),
+            digest=hash(tuple(ids)),
+            special_text=self.vocabulary.special_text(text),
+        )

@@ -19,6 +19,8 @@ class ValidationOutput(Output):
     report_markdown: Artifact
     findings: dict[str, int]
     """Kind of finding -> count, such as `{"duplicate": 12, "pii.phone": 80}`."""
+    minimum_rows: int | None = None
+    """What was asked for here, and is asked for again after preprocessing; None: by an earlier version."""
 
 
 class ValidationConfig(Config):
@@ -54,4 +56,13 @@ class ValidationConfig(Config):
     )
     maximum_characters: int = Field(20_000, ge=1, description="Longer texts are reported.")
     maximum_damaged_share: float = Field(0.05, ge=0, le=1, description="More rows with U+FFFD stop the job.")
+    maximum_garbled_share: float = Field(
+        0.05, ge=0, le=1, description="More rows that were read in a wrong encoding stop the job."
+    )
+    maximum_unknown_share: float = Field(
+        0.5, ge=0, le=1, description="A larger share of tokens unknown to the tokenizer stops the job, with `model`."
+    )
+    maximum_lost_share: float = Field(
+        0.6, ge=0, le=1, description="A larger share of rows left out here stops the job; over 0.2 is a warning."
+    )
     maximum_conflict_share: float = Field(0.05, ge=0, le=1, description="More rows of conflicting labels stop the job.")

@@ -1,11 +1,10 @@
 """Every row examined once: what passes is written, what is found is counted, and the report of it."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agents.base.agent import Context
 from agents.base.loading import load_object
-from agents.base.records import Artifact
 from agents.data.conversations import map_texts, message_text, prompt_text
 from agents.data.pii.presidio import Finder, name_finder
 from agents.data.pii.rules import find_pii, mask_pii
@@ -14,6 +13,7 @@ from agents.data.statistics import Tally
 from agents.data.types import Row
 from agents.dataset.types import DatasetOutput
 from agents.tasks import Task
+from agents.validation.examined import Examined
 from agents.validation.findings import Findings, Judged
 from agents.validation.report import as_markdown, as_report
 from agents.validation.sample import CountsTokens, Sample
@@ -22,17 +22,8 @@ from agents.validation.types import ValidationConfig, ValidationOutput
 #: Reasons of the dataset agent that belong in the report.
 MISSING = ("missing_text", "missing_label", "no_answer", "no_learned_answer", "undesirable", "content_is_no_text")
 PROGRESS_ROWS = 1000
-
-
-@dataclass(frozen=True)
-class Examined:
-    """The rows that passed, and what was found in all of them. `removed`: reason -> rows left out."""
-
-    rows: Artifact
-    passed: Tally
-    findings: Findings
-    sample: Sample
-    removed: Counter[str]
+#: Of a finding, that the log names.
+TOLD_ROWS, TOLD_EXAMPLES = 5, 3
 
 
 def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context, task: Task | None = None) -> Examined:
@@ -49,6 +40,8 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context, 
     findings.note_counts({reason: dataset.dropped[reason] for reason in MISSING if reason in dataset.dropped})
     findings.note_fields(dataset.unused_fields)
     findings.note_counts({"not_learned": sum(dataset.unlearned.values())} if dataset.unlearned else {})
+    if dataset.labels_cleaned:
+        findings.note_counts({"label_cleaned": dataset.labels_cleaned})
     with RowsFile(context.work_dir / "rows.jsonl") as file:
         for place, row in enumerate(read_rows(source)):
             judged = findings.judge(row)
@@ -70,10 +63,12 @@ def examine(dataset: DatasetOutput, config: ValidationConfig, context: Context, 
     return Examined(rows, passed, findings, sample, removed)
 
 
-def write_report(examined: Examined, problems: list[str], context: Context) -> ValidationOutput:
-    """Store the report, as JSON and as Markdown, and name it in the log."""
+def write_report(
+    examined: Examined, problems: list[str], config: ValidationConfig, context: Context
+) -> ValidationOutput:
+    """Store the report, as JSON and as Markdown, and name it and what it warns of in the log."""
     removed = dict(examined.removed)
-    report = as_report(examined.findings, examined.passed, examined.sample.figures(), removed, problems)
+    report = as_report(examined.findings, examined.passed, examined.sample, removed, problems)
     output = ValidationOutput(
         rows=examined.rows,
         row_count=examined.passed.row_count,
@@ -81,8 +76,14 @@ def write_report(examined: Examined, problems: list[str], context: Context) -> V
         report=context.objects.put_json(report),
         report_markdown=context.objects.put_artifact(as_markdown(report).encode(), "text/markdown"),
         findings=examined.findings.counts(),
+        minimum_rows=config.minimum_rows,
     )
     context.log("validation_report", report=output.report.sha256, findings=output.findings)
+    for found in report["findings"]:
+        if found["level"] == "warning":
+            told = {name: found[name] for name in ("kind", "count", "meaning", "cure")}
+            examples = [example["text"] for example in found["examples"][:TOLD_EXAMPLES]]
+            context.log("finding", level="warning", **told, first_rows=found["rows"][:TOLD_ROWS], examples=examples)
     if removed:
         context.log("rows_dropped", level="warning", rows=examined.removed.total(), reasons=removed)
     return output

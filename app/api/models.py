@@ -99,7 +99,10 @@ def get_card(name: ModelName, version: Version, registry: RegistryDep, objects: 
     "/{name}/{version:version}/pictures/{picture}",
     summary="Fetch a picture of a model card",
     response_class=StreamingResponse,
-    responses={**faults(NotFound, InvalidRequest), 200: sent("The picture.", "image/svg+xml", "image/png")},
+    responses={
+        **faults(NotFound, InvalidRequest),
+        200: sent("The picture, or the key of its numbers.", "image/svg+xml", "image/png", "text/plain"),
+    },
 )
 def get_picture(
     name: ModelName,

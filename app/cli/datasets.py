@@ -111,6 +111,8 @@ def _print(found: dict[str, Any]) -> None:
         print_line(f"row {row['row']}: {row['text']!r} -> {row['label']!r}")
     for row in rendered["rows"]:
         console.print(_tokens(row), soft_wrap=True)
+    for note in found["notes"]:
+        print_line(note, "yellow")
     for problem in (*found["problems"], *rendered["problems"]):
         print_line(f"would stop the job: {problem}", "red")
     if found["rendered_note"]:

@@ -67,6 +67,12 @@ def listed_names(names: Sequence[str]) -> str:
     return shown if len(names) <= TOLD_NAMES else f"{shown} and {len(names) - TOLD_NAMES} more"
 
 
+def listed_labels(labels: Sequence[str]) -> str:
+    """Return labels for a sentence: a few, long ones cut."""
+    shown = ", ".join(shortened(label) for label in labels[:TOLD_NAMES]) or "none"
+    return shown if len(labels) <= TOLD_NAMES else f"{shown} and {len(labels) - TOLD_NAMES} more"
+
+
 def close_name(wanted: str, names: Sequence[str]) -> str | None:
     """Return the name that one was probably meant to be; None: nothing comes close."""
     if len(wanted) > COMPARED_CHARACTERS:

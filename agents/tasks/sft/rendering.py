@@ -51,7 +51,8 @@ def render_rows(
             long.update(rows=1, parts=len(found.parts), answers_left_out=found.answers_left_out)
     if long:
         counts: dict[str, Any] = dict(long)
-        context.log("long_conversations_cut", max_tokens=max_tokens, **counts)
+        level = "warning" if 2 * long["rows"] > kept else "info"
+        context.log("long_conversations_cut", level=level, max_tokens=max_tokens, **counts)
     if refused:
         cure, where = CURES["template_refused"], first.pop("answers_refused")
         context.log("answers_refused", level="warning", answers=refused, first=where, cure=cure)

@@ -133,6 +133,10 @@ class PreviewView(PartialView):
     unlearned: dict[str, int] = Field({}, description="Why answers within conversations carry no loss -> how many.")
     preference: str | None = Field(None, description="What says that the rows are preference data, if they are.")
     label_counts: dict[str, int] = Field(description="Label -> rows, the twenty most frequent.")
+    labels_seen: int = Field(0, description="Labels of the rows that were read.", examples=[2])
+    notes: list[str] = Field(
+        default_factory=list, description="What to know about the counts, such as that they are of a sample."
+    )
     problems: list[str] = Field(description="What would stop a job.")
     rows: list[PreviewRow] = Field(description="The first rows.")
     rendered: Rendered | None = Field(description="These rows as tokens, where a model was named.")

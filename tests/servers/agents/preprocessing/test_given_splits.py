@@ -53,9 +53,9 @@ def test_what_is_alike_leaves_train_and_nothing_that_is_held_out(bench: AgentBen
     twins = [
         replace(held, number=100, split="train"),
         replace(held, number=101, split="train", text=held.text.upper()),
-        replace(held, number=102, split="train", text=f"{held.text} x"),
-        replace(held, number=103, split="train", text=f"{held.text} y", label="b" if held.label == "a" else "a"),
-        replace(other, number=104, split="train", text=f"{other.text} z"),
+        replace(held, number=102, split="train", text=f"{held.text} so"),
+        replace(held, number=103, split="train", text=f"{held.text} but", label="b" if held.label == "a" else "a"),
+        replace(other, number=104, split="train", text=f"{other.text} yes"),
         replace(rows[0], number=105),
         replace(held, number=106),
     ]

@@ -1,4 +1,5 @@
 """ValidationAgent: everything wrong with the rows is found, counted, shown masked, and stops the job where it must."""
+# ruff: noqa: RUF001 -- labels of other widths are what is tested.
 
 import json
 from collections.abc import Callable
@@ -6,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.base.errors import InvalidData
@@ -16,7 +17,7 @@ from agents.validation import ValidationAgent
 from agents.validation.findings import Findings
 from agents.validation.sample import SAMPLE_ROWS, Sample
 from agents.validation.types import ValidationConfig, ValidationOutput
-from tests.conftest import AgentBench
+from tests.conftest import MINILM, AgentBench
 
 Validate = Callable[..., tuple[ValidationOutput, list[dict[str, Any]]]]
 GOOD = [(f"message number {n} of many", "spam" if n % 4 == 0 else "ham") for n in range(40)]
@@ -65,6 +66,8 @@ def test_every_kind_of_fault_is_counted_with_its_rows(bench: AgentBench, validat
     faults += [("caf\ufffd", "ham"), ("x" * 31, "ham"), ("another one", "Ham"), ("a third", "Ham"), ("a fourth", "Ham")]
     output, rows = validate(GOOD + faults, {"missing_label": 2, "over_limit": 5}, maximum_characters=30)
     expected = {"empty": 1, "duplicate": 1, "conflicting_label": 1, "encoding_damage": 1, "too_long": 1}
+    warned = {record["fields"]["kind"] for record in bench.records if record.get("event") == "finding"}
+    assert warned == {"conflicting_label", "encoding_damage", "label_spelling"}
     assert output.findings == {**expected, "label_spelling": 1, "missing_label": 2}
     places = {"empty": [41], "duplicate": [42], "conflicting_label": [43], "encoding_damage": [44], "too_long": [45]}
     assert {kind: finding(bench, output, kind)["rows"] for kind in places} == places
@@ -186,6 +189,95 @@ def test_languages_are_counted_and_rows_in_another_than_most_are_shown_masked(
     assert output.findings["other_language"] == 2
     readable = bench.objects.get_artifact(output.report_markdown).decode()
     assert "Languages of 33 rows: en 90.9%, de 3.0%, fr 3.0%, undetermined 3.0%." in readable
+
+
+def finding_told(bench: AgentBench, kind: str) -> dict[str, Any]:
+    told = [r for r in bench.records if r.get("event") == "finding" and r["fields"]["kind"] == kind]
+    assert {record["level"] for record in told} == {"warning"}
+    fields: dict[str, Any] = told[-1]["fields"]
+    return fields
+
+
+UNKNOWN = {
+    "Thai": ("สินค้าดีมาก", "แย่มาก"),
+    "Khmer": ("ផលិតផលល្អ", "អាក្រក់"),
+    "emoji": ("🦖🦖", "🦕"),
+    "Amharic": ("ጥሩ", "መጥፎ"),
+    "Chinese": ("这个手机的电池非常耐用", "物流太慢了"),
+}
+
+
+@pytest.mark.parametrize("script", UNKNOWN)
+def test_what_the_tokenizer_does_not_know_is_a_warning_and_above_a_share_a_stop(
+    bench: AgentBench, validate: Validate, script: str
+) -> None:
+    good, bad = UNKNOWN[script]
+    rows = [(f"{good} {n}" if n % 2 else f"{bad} {n}", "good" if n % 2 else "bad") for n in range(40)]
+    with pytest.raises(
+        InvalidData, match=r"\d\d% of the tokens are unknown to the tokenizer of 'package://.*set `model`"
+    ):
+        validate(rows, model=MINILM, maximum_unknown_share=0.4)
+    output, _ = validate(rows, model=MINILM, maximum_unknown_share=1)
+    assert output.findings["unknown_tokens"] > 30
+    assert "multilingual" in finding_told(bench, "unknown_tokens")["cure"]
+
+
+def test_texts_that_differ_and_have_the_same_tokens_are_a_warning(bench: AgentBench, validate: Validate) -> None:
+    rows = [*GOOD, *[(emoji, "spam") for emoji in "🦖🦕🦤🪿🫎"], ("[MASK] or [SEP]", "ham")]
+    output, _ = validate(rows, model=MINILM)
+    assert (output.findings["same_tokens"], output.findings["special_token_in_text"]) == (4, 1)
+    assert finding_told(bench, "same_tokens")["first_rows"] == [42, 43, 44, 45]
+    assert finding_told(bench, "special_token_in_text")["first_rows"] == [46]
+
+
+@pytest.mark.parametrize("other", ["Spam", "ＳＰＡＭ", "SPAM", "spam\ufe0f"])
+def test_labels_that_differ_in_how_they_are_written_are_a_warning(
+    bench: AgentBench, validate: Validate, other: str
+) -> None:
+    rows = [(text, other if label == "spam" and n > 20 else label) for n, (text, label) in enumerate(GOOD)]
+    validate(rows)
+    assert other in finding_told(bench, "label_spelling")["examples"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Caf\u00e9 na\u00efve", "cp1252"),
+        ("\u00fcber gr\u00f6\u00dfer", "cp1252"),
+        ("\u043f\u0440\u0438\u0432\u0435\u0442", "cp1251"),
+    ],
+)
+def test_texts_that_were_read_in_a_wrong_encoding_are_a_warning_and_above_a_share_a_stop(
+    bench: AgentBench, validate: Validate, text: str, encoding: str
+) -> None:
+    garbled = text.encode().decode(encoding)
+    validate([*GOOD, (garbled, "ham"), (text, "ham")])
+    assert finding_told(bench, "garbled")["first_rows"] == [41]
+    with pytest.raises(InvalidData, match="5 of 45 rows were read in a wrong encoding, `maximum_garbled_share`"):
+        validate([*GOOD, *[(f"{garbled} {n}", "ham") for n in range(5)]])
+
+
+def test_rows_sorted_by_label_are_a_warning(bench: AgentBench, validate: Validate) -> None:
+    validate(sorted(GOOD, key=lambda row: row[1]))
+    assert finding_told(bench, "sorted_by_label")["examples"] == ["first 'ham'"]
+
+
+def test_many_rows_left_out_stop_with_a_cure(validate: Validate) -> None:
+    rows = [(f"{text} +49 170 12345{n:02}" if n > 9 else text, label) for n, (text, label) in enumerate(GOOD)]
+    with pytest.raises(InvalidData, match=r"would leave out 30 of 40 rows \(75%\): 30 x pii.*`pii: mask` keeps"):
+        validate(rows, pii="drop", minimum_rows=2, minimum_label_rows=1)
+    assert len(validate(rows, pii="mask")[1]) == 40
+    assert len(validate(rows, pii="drop", minimum_rows=2, minimum_label_rows=1, maximum_lost_share=0.75)[1]) == 10
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(min_size=1, max_size=30), min_size=3, max_size=8, unique=True), st.integers(1, 3000))
+def test_a_message_is_never_as_long_as_the_data(validate: Validate, names: list[str], times: int) -> None:
+    rows = [(f"text number {n}", name * times) for n, name in enumerate([*names, *names[:1]])]
+    with pytest.raises(InvalidData) as raised:
+        validate(rows, minimum_rows=100, minimum_label_rows=50)
+    assert len(str(raised.value)) < 2000
+    assert len(json.dumps(raised.value.as_record())) < 8000
 
 
 def test_the_sample_is_spread_evenly_over_many_rows() -> None:
