@@ -60,7 +60,7 @@ def write_rows(reader: RowsReader, config: DatasetConfig, context: Context) -> D
     columns = reader.columns
     assert columns is not None
     if config.task is not None:
-        check_shape(find_task(config.task), columns.shape, config.source)
+        check_shape(find_task(config.task), columns.shape, config.source, columns.preference)
     return DatasetOutput(
         task=config.task,
         rows=artifact,

@@ -108,7 +108,7 @@ def read_preview(
             problems.append(str(fault))
     columns = reader.columns
     if columns and config.task:
-        problems += _shape_problems(config.task, columns.shape, config.source)
+        problems += _shape_problems(config.task, columns, config.source)
     return rows, {
         "files": reader.files_read,
         "left_out": told_parts(reader),
@@ -128,9 +128,9 @@ def read_preview(
     }
 
 
-def _shape_problems(task: str, shape: Shape, source: str) -> list[str]:
+def _shape_problems(task: str, columns: Columns, source: str) -> list[str]:
     try:
-        check_shape(find_task(task), shape, source)
+        check_shape(find_task(task), columns.shape, source, columns.preference)
     except InvalidData as fault:
         return [str(fault)]
     return []

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from agents.base.agent import Context, input_from, inputs_from
 from agents.base.errors import InvalidData
-from agents.data.preferences import refuse_preference
 from agents.data.rows import fetch_rows, read_rows
 from agents.data.types import Row, Split
 from agents.dataset.types import DatasetOutput
@@ -86,17 +85,16 @@ def _read(context: Context, preparation: Preparation, dropped: Counter[str], spl
     validated = inputs_from(context, "validation", ValidationOutput)
     dataset = inputs_from(context, "dataset", DatasetOutput)
     source = validated[-1] if validated else input_from(context, "dataset", DatasetOutput)
-    if dataset and dataset[-1].preference:
-        raise refuse_preference(dataset[-1].source, dataset[-1].preference, f"`task: {preparation.config.task}`")
     if dataset:
-        check_shape(preparation.config.known_task, dataset[-1].shape, dataset[-1].source)
+        found = dataset[-1]
+        check_shape(preparation.config.known_task, found.shape, found.source, found.preference)
     path = fetch_rows(context.objects, source.rows, context.work_dir / "rows.jsonl")
 
     def cleaned() -> Iterator[Row]:
         for number, row in enumerate(read_rows(path), start=1):
             if number % PROGRESS_ROWS == 0:
                 context.progress(number, 3 * max(number, source.row_count))
-            if row.rejected is not None:
+            if row.rejected is not None and "preference" not in preparation.config.known_task.shapes:
                 raise InvalidData(
                     f"Row {row.number} has a rejected answer: it is preference data, which `task: "
                     f"{preparation.config.task}` does not learn from.",

@@ -53,8 +53,9 @@ def find_task(name: str) -> Task:
 
 
 def task_of_shape(shape: Shape) -> Task | None:
-    """Return the first of the tasks that learn from rows of a shape."""
-    return next((task for task in TASKS.values() if shape in task.shapes), None)
+    """Return the first of the tasks that learn from rows of a shape, those first whose own shape it is."""
+    fitting = [task for task in TASKS.values() if shape in task.shapes]
+    return min(fitting, key=lambda task: task.shapes[0] != shape, default=None)
 
 
 def names_with(option: TaskOption) -> str:

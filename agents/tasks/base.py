@@ -37,7 +37,7 @@ class Task(Record):
     """What the base model is loaded as, and what is served."""
     rows: RowsOf
     shapes: tuple[Shape, ...]
-    """The shapes of rows that it learns from."""
+    """The shapes of rows that it learns from, its own first."""
     read_as: Shape | None = None
     """The shape that rows of texts are read as where the dataset node names the task, and not otherwise."""
     target: Literal["label", "labels", "number", "loss_mask"]

@@ -64,7 +64,7 @@ def _task(config: ValidationConfig, dataset: DatasetOutput) -> Task | None:
     """
     if name := config.task or dataset.task:
         task = find_task(name)
-        check_shape(task, dataset.shape, dataset.source)
+        check_shape(task, dataset.shape, dataset.source, dataset.preference)
         return task
     return task_of_shape(dataset.shape)
 

@@ -349,6 +349,8 @@ def test_preference_data_are_never_learned_as_plain_answers(
     template = None if task == "classification" else "chatml"
     with pytest.raises(InvalidData, match=rf"are preference data .*{form}"):
         prepare(bench, dataset, tiny_decoder, task=task, template=template)
+    with pytest.raises(InvalidData, match=rf"are preference data .*{form}"):
+        read([row] * 9, task=task)
     unmarked = dataset.model_copy(update={"preference": None, "shape": "text_label"})
     with pytest.raises(InvalidData, match="Row 1 has a rejected answer"):
         prepare(bench, unmarked, tiny_decoder, task=task, template=template)
@@ -358,7 +360,7 @@ def test_several_labels_are_no_class_and_are_answered_as_json(
     bench: AgentBench, read: Read, tiny_decoder: Path
 ) -> None:
     dataset, _ = read([{"text": f"text number {n * n}", "labels": ["a", "b"][: n % 3]} for n in range(60)])
-    with pytest.raises(InvalidData, match=r"several labels each.*Set `label_column`"):
+    with pytest.raises(InvalidData, match=r"several labels each.*`task: multi_label`"):
         prepare(bench, dataset, tiny_decoder, task="classification", template=None)
     output = prepare(bench, dataset, tiny_decoder, dedup="none")
     answers = {json.loads(row["messages"])[1]["content"] for row in cells(bench, output.splits["train"])}
