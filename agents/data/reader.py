@@ -252,11 +252,12 @@ class RowsReader:
         objects = refuse_objects(f"'{reading.source.name}'", found.label, cells)
         if objects and shape in TEXTS:
             raise objects
-        named = found.label.strip().casefold() in SURE_LABELS
-        said = are_answers(cells) or (not named and evidence_of(found.label, sample).is_answer)
-        if objects or (shape is None and said):
+        sure = found.label.strip().casefold() in SURE_LABELS
+        differ = are_answers(cells) or (not sure and evidence_of(found.label, sample).is_answer)
+        if objects or (shape is None and differ):
+            holds = "objects, which are answers of JSON" if objects else "answers: several words, mostly different"
             parts = {"prompt": found.text, "answer": found.label}
-            why = f"{found.why} What is in '{found.label}' are answers, no labels."
+            why = f"{found.why.removesuffix('.')}; it holds {holds}."
             return found._replace(shape="prompt_completion", parts=parts, why=why)
         several, typed = shape == "text_labels", reading.format in TYPED
         cleaned = self._labels.cleaned
