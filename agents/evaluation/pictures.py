@@ -130,7 +130,7 @@ def draw_loss(figure: Figure, report: Mapping[str, Any]) -> None:
     training, validation = report["loss"]["training"], report["loss"]["validation"]
     axes.plot(*_columns(training), color=BLUE, linewidth=1.0, label="training")
     axes.plot(*_columns(validation), color=ORANGE, marker="o", markersize=4, label="validation")
-    axes.set(title="Loss", xlabel="step", ylabel="cross-entropy")
+    axes.set(title="Loss", xlabel="step", ylabel="loss")
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
     axes.legend(loc="upper right")

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from agents.data.numbers import read_number
 from agents.tasks import TASKS
-from agents.tasks.regression.numbers import read_number
 
 #: Fewer different numbers may well be kinds: stars, grades, codes. A few labels beside them may be no numbers.
 NUMBERS_LEAST, NUMBERS_SHARE = 20, 0.95

@@ -9,13 +9,13 @@ from sklearn.pipeline import make_pipeline
 from agents.base.agent import Context
 from agents.base.errors import InvalidData
 from agents.comparison.types import ComparisonConfig
+from agents.data.numbers import shortest
 from agents.evaluation.types import EvaluationOutput
-from agents.metrics.regression import value_metric, value_metrics
+from agents.metrics.regression import value_metric
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.classification.baselines import words
 from agents.tasks.pairs import Pair, Side
-from agents.tasks.regression.measure import NumberedRows, read_numbered
-from agents.tasks.regression.numbers import shortest
+from agents.tasks.regression.measure import NumberedRows, figures, read_numbered
 
 #: Digits of answers that are shown.
 SHOWN_DIGITS = 6
@@ -71,6 +71,6 @@ def _side(true: np.ndarray, answers: np.ndarray, others: np.ndarray) -> Side:
     return Side(
         said=[f"{value:.{SHOWN_DIGITS}g}" for value in answers.tolist()],
         right=np.abs(answers - true) < np.abs(others - true),
-        metrics=value_metrics(true, answers),
+        metrics=figures(true, answers),
         value=lambda metric, rows: value_metric(true[rows], answers[rows], metric),
     )

@@ -7,7 +7,7 @@ import numpy as np
 from agents.base.agent import Context
 from agents.evaluation.types import EvaluationConfig
 from agents.metrics.reference import number_reference
-from agents.metrics.regression import value_metric, value_metrics
+from agents.metrics.regression import value_metric
 from agents.metrics.types import Reference
 from agents.models.classifiers.base import Prediction
 from agents.models.classifiers.torch import LoadedClassifier, load_trained
@@ -18,6 +18,8 @@ from agents.tasks.regression.numbers import OUTPUT
 from agents.tasks.splits import read_texts
 from agents.training.types import TrainingOutput
 
+#: In the order that they are told in.
+FIGURES = ("mae", "rmse", "r2", "spearman")
 #: Predicted between two reports of progress.
 CHUNK_ROWS = 256
 
@@ -35,6 +37,11 @@ def read_numbered(context: Context, data: PreprocessingOutput, split: str) -> Nu
     """Return a split of texts with numbers, in its order, checked against its digest."""
     numbers, texts, values = read_texts(context, data, split, "number")
     return NumberedRows(numbers, texts, np.array(values, dtype=np.float64))
+
+
+def figures(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Return all figures of numbers, float64 of shape (rows,)."""
+    return {name: value_metric(true, found, name) for name in FIGURES}
 
 
 class NumberMeasure(Measure[LoadedClassifier]):
@@ -62,7 +69,7 @@ class NumberMeasure(Measure[LoadedClassifier]):
         columns = zip(self.test.numbers, true.tolist(), found.tolist(), strict=True)
         return Measured(
             value=lambda metric, rows: value_metric(true[rows], found[rows], metric),
-            metrics=value_metrics(true, found),
+            metrics=figures(true, found),
             rows=[{"row": row, "expected": right, "value": answer} for row, right, answer in columns],
         )
 

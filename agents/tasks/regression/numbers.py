@@ -1,29 +1,11 @@
-"""Labels that are numbers: read from text, and written in one form."""
+"""What a row of a text and a number is."""
 
-import math
-import re
-
+from agents.data.numbers import read_number
 from agents.data.types import Row
 
 NOT_A_NUMBER = "not_a_number"
-#: As programs write numbers: a sign, digits, a point, an exponent. Commas are thousands to some and decimals to others.
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 #: What the model's one output is called.
 OUTPUT = "value"
-
-
-def read_number(text: str) -> float | None:
-    """Return the number that a text is; None where it is none, or not a finite one."""
-    stripped = text.strip()
-    if not NUMBER.fullmatch(stripped):
-        return None
-    value = float(stripped)
-    return value if math.isfinite(value) else None
-
-
-def shortest(value: float) -> str:
-    """Return a number as text, in as few characters as tell it: 4.0 is `4`."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 def row_fault(row: Row) -> str | None:

@@ -8,9 +8,10 @@ import pyarrow
 
 from agents.base.errors import InvalidData
 from agents.data.files.records import shortened
+from agents.data.numbers import read_number, shortest
 from agents.data.types import Row
 from agents.tasks.classification.preparation import LabelPreparation, TextCells
-from agents.tasks.regression.numbers import NOT_A_NUMBER, OUTPUT, read_number, row_fault, shortest
+from agents.tasks.regression.numbers import NOT_A_NUMBER, OUTPUT, row_fault
 
 CURE = (
     "Write numbers as 3.5, without units and thousands separators, or set `label_column` of the dataset node to the "

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from agents.base.errors import InvalidData, InvalidSpec
 from agents.base.loading import load_object
+from agents.data.numbers import read_number, shortest
 from agents.data.types import Shape
 from agents.dataset.types import DatasetConfig
 from agents.evaluation import EvaluationAgent
@@ -17,7 +18,6 @@ from agents.evaluation.types import EvaluationConfig
 from agents.preprocessing import PreprocessingAgent
 from agents.preprocessing.types import PreprocessingConfig
 from agents.tasks import TASKS, Task, find_task, task_of_shape
-from agents.tasks.regression.numbers import read_number, shortest
 from agents.tasks.shapes import check_shape
 from agents.training import TrainingAgent
 from agents.training.types import TrainingConfig
