@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from agents.base.errors import InvalidData
+from agents.base.typed import as_typed
 from agents.data.evidence import Evidence, evidence_of
 from agents.data.fields import is_harmless
 from agents.data.files.names import (
@@ -207,9 +208,11 @@ def _only(place: str, columns: Sequence[Evidence], why: str) -> _Choice:
 def _refuse_several(place: str, columns: Sequence[Evidence], option: str) -> NoReturn:
     shown = ", ".join(one.shown() for one in columns[:LISTED])
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    name = columns[0].name
+    typed = as_typed(option, name) if shortened(name) == name else f"-p {option}=..."
     raise InvalidData(
         f"{place} has several columns that may be {WORDS[option]}: {shown}{more}.",
-        cure=f"Set the dataset node's `{option}` to the one meant (`-p {option}={shortened(columns[0].name)}`).",
+        cure=f"Set the dataset node's `{option}` to the one meant (`{typed}`).",
     )
 
 

@@ -30,7 +30,7 @@ from pipelines import shipped_specs
 from pipelines.spec_text import read_document
 
 #: A parameter that a fault names with its cure.
-NAMED_PARAM = re.compile(r"`-p ([\w.-]+)=")
+NAMED_PARAM = re.compile(r"`-p '?([\w.-]+)=")
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 

@@ -39,7 +39,7 @@ def _plan(
     spec: Any, overrides: Mapping[str, Any], agents: Mapping[str, AgentEntry], caps: Caps, faults: Faults
 ) -> Plan | None:
     """Pass over the spec until nothing more can be found; None where it has a fault."""
-    written, spec = written_nodes(spec), with_overrides(spec, overrides, faults)
+    written, spec = written_nodes(spec), with_overrides(spec, overrides, agents, faults)
     nodes, head = read_nodes(spec, faults), read_head(spec, faults)
     params = {**(head.params if head else {}), **overrides}
     if head:

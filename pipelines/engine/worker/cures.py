@@ -21,10 +21,14 @@ def with_params(error: Mapping[str, Any], node: PlannedNode, plan: Plan) -> dict
     message = str(error.get("message"))
     nodes = (node, *(other for other in plan.nodes.values() if other.name != node.name))
     found = (_param(key, nodes) for key in KEY.findall(message))
-    named = [f"`-p {param}=...`" for param in dict.fromkeys(found) if param and f"-p {param}=" not in message]
+    named = [f"`-p {param}=...`" for param in dict.fromkeys(found) if param and not _is_told(param, message)]
     if not named:
         return dict(error)
     return {**error, "message": f"{message} In this job that is {' and '.join(named)}."}
+
+
+def _is_told(param: str, message: str) -> bool:
+    return f"-p {param}=" in message or f"-p '{param}=" in message
 
 
 def _param(key: str, nodes: tuple[PlannedNode, ...]) -> str | None:

@@ -120,6 +120,21 @@ def test_every_key_of_a_config_can_be_given_by_its_node() -> None:
     assert "valid integer" in found["params.training.lora.r"]
 
 
+def test_a_key_that_one_node_alone_has_needs_no_parameter() -> None:
+    spec = {"name": "own", "nodes": shipped("spam")["nodes"]}
+    for name in ("dataset", "validation", "preprocessing", "training", "evaluation", "export"):
+        spec["nodes"][name]["config"] = {
+            key: value for key, value in spec["nodes"][name]["config"].items() if not str(value).startswith("${")
+        }
+    given = {"source": "a.csv", "text_column": "wording", "training.model": "m", "preprocessing.model": "m"}
+    plan = judge(spec, given | {"epochs": 2, "export.model_name": "mine"}, AGENTS)
+
+    assert plan.nodes["dataset"].config["text_column"] == "wording"
+    assert (plan.nodes["training"].config["epochs"], plan.nodes["evaluation"].config["model_name"]) == (2, "mine")
+    # Several nodes have a model.
+    assert "no such parameter" in faults(spec, given | {"model": "n"})["params.model"]
+
+
 def test_null_has_no_text() -> None:
     spec = shipped("spam")
     spec["nodes"]["dataset"]["config"]["source"] = "rows/${params.text_column}.csv"
