@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from agents.base.errors import InvalidSpec, StopKind
-from agents.base.records import Config, DeviceNeed, Input, Output
+from agents.base.records import Config, DeviceNeed, Follower, Input, Output
 
 if TYPE_CHECKING:
     # The S3 client is heavy, and whoever reads an agent's config needs none.
@@ -34,6 +34,8 @@ class Context(Protocol):
     node: str
     attempt: int
     inputs: tuple[Input, ...]
+    followers: tuple[Follower, ...]
+    """The nodes after this one, so that what they will refuse can be refused before the work."""
     objects: "ObjectStore"
     sources: "Sources"
     checkpoint_prefixes: tuple[str, ...]

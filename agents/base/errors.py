@@ -12,6 +12,7 @@
     ├── Overloaded             429  a queue is full; try again
     ├── InvalidData            422  the user's rows; final
     ├── InvalidModel           422  the base model; final
+    ├── Diverged               422  a training whose loss or weights are no longer numbers; final
     ├── CorruptArtifact        500  bytes that don't match their digest; final
     ├── NoSpace                507  a disk or the object store is full; tried again, perhaps on another host
     ├── OutOfMemory            507  tried again with a smaller micro-batch
@@ -123,6 +124,12 @@ class InvalidData(TunelineError):
 
 class InvalidModel(TunelineError):
     """The base model can't be used."""
+
+    status = 422
+
+
+class Diverged(TunelineError):
+    """A training has left the numbers: its loss, gradients or weights are infinite or none."""
 
     status = 422
 

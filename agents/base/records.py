@@ -60,6 +60,14 @@ class Input(Record):
     output: dict[str, Any]
 
 
+class Follower(Record):
+    """A node that comes after another: what it will do with what comes of it."""
+
+    node: str
+    agent: str
+    config: dict[str, Any]
+
+
 class DeviceNeed(Record):
     """What a run needs of this host's devices (GPUs)."""
 

@@ -35,15 +35,15 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def _section(name: str, found: dict[str, Any], record: dict[str, Any]) -> str:
-    low, high = found["difference_interval"]
+    compared = Compared.model_validate({key: value for key, value in found.items() if key in Compared.model_fields})
     shared = [metric for metric in found["tuned"] if metric in found["metrics"] and "." not in metric]
     figures = [[cell(metric), f"{found['metrics'][metric]:.4f}", f"{found['tuned'][metric]:.4f}"] for metric in shared]
     return "\n\n".join(
         [
             f"## Beside {name}: {found['what']}",
-            f"On {found['rows']} test rows {text(record['metric'])} changes by {found['difference']:+.4f} "
-            f"(95 % of the paired bootstrap: {low:+.4f} to {high:+.4f}). Only the tuned model has {found['fixed']} "
-            f"rows right, only the baseline {found['broken']}.",
+            f"{text(compared.sentence(name, record['metric']))} That is of {found['rows']} test rows, with 95 % "
+            f"confidence by the paired bootstrap. Only the tuned model has {found['fixed']} rows right, only the "
+            f"baseline {found['broken']}.",
             table(["metric", name, "tuned"], figures),
             *_examples(found["examples"]),
         ]

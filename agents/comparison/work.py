@@ -28,6 +28,8 @@ def compare(config: ComparisonConfig, context: Context) -> ComparisonOutput:
             rows=found.rows,
             difference=round(found.difference, 4),
             interval=[round(bound, 4) for bound in found.difference_interval],
+            better=found.better,
+            message=found.sentence(name, evaluation.metric),
         )
     examples = {name: pair.examples(config.examples) for name, pair in pairs.items()}
     record = comparison_record(evaluation, compared, examples)

@@ -27,6 +27,7 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
         Raises:
             InvalidData: a label or a metric that the rows don't have, or rows of another template than the training's.
             InvalidModel: the trained files can't be loaded.
+            Diverged: no training has weights that are numbers.
         """
         from agents.evaluation.work import evaluate
 
@@ -34,7 +35,8 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
 
     def loads(self, config: EvaluationConfig, inputs: Sequence[Input]) -> list[str]:
         tasks = {str(given.output["task"]) for given in inputs if given.agent == "training"}
-        return [find_task(name).measure for name in sorted(tasks)]
+        parts = [find_task(name).measure for name in sorted(tasks)]
+        return [*parts, *(find_task(name).pairs for name in sorted(tasks) if config.must_beat)]
 
     def device_need(self, config: EvaluationConfig, context: Context) -> DeviceNeed:
         """The largest of the trainings', of which one is chosen later, and of the champion, which comes after it."""
@@ -42,12 +44,14 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
 
         trainings = inputs_from(context, "training", TrainingOutput)
         champion = context.champion["total_parameters"] if context.champion else 0
-        return answering_need(context, trainings, config.batch_size, parameters_least=champion)
+        # A baseline that is a model comes beside the tuned one.
+        models = 1 + any(config.must_beat and find_task(one.task).baselines_load_model for one in trainings)
+        return answering_need(context, trainings, config.batch_size, models=models, parameters_least=champion)
 
     @classmethod
     def check(cls, config: EvaluationConfig, upstream: Mapping[str, Config]) -> list[str]:
-        wrong = [label for label, floor in config.recall_floors.items() if not 0 <= floor <= 1]
-        faults = [f"recall_floors.{label} must lie between 0 and 1" for label in wrong]
+        outside = [label for label, floor in config.recall_floors.items() if not 0 <= floor <= 1]
+        faults = [f"recall_floors.{label} must lie between 0 and 1" for label in outside]
         for node, other in upstream.items():
             task = TASKS.get(getattr(other, "task", ""))
             if task is None:
@@ -55,6 +59,9 @@ class EvaluationAgent(Agent[EvaluationConfig, EvaluationOutput]):
             if config.metric and config.metric not in task.metrics:
                 faults.append(f"metric is '{config.metric}', but '{node}' is of task: {task.name}")
             faults += _unknown_options(config, node, task)
+            if wrong := [name for name in config.must_beat if name not in task.baselines]:
+                known = ", ".join(task.baselines)
+                faults.append(f"must_beat has '{wrong[0]}', but for the task of '{node}' there is {known}")
         return faults
 
 

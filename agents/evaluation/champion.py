@@ -52,7 +52,7 @@ def measure_champion(measure: Measure[Any]) -> Champion | Incomparable | None:
     if why := _unlike(manifest, measure.training):
         return _incomparable(measure, manifest.version, "champion_incomparable", why)
     try:
-        model = _load(measure, manifest)
+        model = measure.as_served(_load(measure, manifest), manifest)
     except (InvalidModel, NotFound, CorruptArtifact) as fault:
         why = f"it can't be loaded: {_sentence(fault)}"
         return _incomparable(measure, manifest.version, "champion_unreadable", why)
@@ -67,7 +67,7 @@ def compare(
     if not isinstance(champion, Champion):
         return champion
     theirs = champion.measured
-    worst = worst_difference(ours.figure(metric), theirs.figure(metric), len(ours.rows))
+    worst = worst_difference(ours.figure(metric), theirs.figure(metric), len(ours.rows), strata=ours.strata)
     return Comparison(champion.version, theirs.metrics[metric], worst, weights == champion.weights)
 
 
@@ -93,7 +93,7 @@ def _unlike(manifest: Manifest, training: TrainingOutput) -> str:
     """Say why the champion does other work than the challenger; nothing where it does the same."""
     if manifest.task != training.task:
         return f"it is of task '{manifest.task}', this one of '{training.task}'."
-    if manifest.labels != training.labels:
+    if sorted(manifest.labels) != sorted(training.labels):
         return f"its labels are {listed_labels(manifest.labels)}, here they are {listed_labels(training.labels)}."
     return ""
 

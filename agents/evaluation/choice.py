@@ -1,9 +1,10 @@
 """Which of several trainings is judged: the best on the validation split, never on the test split."""
 
+import math
 from dataclasses import dataclass
 
 from agents.base.agent import Context
-from agents.base.errors import InvalidSpec
+from agents.base.errors import Diverged, InvalidSpec
 from agents.metrics.ranking import rank
 from agents.tasks import TASKS
 from agents.training.types import TrainingOutput
@@ -19,6 +20,8 @@ class Choice:
     """The validation figure that decided; None: there was only this training."""
     candidates: dict[str, float] | None = None
     """Node -> that figure."""
+    diverged: dict[str, str] | None = None
+    """Node -> why a training has no weights."""
 
 
 def best_training(context: Context) -> Choice:
@@ -29,22 +32,34 @@ def best_training(context: Context) -> Choice:
 
     Raises:
         InvalidSpec: no training stands before this node, or trainings of several tasks do.
+        Diverged: all of them have left the numbers.
     """
-    found = {
+    everyone = {
         given.node: TrainingOutput.model_validate(given.output) for given in context.inputs if given.agent == "training"
     }
-    if not found:
+    if not everyone:
         raise InvalidSpec(f"Node '{context.node}' needs a node of agent 'training' before it.")
+    diverged = {node: training.diverged for node, training in everyone.items() if training.diverged}
+    for node, why in diverged.items():
+        context.log("training_left_out", level="warning", training=node, message=why)
+    found = {node: training for node, training in everyone.items() if node not in diverged}
+    if not found:
+        listed = " ".join(f"{node}: {why}" for node, why in diverged.items())
+        raise Diverged(f"No training has weights to judge. {listed}", cure="Lower the learning rates of the sweep.")
     if len({training.task for training in found.values()}) > 1:
         raise InvalidSpec("The trainings before this node are of several tasks, which no figure compares.")
     metric = deciding_metric(list(found.values()))
     figure = f"validation_{metric}"
     node = max(found, key=lambda name: rank(found[name].metrics, metric, prefix="validation_"))
-    if len(found) == 1:
+    if len(everyone) == 1:
         return Choice(node, found[node])
-    candidates = {name: training.metrics[figure] for name, training in found.items() if figure in training.metrics}
+    candidates = {
+        name: training.metrics[figure]
+        for name, training in found.items()
+        if math.isfinite(training.metrics.get(figure, math.nan))
+    }
     context.log("training_chosen", node=node, chosen_by=figure, candidates=candidates)
-    return Choice(node, found[node], figure, candidates)
+    return Choice(node, found[node], figure, candidates, diverged)
 
 
 def deciding_metric(trainings: list[TrainingOutput]) -> str:

@@ -115,8 +115,8 @@ def draw_reliability(figure: Figure, report: Mapping[str, Any]) -> None:
     width = bins[0]["high"] - bins[0]["low"]
     shape = {"width": width * 0.92, "color": BLUE}
     above.bar(middles, [one["accuracy"] for one in bins], alpha=0.75, label="accuracy", **shape)
-    confidence = [one["confidence"] for one in bins]
-    above.plot(confidence, confidence, "o", color=ORANGE, markersize=4, label="mean confidence")
+    points = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
+    above.plot(*points, "o", color=ORANGE, markersize=4, label="at their mean confidence")
     _diagonal(above, "as sure as right")
     above.set(title=f"Reliability, ECE {ece:.4f}", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     above.legend(loc="upper left")

@@ -1,5 +1,6 @@
 """The report of an evaluation: every figure and the points of every curve, as JSON."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from agents.base.object_store import ObjectStore
@@ -10,14 +11,18 @@ from agents.training.types import TrainingOutput
 LOSS_POINTS_MOST = 1000
 
 
-def make_report(objects: ObjectStore, training: TrainingOutput, measured: Measured) -> dict[str, Any]:
+def make_report(
+    objects: ObjectStore, training: TrainingOutput, measured: Measured, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the report; `loss` has `[step, loss]` of the training and of the validation split."""
     curve: list[dict[str, Any]] = objects.get_json(training.curve)
     return {
         "labels": training.labels,
         "metrics": measured.metrics,
+        "warnings": list(warnings),
         "confusion": measured.confusion,
         "threshold": measured.threshold.model_dump() if measured.threshold else None,
+        "temperature": measured.calibration.model_dump() if measured.calibration else None,
         **measured.curves,
         "loss": {"training": _points(curve, "loss"), "validation": _points(curve, "validation_loss")},
     }

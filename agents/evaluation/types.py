@@ -6,8 +6,9 @@ from pydantic import Field
 
 from agents.base.names import Digest, FileName
 from agents.base.records import Artifact, Config, Output
-from agents.metrics.types import Reference, Threshold
-from agents.tasks import MetricName
+from agents.comparison.types import Compared
+from agents.metrics.types import Calibration, Reference, Threshold
+from agents.tasks import BaselineName, MetricName
 from agents.training.types import TrainingOutput
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
@@ -39,13 +40,15 @@ class EvaluationOutput(Output):
     positive_label: str | None = None
     """The label that `precision`, `recall`, `f1` and `threshold` are about; none for sft."""
     metric_interval: tuple[float, float] | None = None
-    """Of `metric`: the middle 95 % of the bootstrap over the test rows."""
+    """Between which bounds `metric` lies with 95 % confidence; it always holds the metric itself."""
     threshold: Threshold | None = None
     """Only of two labels, and where the validation split has both."""
     thresholds: dict[str, float] = {}
     """Of several labels: label -> the probability from which on it is given, chosen on the validation split."""
     intervals: dict[str, tuple[float, float]] = {}
     """Further figures -> the middle 95 % of their bootstrap."""
+    calibration: Calibration | None = None
+    """Only of classifiers, and where there are enough validation rows."""
     report: Artifact | None = None
     """JSON: `metrics`, `confusion`, `threshold`, and the points of `roc`, `calibration` and `loss`."""
     pictures: dict[FileName, Artifact] = {}
@@ -56,6 +59,12 @@ class EvaluationOutput(Output):
     """With several trainings: the validation figure that decided."""
     candidates: dict[str, float] = {}
     """With several trainings: node -> that figure."""
+    diverged: dict[str, str] = {}
+    """With several trainings: node -> why it has no weights that could be judged."""
+    warnings: list[str] = []
+    """Figures that contradict each other, as sentences; they are among the reasons too."""
+    compared: dict[str, Compared] = {}
+    """With `must_beat`: baseline -> the comparison."""
 
 
 class EvaluationConfig(Config):
@@ -64,10 +73,13 @@ class EvaluationConfig(Config):
     metric: MetricName | None = None
     """Unset: the task's own, which is f1 of classifiers and exact_match of answers."""
     minimum: float = Field(0.85, ge=0, le=1)
+    """What the lower bound of the metric's interval must reach."""
     margin: float = Field(0.01, ge=0, le=1)
     """How much worse than the champion, with 95 % confidence, still counts as not worse."""
     recall_floors: dict[str, float] = {}
     """Label -> recall that it must reach."""
+    must_beat: list[BaselineName] = []
+    """Baselines that the model must be shown to be better than."""
     model_name: FileName | None = None
     """Whose champion to compare with; unset: the model that the export after this node writes."""
     positive_label: str | None = None

@@ -3,13 +3,15 @@
 from agents.base.agent import Context, input_from
 from agents.base.errors import InvalidData
 from agents.data.files.names import listed_labels
+from agents.evaluation.agreement import disagreements
+from agents.evaluation.baselines import held_to_baselines
 from agents.evaluation.champion import Champion, compare, measure_challenger, measure_champion, weights_of
 from agents.evaluation.choice import best_training
-from agents.evaluation.gate import Challenger, Rules, judge_challenger
+from agents.evaluation.gate import Challenger, Measurement, Rules, judge_challenger
 from agents.evaluation.pictures import store_pictures
 from agents.evaluation.report import make_report
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
-from agents.metrics.bootstrap import interval
+from agents.metrics.bootstrap import Interval, share_interval
 from agents.metrics.catalogue import headline
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import Task, find_task
@@ -29,19 +31,21 @@ def evaluate(config: EvaluationConfig, context: Context) -> EvaluationOutput:
     measure.progress(0)
     ours, champion = measure_challenger(measure), measure_champion(measure)
     _check_metric(metric, task, ours)
-    recalls = {label: ours.metrics.get(f"recall.{label}", 0.0) for label in config.recall_floors}
+    bounds = ours.interval(metric)
+    warnings = disagreements(training, ours, data.splits["validation"].row_count, measure.positive_label)
+    for warning in warnings:
+        context.log("figures_disagree", level="warning", message=warning)
     rules = Rules(metric, config.minimum, config.margin, config.recall_floors)
-    challenger = Challenger(ours.metrics[metric], recalls, data.leaked)
-    beside = compare(ours, weights_of(training.files), champion, metric)
-    verdict, reasons = judge_challenger(rules, challenger, beside)
-    shown = {name: round(value, 4) for name, value in headline(ours.metrics, metric).items()}
-    context.log("verdict", verdict=verdict, reasons=reasons, metrics=shown)
-    report = make_report(context.objects, training, ours)
-    return EvaluationOutput(
+    challenger = _challenger(ours, metric, bounds, config, data, warnings)
+    verdict, reasons = judge_challenger(rules, challenger, compare(ours, weights_of(training.files), champion, metric))
+    reasons += _untested(task, data)
+    report = make_report(context.objects, training, ours, warnings)
+    output = EvaluationOutput(
         training_node=choice.node,
         training=training,
         chosen_by=choice.chosen_by,
         candidates=choice.candidates or {},
+        diverged=choice.diverged or {},
         model_name=config.model_name or context.pipeline,
         metrics=ours.metrics,
         metric=metric,
@@ -55,20 +59,54 @@ def evaluate(config: EvaluationConfig, context: Context) -> EvaluationOutput:
         verdict=verdict,
         reasons=reasons,
         positive_label=measure.positive_label,
-        metric_interval=interval(ours.figure(metric), measure.row_count),
+        metric_interval=bounds,
         threshold=ours.threshold,
         thresholds=ours.thresholds,
-        intervals=_intervals(task, metric, ours, measure.row_count),
+        intervals=_intervals(task, metric, ours),
+        calibration=ours.calibration,
         report=context.objects.put_json(report),
         pictures=store_pictures(context.objects, report),
         reference=measure.reference(ours),
+        warnings=warnings,
     )
+    judged = held_to_baselines(config, context, data, output)
+    shown = {name: round(value, 4) for name, value in headline(ours.metrics, metric).items()}
+    context.log("verdict", verdict=judged.verdict, reasons=judged.reasons, metrics=shown)
+    return judged
 
 
-def _intervals(task: Task, metric: str, ours: Measured, row_count: int) -> dict[str, tuple[float, float]]:
+def _untested(task: Task, data: PreprocessingOutput) -> list[str]:
+    """Say which labels no test row has, so that no figure knows of them."""
+    counts = data.splits["test"].label_counts
+    absent = [label for label in data.labels if not counts.get(label)]
+    if not absent or task.target not in {"label", "labels"}:
+        return []
+    return [
+        f"{len(absent)} of {len(data.labels)} labels have no test row, so that nothing is known of them: {listed_labels(absent)}."
+    ]
+
+
+def _challenger(
+    ours: Measured,
+    metric: str,
+    bounds: Interval,
+    config: EvaluationConfig,
+    data: PreprocessingOutput,
+    warnings: list[str],
+) -> Challenger:
+    """Return what the gate is told of the model."""
+    recalls, counts = {}, data.splits["test"].label_counts
+    for label in config.recall_floors:
+        recall, rows = ours.metrics.get(f"recall.{label}", 0.0), counts.get(label, 0)
+        recalls[label] = Measurement(recall, share_interval(recall, rows).low, rows)
+    figure = Measurement(ours.metrics[metric], bounds.low, len(ours.rows))
+    return Challenger(figure, recalls, data.leaked, tuple(warnings))
+
+
+def _intervals(task: Task, metric: str, ours: Measured) -> dict[str, tuple[float, float]]:
     """Return metric -> its interval, of those that the task tells with one beside the judged metric."""
     wanted = [name for name in task.intervals if name != metric and name in ours.metrics]
-    return {name: interval(ours.figure(name), row_count) for name in wanted}
+    return {name: ours.interval(name) for name in wanted}
 
 
 def _check_metric(metric: str, task: Task, ours: Measured) -> None:

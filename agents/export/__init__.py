@@ -59,10 +59,28 @@ class ExportAgent(Agent[ExportConfig, ExportOutput]):
             judged_as = getattr(other, "model_name", config.model_name)
             if judged_as != config.model_name and None not in (judged_as, config.model_name):
                 faults.append(f"model_name is '{config.model_name}', but '{node}' compares with '{judged_as}'")
-            if getattr(other, "method", None) == "full" and "adapter" in config.formats:
-                faults.append(f"formats has 'adapter', but '{node}' trains the whole model: use 'merged'")
             faults += _of_another_task(config.formats, node, getattr(other, "task", None))
-        return faults + _missing_packages(config.formats)
+        return faults + _of_another_method(config.formats, upstream) + _missing_packages(config.formats)
+
+
+def _of_another_method(formats: Sequence[str], upstream: Mapping[str, Config]) -> list[str]:
+    """Name formats that no training before makes, and trainings that have none of the formats."""
+    methods = {node: str(other.method) for node, other in upstream.items() if hasattr(other, "method")}
+    known = [name for name in formats if name in FORMATS]
+    faults = []
+    for name in known:
+        if methods and not set(methods.values()) & set(FORMATS[name].methods):
+            node, method = next(iter(methods.items()))
+            faults.append(f"formats has '{name}', but '{node}' is of method: {method}; use {_fitting(method)}")
+    for node, method in methods.items():
+        if not faults and not any(method in FORMATS[name].methods for name in known):
+            faults.append(f"formats has none for '{node}', which is of method: {method}; add {_fitting(method)}")
+    return faults
+
+
+def _fitting(method: str) -> str:
+    """Return the formats of a method that need no more packages, to be read in a message."""
+    return " or ".join(f"'{form.name}'" for form in FORMATS.values() if method in form.methods and not form.packages)
 
 
 def _of_another_task(formats: Sequence[str], node: str, task: str | None) -> list[str]:

@@ -34,7 +34,8 @@ def model_card(manifest: Manifest, form: str | None = None) -> str:
         "## Results on the frozen test split",
         *_results(manifest),
         *_pictures(manifest),
-        *(["## Beside baselines", comparison_table(manifest)] if manifest.comparison else []),
+        "## Beside baselines",
+        *_baselines(manifest),
         "## Verdict\n\n"
         + "\n".join([f"**{manifest.verdict}**", "", *(f"- {text(reason)}" for reason in manifest.reasons)]),
         "## Data",
@@ -74,9 +75,18 @@ def _sureness(manifest: Manifest) -> list[str]:
     found = []
     if manifest.metric_interval:
         low, high = manifest.metric_interval
-        others = [f"{name} {bounds[0]:.4f} to {bounds[1]:.4f}" for name, bounds in manifest.intervals.items()]
-        told = ", ".join([f"{manifest.metric} {low:.4f} to {high:.4f}", *others])
-        found.append(f"95 % of the bootstrap over test rows give {told}.")
+        others = "".join(
+            f", {name} between {bounds[0]:.4f} and {bounds[1]:.4f}" for name, bounds in manifest.intervals.items()
+        )
+        found.append(f"With 95 % confidence {manifest.metric} lies between {low:.4f} and {high:.4f}{others}.")
+    if calibration := manifest.calibration:
+        sure = "" if calibration.accuracy_sure is None else f", of the others {calibration.accuracy_sure:.2%} are right"
+        found.append(
+            f"Served probabilities are calibrated by a temperature of {calibration.temperature:g}, fitted on "
+            f"{calibration.validation_rows} validation rows: ECE {calibration.ece:.4f}, without it "
+            f"{calibration.ece_before:.4f}. The exported files give them without it. Answers of a confidence under "
+            f"{calibration.unsure_below:g} are unsure: {calibration.unsure_share:.2%} of the test rows{sure}."
+        )
     if threshold := manifest.threshold:
         test = threshold.test
         found.append(
@@ -87,6 +97,15 @@ def _sureness(manifest: Manifest) -> list[str]:
             "Serving answers with the likelier label."
         )
     return found
+
+
+def _baselines(manifest: Manifest) -> list[str]:
+    """Say of each baseline whether the tuned model was shown to be better."""
+    if not manifest.comparison:
+        return ["It was not compared with a baseline: whether tuning was good for anything is not known."]
+    metric = manifest.metric or ""
+    said = "\n".join(f"- {text(found.sentence(name, metric))}" for name, found in manifest.comparison.items())
+    return [comparison_table(manifest), said]
 
 
 def _pictures(manifest: Manifest) -> list[str]:

@@ -52,12 +52,12 @@ def label_tables(manifest: Manifest) -> list[str]:
 def comparison_table(manifest: Manifest) -> str:
     """Return how the tuned model did beside each baseline."""
     metric = manifest.metric or ""
-    headers = ["baseline", "rows", f"its {cell(metric)}", "tuned", "difference", "95 % of the paired bootstrap"]
+    headers = ["baseline", "rows", f"its {cell(metric)}", "tuned", "difference", "95 % interval", "better"]
     rows = []
     for name, found in manifest.comparison.items():
         low, high = found.difference_interval
         figures = [_figure(found.metrics.get(metric)), _figure(found.tuned.get(metric)), f"{found.difference:+.4f}"]
-        rows.append([cell(name), str(found.rows), *figures, f"{low:+.4f} to {high:+.4f}"])
+        rows.append([cell(name), str(found.rows), *figures, f"{low:+.4f} to {high:+.4f}", found.better])
     return table(headers, rows)
 
 

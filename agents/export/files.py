@@ -10,7 +10,7 @@ from agents.base.errors import InvalidSpec
 from agents.base.folders import fetch, upload
 from agents.base.records import Artifact
 from agents.evaluation.types import EvaluationOutput
-from agents.export.parity import prove
+from agents.export.parity import check_as_evaluated, prove
 from agents.export.room import check_room
 from agents.export.types import ExportedFile, Parity
 from agents.formats import FORMATS, Format, with_sources
@@ -23,7 +23,8 @@ WHAT = {"classifier": "classifiers", "decoder": "models that write answers"}
 
 
 class FormatFiles:
-    """Makes a version's formats below the node's work folder, then in the store. `parity`: format -> its proof."""
+    """Makes a version's formats below the node's work folder, then in the store. `formats`: those of the ones that are
+    wanted that its method of training has. `parity`: format -> its proof."""
 
     def __init__(self, context: Context, evaluation: EvaluationOutput, name: str, formats: Sequence[str]) -> None:
         """Raises InvalidSpec, NoSpace or OutOfMemory where the formats can't be made here."""
@@ -31,7 +32,8 @@ class FormatFiles:
         self._context, self._name = context, name
         self._training = evaluation.training
         self._task = find_task(self._training.task)
-        self._forms = with_sources(list(formats))
+        self.formats = formats_of_method(formats, self._training.method)
+        self._forms = with_sources(self.formats)
         for form in self._forms:
             self._check(form)
         self._golden = make_golden(context, evaluation)
@@ -93,7 +95,9 @@ class FormatFiles:
         """The trained model, until it is taken, and its answers."""
         base = self._training.base_model
         model = self._golden.load_trained(self._trained_folder, lambda: self._context.sources.local(base, "model"))
-        return [model], self._golden.expected(model, self._forms)
+        expected = self._golden.expected(model, self._forms)
+        check_as_evaluated(self._golden, expected)
+        return [model], expected
 
     def _take_trained(self) -> Any:
         """Return the trained model; whoever takes it may change it, and it is not kept besides."""
@@ -120,6 +124,22 @@ class FormatFiles:
                 f"The format '{form.name}' needs {', '.join(missing)}, which this worker lacks.",
                 cure=f"Run: pip install 'tuneline[{form.extra or 'train'}]'.",
             )
+
+
+def formats_of_method(formats: Sequence[str], method: str) -> list[str]:
+    """Return those of the formats that a method of training has: of a sweep over methods only one is exported.
+
+    Raises:
+        InvalidSpec: there is none.
+    """
+    found = [name for name in formats if method in FORMATS[name].methods]
+    if not found:
+        there = ", ".join(name for name, form in FORMATS.items() if method in form.methods)
+        raise InvalidSpec(
+            f"None of the formats {', '.join(formats)} is for a model of method: {method}.",
+            cure=f"Add one to the export's formats: {there}.",
+        )
+    return found
 
 
 def _exported(files: dict[str, Artifact]) -> list[ExportedFile]:

@@ -44,7 +44,7 @@ OF_TRAINING = (
 )
 OF_EVALUATION = (
     *("training_node", "chosen_by", "candidates", "metrics", "metric", "metric_interval", "confusion", "threshold"),
-    *("thresholds", "intervals"),
+    *("thresholds", "intervals", "calibration"),
     *("pictures", "verdict", "reasons", "reference", "champion_metrics"),
 )
 
@@ -109,7 +109,7 @@ def _manifest(
         trained_files=[ExportedFile(path=path, artifact=found) for path, found in sorted(training.files.items())],
         training=training.resolved,
         training_metrics=training.metrics,
-        comparison=_comparison(context),
+        comparison={**evaluation.compared, **compared_before(context)},
         judged_against=evaluation.champion_version,
         data=_data(context, evaluation),
         environment=_environment(training.resolved),
@@ -133,7 +133,7 @@ def _answer_schema(context: Context) -> str | None:
     return None
 
 
-def _comparison(context: Context) -> dict[str, Compared]:
+def compared_before(context: Context) -> dict[str, Compared]:
     """Return baseline -> how the tuned model did beside it, where a comparison stands before this node."""
     found = inputs_from(context, "comparison", ComparisonOutput)
     return {name: compared for one in found for name, compared in one.compared.items()}

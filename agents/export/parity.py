@@ -8,6 +8,9 @@ from agents.export.types import Parity
 from agents.formats import Format
 from agents.tasks.golden import Golden
 
+#: Another device or another library may turn over an answer that stood between two.
+AS_EVALUATED_LEAST = 0.9
+
 
 def prove(golden: Golden[Any], form: Format, model: Any, expected: Sequence[Any]) -> Parity:
     """Return how a format compares with what is expected of it; of several ways to ask it the worst counts.
@@ -31,6 +34,25 @@ def prove(golden: Golden[Any], form: Format, model: Any, expected: Sequence[Any]
     if parity.agreement < parity.bound or parity.largest_difference > form.difference_bound:
         raise _under_its_bound(form, parity)
     return parity
+
+
+def check_as_evaluated(golden: Golden[Any], expected: Sequence[Any]) -> None:
+    """Refuse to export a model that answers other than when it was judged: its verdict would be of another model.
+
+    A few answers may differ where another device calculates; they are logged.
+
+    Raises:
+        InvalidModel: more do.
+    """
+    found = golden.as_evaluated(expected)
+    if found is None or found.agreement == 1:
+        return
+    golden.context.log("answers_differ_from_evaluation", level="warning", agreement=found.agreement)
+    if found.agreement < AS_EVALUATED_LEAST:
+        raise InvalidModel(
+            f"The trained model gives the answer that it was judged by to only {found.agreement:.2%} of the test rows.",
+            cure="Run training and evaluation again with `cache: false`: the files or the rows have changed since.",
+        )
 
 
 def _under_its_bound(form: Format, parity: Parity) -> InvalidModel:

@@ -4,25 +4,27 @@ from agents.base.agent import Context, input_from
 from agents.base.errors import InvalidSpec
 from agents.evaluation.types import EvaluationOutput
 from agents.export.files import FormatFiles
-from agents.export.manifest import write_version
+from agents.export.manifest import compared_before, write_version
 from agents.export.types import ExportConfig, ExportedFile, ExportOutput
 
 
 def export(config: ExportConfig, context: Context) -> ExportOutput:
     """Write a version. Raises: as `ExportAgent.run`."""
     name = config.model_name or context.pipeline
-    evaluation = _judged_as(name, input_from(context, "evaluation", EvaluationOutput))
+    evaluation = _judged_as(name, _beside_baselines(context, input_from(context, "evaluation", EvaluationOutput)))
     if context.version is None:
         raise InvalidSpec(f"Node '{context.node}' has no version number to write.")
     formats: dict[str, list[ExportedFile]] = {}
     files = FormatFiles(context, evaluation, name, config.formats)
-    for done, form in enumerate(config.formats):
-        context.progress(done, len(config.formats))
+    for left_out in sorted(set(config.formats) - set(files.formats)):
+        context.log("format_left_out", level="warning", format=left_out, method=evaluation.training.method)
+    for done, form in enumerate(files.formats):
+        context.progress(done, len(files.formats))
         formats[form] = files.store(form)
         size = sum(file.artifact.size_bytes for file in formats[form])
         context.log("format_written", format=form, files=len(formats[form]), size_bytes=size)
     key = write_version(context, config, context.version, evaluation, formats, files.parity)
-    context.progress(len(config.formats), len(config.formats))
+    context.progress(len(files.formats), len(files.formats))
     return ExportOutput(
         model_name=name,
         version=context.version,
@@ -33,6 +35,15 @@ def export(config: ExportConfig, context: Context) -> ExportOutput:
         metrics=evaluation.metrics,
         manifest_key=key,
     )
+
+
+def _beside_baselines(context: Context, evaluation: EvaluationOutput) -> EvaluationOutput:
+    """Add to the reasons whether the model is better than each baseline that it was compared with."""
+    compared = {name: found for name, found in compared_before(context).items() if name not in evaluation.compared}
+    said = [found.sentence(name, evaluation.metric) for name, found in compared.items()]
+    if not compared and not evaluation.compared:
+        said = ["Whether it is better than a baseline is not known: no comparison stands before the export."]
+    return evaluation.model_copy(update={"reasons": [*evaluation.reasons, *said]})
 
 
 def _judged_as(name: str, evaluation: EvaluationOutput) -> EvaluationOutput:

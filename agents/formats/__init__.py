@@ -5,11 +5,11 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from agents.formats.base import Format
-from agents.formats.table import ADAPTER, GGUF_F16, GGUF_Q4_K_M, GGUF_Q8_0, MERGED, ONNX, ONNX_INT8
+from agents.formats.table import ADAPTER, GGUF_F16, GGUF_Q4_K_M, GGUF_Q8_0, LINEAR, MERGED, ONNX, ONNX_INT8
 from agents.models.kinds import ModelKind
 
 FORMATS: dict[str, Format] = {
-    form.name: form for form in (ONNX_INT8, ONNX, GGUF_Q8_0, GGUF_Q4_K_M, GGUF_F16, MERGED, ADAPTER)
+    form.name: form for form in (ONNX_INT8, ONNX, GGUF_Q8_0, GGUF_Q4_K_M, GGUF_F16, MERGED, ADAPTER, LINEAR)
 }
 
 

@@ -42,6 +42,8 @@ class Format(Record):
     name: str
     kinds: tuple[ModelKind, ...]
     """Of which models."""
+    methods: tuple[str, ...] = ("lora", "qlora", "full")
+    """Of which methods of training."""
     made_from: str | None = None
     """The format whose files it is made of; None: what the training left."""
     writer: str | None = None
@@ -53,6 +55,9 @@ class Format(Record):
     """`(ModelFiles) -> Classifier or Generator`: how serving loads it."""
     prover: str | None = None
     """`(ModelFiles) -> model`: how its proof asks it, where its users ask otherwise than serving does."""
+    foresight: str | None = None
+    """`(folder with config.json and a tokenizer) -> None`: refuses, before a training, a model that the format can't be
+    made of."""
     disk_bytes: float = 0.0
     """That a parameter takes in the files."""
     memory_bytes: float = 0.0

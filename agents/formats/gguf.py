@@ -88,6 +88,20 @@ def write_gguf_folder(merged: Path, folder: Path, name: str, training: TrainingO
     (folder / MODELFILE).write_text(modelfile(name, answering), encoding="utf-8")
 
 
+def foresee(folder: Path) -> None:
+    """Refuse a model that llama.cpp's converter does not know, by its config and tokenizer alone.
+
+    Raises:
+        InvalidModel: it does not know the architecture, or the tokenizer.
+    """
+    try:
+        with quiet_exporters():
+            _converter(folder, folder / MODEL_FILE, "model").set_vocab()
+    except Exception as fault:
+        # As when it is written.
+        raise InvalidModel(f"The model can't be written as GGUF: {root_cause(fault)}", cure=LEAVE_OUT) from fault
+
+
 def write_gguf(merged: Path, file: Path, facts: GgufFacts) -> None:
     """Write a merged model and its tokenizer as GGUF with weights in float16.
 

@@ -16,7 +16,7 @@ from agents.chat.format import PromptFormat
 from agents.comparison.types import Compared
 from agents.evaluation.types import Verdict
 from agents.export.types import ExportedFile, Parity
-from agents.metrics.types import Figures, Reference, Threshold
+from agents.metrics.types import Calibration, Figures, Reference, Threshold
 
 SCHEMA = 2
 
@@ -80,7 +80,9 @@ class Manifest(Record):
     seed: int | None = Field(None, description="The seed of all that is random.", examples=[42])
     metrics: Figures = Field({}, description="Metric -> value on the test split.", examples=[{"f1": 0.93}])
     metric: str | None = Field(None, description="The metric that the verdict is about.", examples=["f1"])
-    metric_interval: tuple[float, float] | None = Field(None, description="The middle 95 % of its bootstrap.")
+    metric_interval: tuple[float, float] | None = Field(
+        None, description="Between which bounds it lies with 95 % confidence."
+    )
     confusion: list[list[int]] = Field([], description="True labels by row, predicted ones by column.")
     threshold: Threshold | None = Field(None, description="The best threshold of a binary classifier.")
     thresholds: dict[str, float] = Field(
@@ -89,6 +91,7 @@ class Manifest(Record):
     intervals: dict[str, tuple[float, float]] = Field(
         {}, description="Further metrics -> the middle 95 % of their bootstrap."
     )
+    calibration: Calibration | None = Field(None, description="How a classifier's probabilities are calibrated.")
     pictures: dict[FileName, Artifact] = Field({}, description="Name -> picture that the card shows.")
     comparison: dict[str, Compared] = Field({}, description="Baseline -> how the tuned model did beside it.")
     verdict: Verdict = Field(description="What the gate said.")

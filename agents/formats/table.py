@@ -8,12 +8,19 @@ ADAPTER = Format(
     name="adapter",
     kinds=("classifier", "decoder"),
     beside="agents.formats.adapter:write_beside",
+    methods=("lora", "qlora"),
     loaders={
         "classifier": "agents.models.classifiers.torch:load_shared",
         "decoder": "agents.models.generators.torch:load_shared",
     },
     needs_torch=True,
     needs_base=True,
+)
+LINEAR = Format(
+    name="linear",
+    kinds=("classifier",),
+    methods=("tfidf",),
+    loaders={"classifier": "agents.models.classifiers.linear:load"},
 )
 MERGED = Format(
     name="merged",
@@ -63,6 +70,7 @@ GGUF_F16 = Format(
     writer="agents.formats.gguf:write",
     loaders={"decoder": "agents.models.generators.llama_cpp:load"},
     prover="agents.formats.gguf_answers:load",
+    foresight="agents.formats.gguf:foresee",
     disk_bytes=2.0,
     memory_bytes=8.0,
     agreement_bound=0.99,

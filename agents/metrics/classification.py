@@ -28,14 +28,30 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarr
 def metric_value(matrix: np.ndarray, metric: str, positive: int | None) -> float:
     """Return a metric of a confusion matrix; of nothing found or nothing there it is 0.
 
-    Recall, precision and F1 are those of the `positive` label, without one the means over labels.
+    Recall, precision and F1 are those of the `positive` label, without one the means over the labels that rows have.
     """
     if metric == "accuracy":
         return float(np.diag(matrix).sum() / max(1, matrix.sum()))
-    each = of_each_label(matrix)
+    each, present = of_each_label(matrix), matrix.sum(axis=1) > 0
     if metric == "macro_f1":
-        return float(each["f1"].mean())
-    return _of(each[metric], positive)
+        return _of(each["f1"], None, present)
+    return _of(each[metric], positive, present)
+
+
+def metric_size(matrix: np.ndarray, metric: str, positive: int | None) -> float:
+    """Return how many rows a metric is about, for its interval.
+
+    Of one label these are the trials that it is a share of: for recall the rows that have the label, for precision
+    those that were given it, for F1 both together. A mean over labels has as many as rows of one kind that would vary
+    as much: labels squared over the sum of 1 / rows of each.
+    """
+    present, named = matrix.sum(axis=1), matrix.sum(axis=0)
+    if metric == "accuracy":
+        return float(matrix.sum())
+    if positive is None or metric == "macro_f1":
+        counts = present[present > 0]
+        return float(len(counts) ** 2 / (1 / counts).sum()) if len(counts) else 0.0
+    return float({"recall": present, "precision": named, "f1": present + named}[metric][positive])
 
 
 def of_each_label(matrix: np.ndarray) -> dict[str, np.ndarray]:
@@ -78,19 +94,21 @@ def label_metrics(
     of each label, and their means over labels (`macro_`) and over rows (`micro_f1`); of the probabilities `roc_auc`,
     `ece` and `brier`; and where labels are numbers those of `number_metrics`.
 
-    `brier` of two labels lies between 0 and 1, of more between 0 and 2 (Brier 1950).
+    Means over labels are over those that rows have: one that no row has says nothing of the model. `brier` of two
+    labels lies between 0 and 1, of more between 0 and 2 (Brier 1950).
     """
     matrix = confusion(labels, predicted, len(names))
     each = of_each_label(matrix)
     precision, recall, f1 = each["precision"], each["recall"], each["f1"]
+    present = matrix.sum(axis=1) > 0
     found = {
         "accuracy": float((labels == predicted).mean()),
-        "precision": _of(precision, positive),
-        "recall": _of(recall, positive),
-        "f1": _of(f1, positive),
-        "macro_precision": float(precision.mean()),
-        "macro_recall": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
+        "precision": _of(precision, positive, present),
+        "recall": _of(recall, positive, present),
+        "f1": _of(f1, positive, present),
+        "macro_precision": _of(precision, None, present),
+        "macro_recall": _of(recall, None, present),
+        "macro_f1": _of(f1, None, present),
         # Each row has one label and is given one, so that over rows F1 is the accuracy.
         "micro_f1": float((labels == predicted).mean()),
         **roc_auc(labels, scores, names, positive),
@@ -143,8 +161,11 @@ def roc_curves(labels: np.ndarray, scores: np.ndarray, names: list[str], positiv
     return curves
 
 
-def _of(values: np.ndarray, positive: int | None) -> float:
-    return float(values.mean() if positive is None else values[positive])
+def _of(values: np.ndarray, positive: int | None, present: np.ndarray) -> float:
+    """Return the positive label's value; without one the mean over the labels that rows have."""
+    if positive is not None:
+        return float(values[positive])
+    return float(values[present].mean()) if present.any() else 0.0
 
 
 def _summing_to_one(scores: np.ndarray) -> np.ndarray:

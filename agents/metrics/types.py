@@ -29,6 +29,23 @@ class Threshold(Record):
     """`accuracy`, `precision`, `recall`, `f1` of the test split as they would be with it."""
 
 
+class Calibration(Record):
+    """How a classifier's confidence is made what it should be, by its validation split; figures of the test split."""
+
+    temperature: float
+    """Above 1 its answers become less sure, below 1 surer; labels stay."""
+    validation_rows: int
+    ece_before: float
+    ece: float
+    """With the temperature."""
+    unsure_below: float
+    """Confidence under which an answer is told to be unsure."""
+    unsure_share: float
+    """Share of the test rows that this is said of."""
+    accuracy_sure: float | None
+    """Of the other test rows; None where there are none."""
+
+
 #: Formats of one version differ in further digits, and many confidences lie close to 1.
 CONFIDENCE_DIGITS = 2
 

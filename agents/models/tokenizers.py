@@ -48,6 +48,25 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     return fast
 
 
+def check_vocabulary(tokenizer: PreTrainedTokenizerFast, embedded: int, model: str) -> None:
+    """Refuse a tokenizer with tokens that a model has no embedding for: a text with one would end in an index error.
+
+    `embedded`: tokens in the model's embedding. `model`: what the model is called in messages.
+
+    Raises:
+        InvalidModel: there are such tokens.
+    """
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= embedded)
+    if beyond:
+        number, token = beyond[0]
+        raise InvalidModel(
+            f"The tokenizer of '{model}' has {len(beyond)} tokens that the model's embedding of {embedded:,} lacks: "
+            f"the first is {token!r} ({number}).",
+            cure="Save the model after resize_token_embeddings(len(tokenizer)), or take these tokens out of its "
+            "tokenizer.json.",
+        )
+
+
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return a sha256 (hex) over vocabulary, merges, normaliser, template and special tokens.
 

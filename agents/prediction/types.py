@@ -27,6 +27,10 @@ class PredictionConfig(Config):
     base_model: SourceUri | None = None
     """URI of the base, only of the format `adapter`."""
     base_model_fingerprint: Digest | None = None
+    temperature: float | None = Field(None, gt=0)
+    """At which its probabilities are given; None: as the model gives them."""
+    unsure_below: float | None = None
+    """Confidence under which an answer is unsure."""
     texts: Artifact
     """JSON list of texts."""
     text_count: int = Field(ge=1)
@@ -38,4 +42,4 @@ class PredictionOutput(Output):
     format: str
     text_count: int
     predictions: Artifact
-    """JSON list of `{"label", "confidence", "scores"}`, and what else the task answers, in the order of the texts."""
+    """JSON list of `{"label", "confidence", "scores", "unsure"}` and what else a task answers, in the texts' order."""

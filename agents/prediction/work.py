@@ -6,7 +6,7 @@ from agents.base.agent import Context
 from agents.base.folders import fetch
 from agents.formats import FORMATS
 from agents.models.base_cache import SharedBases
-from agents.models.classifiers.base import Classifier
+from agents.models.classifiers.base import Classifier, Prediction, calibrated
 from agents.models.files import ModelFiles
 from agents.prediction.types import BATCH_TEXTS, PredictionConfig, PredictionOutput
 
@@ -22,7 +22,7 @@ def predict(config: PredictionConfig, context: Context) -> PredictionOutput:
     answers: list[dict[str, Any]] = []
     for start in range(0, len(texts), CHUNK_TEXTS):
         context.progress(start, len(texts))
-        answers += [found.as_record() for found in model.predict(texts[start : start + CHUNK_TEXTS], BATCH_TEXTS)]
+        answers += [_answer(config, one) for one in model.predict(texts[start : start + CHUNK_TEXTS], BATCH_TEXTS)]
     context.progress(len(texts), len(texts))
     return PredictionOutput(
         model_name=config.model_name,
@@ -39,5 +39,9 @@ def _load(config: PredictionConfig, context: Context) -> Classifier:
     if config.base_model is not None and config.base_model_fingerprint is not None:
         base = SharedBases(context.sources).get(config.base_model, config.base_model_fingerprint, "classifier")
     files = ModelFiles(folder, config.labels, config.max_tokens, None, context.sources.cache_dir, base, config.head)
-    model: Classifier = FORMATS[config.format].load("classifier", files)
-    return model
+    return calibrated(FORMATS[config.format].load("classifier", files), config.temperature)
+
+
+def _answer(config: PredictionConfig, found: Prediction) -> dict[str, Any]:
+    unsure = None if config.unsure_below is None else found.confidence < config.unsure_below
+    return {**found.as_record(), "unsure": unsure}

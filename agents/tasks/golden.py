@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from agents.base.agent import Context
+from agents.base.agent import Context, inputs_from
 from agents.base.loading import load_object
 from agents.evaluation.types import EvaluationOutput
 from agents.formats import Format
 from agents.models.files import ModelFiles
+from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import find_task
 
 #: Asked where no preprocessing stands before the export.
@@ -61,6 +62,25 @@ class Golden(ABC, Generic[ModelT]):
     @abstractmethod
     def compare(self, found: Sequence[Any], expected: Sequence[Any]) -> Likeness:
         """Return how answers compare with those expected; `expected` may be longer."""
+
+    def said(self, answer: Any) -> str | None:
+        """Return an answer as evaluation's predictions have it; None where they have none."""
+        return None
+
+    def as_evaluated(self, expected: Sequence[Any]) -> Likeness | None:
+        """Return how the trained model's answers compare with those that the evaluation stored, test row by test row;
+        None where nothing tells which rows these are."""
+        if not inputs_from(self.context, "preprocessing", PreprocessingOutput):
+            return None
+        rows = self.context.objects.get_json(self.judged.predictions)
+        pairs = [
+            (row.get("predicted", row.get("answer")), self.said(answer))
+            for row, answer in zip(rows, expected, strict=False)
+        ]
+        # Of several labels the predictions have a list.
+        pairs = [(", ".join(then) if isinstance(then, list) else then, now) for then, now in pairs]
+        known = [(then, now) for then, now in pairs if then is not None and now is not None]
+        return Likeness(sum(then == now for then, now in known) / len(known), 0.0) if known else None
 
     @abstractmethod
     def value(self, answers: Sequence[Any]) -> float | None:

@@ -11,8 +11,9 @@ import numpy as np
 from agents.base.agent import Context
 from agents.base.loading import load_object
 from agents.evaluation.types import EvaluationConfig
-from agents.metrics.bootstrap import Statistic
-from agents.metrics.types import Reference, Threshold
+from agents.formats.manifest import Manifest
+from agents.metrics.bootstrap import Interval, Statistic, interval
+from agents.metrics.types import Calibration, Reference, Threshold
 from agents.models.files import ModelFiles
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import find_task
@@ -38,6 +39,20 @@ class Measured:
     threshold: Threshold | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
     """Of several labels: what each is given from, as chosen on the validation split."""
+    calibration: Calibration | None = None
+    """Where there are probabilities: how they were made what they are here."""
+    strata: np.ndarray | None = None
+    """Where each row has one label: int64 of shape (rows,), by which rows are drawn again."""
+    size: Callable[[str], float] | None = None
+    """How many rows a metric is about, where these are not all."""
+    unbounded: frozenset[str] = frozenset()
+    """Metrics that are not shares: they may lie below 0 or above 1."""
+
+    def interval(self, metric: str) -> Interval:
+        """Return between which bounds a metric lies with 95 % confidence."""
+        size = self.size(metric) if self.size else None
+        share = metric not in self.unbounded
+        return interval(self.figure(metric), len(self.rows), strata=self.strata, size=size, share=share)
 
     def figure(self, metric: str) -> Statistic:
         """Return a metric as a function of rows."""
@@ -75,8 +90,13 @@ class Measure(ABC, Generic[ModelT]):
         """Measure a model; `done`: the rows that progress begins with."""
 
     def with_threshold(self, model: ModelT, measured: Measured) -> Measured:
-        """Return what was measured, with a decision threshold where the task has one."""
+        """Return what was measured, with what is chosen on the validation split: a decision threshold and calibrated
+        probabilities, where the task has them."""
         return measured
+
+    def as_served(self, model: ModelT, _manifest: Manifest) -> ModelT:
+        """Return a version's model as serving answers with it."""
+        return model
 
     def reference(self, measured: Measured) -> Reference | None:
         """Return what serving tells drift by, where the task has it."""

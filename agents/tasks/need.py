@@ -20,8 +20,11 @@ def answering_need(
     Raises:
         InvalidModel: a base model's files can't be read.
     """
+    tuned = [training for training in trainings if training.method != "tfidf"]
+    if not tuned:
+        return DeviceNeed(count=0)
     sizes = []
-    for training in trainings:
+    for training in tuned:
         path = context.sources.local(training.base_model, "model")
         if is_gguf(path):
             # Its weights have to be converted before they can be counted.
@@ -30,4 +33,4 @@ def answering_need(
         shape = replace(shape, parameters=models * max(shape.parameters, parameters_least))
         new_tokens = training.prompt.max_new_tokens if training.prompt else 0
         sizes.append(answering_bytes(shape, Asked(rows, training.max_tokens, new_tokens)))
-    return DeviceNeed(mib=reserved_mib(max(sizes))) if sizes else DeviceNeed()
+    return DeviceNeed(mib=reserved_mib(max(sizes)))

@@ -35,6 +35,8 @@ class Pair:
     expected: list[str]
     baseline: Side
     tuned: Side
+    strata: np.ndarray | None = None
+    """Where each row has one label: int64 of shape (rows,), by which rows are drawn again."""
 
     def compared(self, metric: str) -> Compared:
         """Return the figures of both, and the difference of one with its interval."""
@@ -45,7 +47,7 @@ class Pair:
             metrics=self.baseline.metrics,
             tuned=self.tuned.metrics,
             difference=sides[0](every) - sides[1](every),
-            difference_interval=difference_interval(*sides, len(self.texts)),
+            difference_interval=difference_interval(*sides, len(self.texts), strata=self.strata),
             fixed=int((ours & ~theirs).sum()),
             broken=int((theirs & ~ours).sum()),
         )

@@ -11,7 +11,7 @@ from agents.training.types import TrainingConfig, TrainingOutput
 
 
 class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
-    """Fits LoRA, QLoRA or the whole model, as a classifier of texts or to answer prompts."""
+    """Fits LoRA, QLoRA or the whole model, to classify texts or to answer prompts; or a linear model of words."""
 
     config_type = TrainingConfig
     output_type = TrainingOutput
@@ -27,6 +27,7 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
             InvalidModel: the base model can't be loaded, or writes prompts in another format than the rows.
             InvalidSpec: module names that don't exist, or not even one row fits into memory.
             OutOfMemory: try again with a smaller micro-batch.
+            Diverged: its loss or weights are no longer numbers; a member of a sweep returns that instead.
             StopRequested: after a cancel or a pause; a checkpoint was saved.
         """
         from agents.training.work import train
@@ -34,7 +35,9 @@ class TrainingAgent(Agent[TrainingConfig, TrainingOutput]):
         return train(config, context)
 
     def device_need(self, config: TrainingConfig, context: Context) -> DeviceNeed:
-        """The estimate for a whole batch of longest rows, on each of the processes' devices."""
+        """The estimate for a whole batch of longest rows, on each of the processes' devices; of words none."""
+        if config.method == "tfidf":
+            return DeviceNeed(count=0)
         from agents.training.need import device_need
 
         return device_need(config, context)

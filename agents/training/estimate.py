@@ -147,7 +147,7 @@ def choose_micro_batch(shape: ModelShape, config: TrainingConfig, load: Load, fr
 def _cheaper(shape: ModelShape, config: TrainingConfig, load: Load) -> Iterator[tuple[str, int]]:
     """Yield settings that need less, the gentlest first, with the bytes they need for one row."""
     one = replace(load, rows=1)
-    smaller = {"full": ("lora", "qlora"), "lora": ("qlora",), "qlora": ()}[config.method]
+    smaller = {"full": ("lora", "qlora"), "lora": ("qlora",), "qlora": (), "tfidf": ()}[config.method]
     methods = [method for method in smaller if method == "lora" or not load.on_cpu]
     for method in methods:
         yield f"method: {method}", estimate(shape, config.model_copy(update={"method": method}), one).total

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agents.base.agent import Context
-from agents.base.errors import AgentFailed, StopRequested
+from agents.base.errors import Diverged, StopRequested
 from agents.metrics.ranking import rank
 from agents.training.checkpoint import Checkpoint, Checkpoints
 from agents.training.gradients import Gradients
@@ -28,6 +28,10 @@ from agents.training.ranks import Leader
 from agents.training.rng import generator_states, set_generator_states
 from agents.training.tracking import Trackers
 
+STEADIER = (
+    "Lower learning_rate or max_grad_norm, or use precision: fp32; "
+    "where that changes nothing, look for weights of the base model that are not numbers."
+)
 #: The key of the training's state in a checkpoint, as every release has written it.
 TRAIN_STATE = "course"
 
@@ -52,7 +56,8 @@ class Fit:
         self.train_state = TrainState()
         self._best: dict[str, torch.Tensor] | None = None
         self._loss_sum: torch.Tensor | None = None
-        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._rate = 0.0
+        self._unchecked: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._window_tokens, self._window_started_at = 0, time.perf_counter()
 
     def run(self) -> TrainState:
@@ -61,7 +66,7 @@ class Fit:
         Raises:
             StopRequested: after a cancel or a pause; a checkpoint was saved.
             OutOfMemory: a step needs more memory than there is.
-            AgentFailed: the loss is no longer a number.
+            Diverged: a loss, a gradient or a weight is no longer a number.
         """
         if self.plan.packing:
             check_packable(self.model)
@@ -70,7 +75,9 @@ class Fit:
             while self.train_state.step < self.plan.total_steps and not self.train_state.stopped_early:
                 self._step()
                 self._after_step()
-        if self._best is not None:
+        if self.plan.config.keep == "last":
+            self.train_state.keep_last()
+        elif self._best is not None:
             self._load_weights(self._best)
         return self.train_state
 
@@ -85,11 +92,12 @@ class Fit:
         self.train_state.tokens += token_count
         self._window_tokens += token_count
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.plan.config.max_grad_norm)
+        self._rate = float(self.schedule.get_last_lr()[0])
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.train_state.step += 1
-        self._last = (loss, norm)
+        self._unchecked.append((loss, norm))
         self._loss_sum = loss.double() if self._loss_sum is None else self._loss_sum + loss.double()
 
     # -- between steps -------------------------------------------------------------------------
@@ -110,18 +118,11 @@ class Fit:
 
     def _report(self) -> None:
         """Stream the newest metrics and keep them for the curve; here the CPU waits for the GPU."""
-        if self._last is None:
-            return
-        loss, norm = float(self._last[0]), float(self._last[1])
-        if not math.isfinite(loss):
-            raise AgentFailed(
-                f"The loss is no longer a number at step {self.train_state.step}.",
-                cure="Lower learning_rate or max_grad_norm, or use precision: fp32.",
-            )
+        loss, norm = self._checked()
         elapsed_s = self._lap()
         metrics = {
             "loss": loss,
-            "learning_rate": float(self.schedule.get_last_lr()[0]),
+            "learning_rate": self._rate,
             "grad_norm": norm,
             "epoch": round(self.train_state.step / self.plan.steps_per_epoch, 4),
             "tokens_per_s": round(self._window_tokens / elapsed_s, 1),
@@ -134,15 +135,40 @@ class Fit:
         self.train_state.curve.append({"step": self.train_state.step, **metrics})
         self.context.progress(self.train_state.step, self.plan.total_steps, **metrics)
 
+    def _checked(self) -> tuple[float, float]:
+        """Return loss and gradient norm of the newest step, once those of all steps since the last look are numbers:
+        behind one that is not, the weights are none either, and are neither kept nor saved.
+
+        Raises:
+            Diverged: one is not.
+        """
+        step = self.train_state.step - len(self._unchecked)
+        loss = norm = math.nan
+        for one in self._unchecked:
+            step += 1
+            loss, norm = float(one[0]), float(one[1])
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                what = "gradient" if math.isfinite(loss) else "loss"
+                raise Diverged(f"The {what} is not a number at step {step}.", cure=STEADIER)
+        # The newest stays: a report after a validation is of it.
+        del self._unchecked[:-1]
+        return loss, norm
+
     def _validate(self) -> None:
         """Score the validation split; keep the weights where they are the best so far."""
         if not len(self.plan.validation):
             return
+        self._checked()
         self._lap()
         plan, train_state = self.plan, self.train_state
         metrics = plan.objective.score(
             self.model, plan.validation, batch_size=4 * plan.micro_batch, autocast=plan.placement.autocast
         )
+        if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
+            raise Diverged(
+                f"The {wrong[0]} of the validation split is not a number at step {train_state.step}.", cure=STEADIER
+            )
+        train_state.last_figures = metrics
         self._judge(metrics)
         named: dict[str, Any] = {f"validation_{name}": value for name, value in metrics.items()}
         train_state.curve.append({"step": train_state.step, **named})
@@ -176,6 +202,7 @@ class Fit:
 
     def _save(self) -> None:
         self._lap()
+        self._checked()
         if self._loss_sum is not None:
             self.train_state.loss_sum += float(self._loss_sum)
             self._loss_sum = None
@@ -215,7 +242,15 @@ class Fit:
         self._window_started_at = time.perf_counter()
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        return {name: weight.detach().cpu().clone() for name, weight in self.parameters.items()}
+        """Return a copy of the trained weights on the CPU. Raises Diverged: one holds a value that is not a number."""
+        weights = {name: weight.detach().cpu().clone() for name, weight in self.parameters.items()}
+        for name, weight in weights.items():
+            if not bool(torch.isfinite(weight).all()):
+                raise Diverged(
+                    f"The weight '{name}' holds values that are not numbers at step {self.train_state.step}.",
+                    cure=STEADIER,
+                )
+        return weights
 
     def _load_weights(self, weights: dict[str, torch.Tensor]) -> None:
         with torch.no_grad():

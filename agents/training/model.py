@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def _with_adapter(model: PreTrainedModel, config: TrainingConfig, new_modules: l
     with quiet_libraries():
         from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
 
-    whole = sorted(head_modules(model, new_modules) | set(config.lora.train_modules))
+    whole, shared = sorted(head_modules(model, new_modules) | set(config.lora.train_modules)), _shared_weights(model)
     settings = LoraConfig(
         task_type=TaskType.CAUSAL_LM if config.known_task.kind == "decoder" else TaskType.SEQ_CLS,
         r=config.lora.r,
@@ -167,7 +168,9 @@ def _with_adapter(model: PreTrainedModel, config: TrainingConfig, new_modules: l
         use_rslora=config.lora.rslora,
     )
     try:
-        with quiet_libraries():
+        with quiet_libraries(), warnings.catch_warnings():
+            # What PEFT warns of is refused below.
+            warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings")
             if config.method == "qlora":
                 model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
                 _keep_training_layout(model)
@@ -178,6 +181,7 @@ def _with_adapter(model: PreTrainedModel, config: TrainingConfig, new_modules: l
             cure='Use "all-linear" or names of its linear modules.',
         ) from fault
     _check_whole_modules(adapted, config.lora.train_modules)
+    _check_tied(adapted, shared)
     return adapted
 
 
@@ -208,6 +212,40 @@ def _check_whole_modules(model: PreTrainedModel, names: list[str]) -> None:
             f"lora.train_modules names modules that this model lacks: {', '.join(unknown)}.",
             cure="Leave them out.",
         )
+
+
+def _shared_weights(model: PreTrainedModel) -> list[list[str]]:
+    """Return the modules that have one weight in common, such as embedding and output layer of a tied model."""
+    owners: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name.rpartition(".")[0])
+    return [sorted(names) for names in owners.values() if len(names) > 1]
+
+
+def _check_tied(model: PreTrainedModel, shared: list[list[str]]) -> None:
+    """Refuse an adapter on some of the modules that share a weight: merged, it would change the others too, and the
+    model would answer otherwise than it was trained to. `shared`: as they were called without the adapter.
+
+    Raises:
+        InvalidSpec: there is one.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    adapted = {
+        name.removeprefix("base_model.model.")
+        for name, module in model.named_modules()
+        if isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper)
+    }
+    for names in shared:
+        if changed := [name for name in names if name in adapted]:
+            others = " and ".join(f"'{name}'" for name in names if name != changed[0])
+            raise InvalidSpec(
+                f"'{changed[0]}' shares its weights with {others} in this model (tied weights): an adapter on it alone "
+                "can't be merged without changing both, and the merged model would answer otherwise.",
+                cure=f"Leave '{changed[0].rpartition('.')[2]}' out of lora.target_modules and lora.train_modules, or "
+                "train the whole model with method: full.",
+            )
 
 
 def _spare_casts(model: PreTrainedModel) -> None:

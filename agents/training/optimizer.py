@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, get_scheduler
+from transformers import PreTrainedModel
 
 from agents.training.types import TrainingConfig
 
@@ -26,16 +26,27 @@ def make_optimizer(parameters: dict[str, torch.nn.Parameter], config: TrainingCo
 def make_schedule(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, total_steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return the learning rate over time: a linear warm-up, then `config.scheduler` down to 0 at `total_steps`."""
-    name = "constant_with_warmup" if config.scheduler == "constant" else config.scheduler
-    schedule: torch.optim.lr_scheduler.LambdaLR = get_scheduler(
-        name, optimizer, num_warmup_steps=warmup_steps(config, total_steps), num_training_steps=total_steps
+    """Return the learning rate over time: a linear warm-up, then `config.scheduler` down to 0 behind the last step."""
+    warmup = warmup_steps(config, total_steps)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_share(step, config.scheduler, warmup, total_steps)
     )
-    return schedule
+
+
+def rate_share(step: int, scheduler: str, warmup: int, total_steps: int) -> float:
+    """Return the share of the peak rate at a step, from 0: that of transformers' schedules, but for the warm-up, which
+    does not begin at 0, where a step would learn nothing."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if scheduler == "constant":
+        return 1.0
+    done = (step - warmup) / max(1, total_steps - warmup)
+    return max(0.0, 1 - done if scheduler == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def warmup_steps(config: TrainingConfig, total_steps: int) -> int:
-    return math.ceil(config.warmup_ratio * total_steps)
+    """Return the steps of the warm-up: never all, so that one step at least has the whole rate."""
+    return min(math.ceil(config.warmup_ratio * total_steps), total_steps - 1)
 
 
 def optimizer_tensors(

@@ -26,8 +26,10 @@ class Made:
     total: int
 
 
-def output_of(plan: Plan, data: PreprocessingOutput, state: TrainState, made: Made) -> TrainingOutput:
-    """Return the output of a training that came to its end."""
+def output_of(
+    plan: Plan, data: PreprocessingOutput, state: TrainState, made: Made, diverged: str | None = None
+) -> TrainingOutput:
+    """Return the output of a training that came to its end, or of a sweep's member that left the numbers: why."""
     config = plan.config
     return TrainingOutput(
         files=made.files,
@@ -48,6 +50,7 @@ def output_of(plan: Plan, data: PreprocessingOutput, state: TrainState, made: Ma
         curve=made.curve,
         resolved=made.resolved,
         events=made.events,
+        diverged=diverged,
     )
 
 

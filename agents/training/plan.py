@@ -22,7 +22,7 @@ from agents.training.model import Placement, check_processes, choose_placement
 from agents.training.types import TrainingConfig
 
 #: Hyperparameters that change nothing about what is learned: a checkpoint is good for any value of them.
-FREE_HYPERPARAMETERS = {"save_steps", "log_steps", "report_to", "model"}
+FREE_HYPERPARAMETERS = {"save_steps", "log_steps", "report_to", "model", "keep"}
 
 
 @dataclass
@@ -39,11 +39,17 @@ class TrainState:
     best_rank: list[float] | None = None
     best_step: int = 0
     best_figures: dict[str, float] = field(default_factory=dict)
+    last_figures: dict[str, float] = field(default_factory=dict)
+    """Of the newest validation."""
     validations_without_gain: int = 0
     stopped_early: bool = False
 
+    def keep_last(self) -> None:
+        """Let the figures be those of the last weights, which are kept instead of the best."""
+        self.best_step, self.best_figures = self.step, self.last_figures
+
     def metrics(self) -> dict[str, float]:
-        """Return the training's figures; those of the validation are the best weights' own."""
+        """Return the training's figures; those of the validation are the kept weights' own."""
         figures = {
             "train_loss": self.loss_sum / max(self.step, 1),
             "train_s": self.train_s,

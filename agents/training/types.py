@@ -11,7 +11,7 @@ from agents.chat.format import PromptFormat
 from agents.tasks import TASKS, Task, TaskName, ValidationMetricName, find_task, names_with
 from agents.tasks.base import TaskOption
 
-Method = Literal["lora", "qlora", "full"]
+Method = Literal["lora", "qlora", "full", "tfidf"]
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -58,6 +58,8 @@ class TrainingConfig(Config):
     """By which the best weights are chosen; unset: the task's own."""
     early_stopping_patience: int | None = Field(None, ge=1)
     """Validations without gain that end the training; unset: none do, where `epochs` is set."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights: the best by the validation split, or those of the last step."""
     length_grouping: bool = True
     packing: bool | None = None
     """Several rows in one sequence, for sft; unset: on a GPU."""
@@ -92,6 +94,8 @@ class TrainingConfig(Config):
         if self.metric not in task.validation_metrics:
             known = " or ".join(task.validation_metrics)
             raise ValueError(f"metric: {self.metric} is not of task: {self.task}, whose metric is {known}")
+        if self.method == "tfidf" and self.task != "classification":
+            raise ValueError(f"method: tfidf is for task: classification, not for task: {self.task}")
         given: dict[TaskOption, bool] = {
             "class_weights": self.class_weights != "none",
             "positive_label": self.positive_label is not None,
@@ -114,7 +118,7 @@ class TrainingConfig(Config):
 class TrainingOutput(Output):
     files: dict[RelativeName, Artifact]
     """The adapter in PEFT's layout (`adapter_model.safetensors`, `adapter_config.json`), or the whole
-    model for `method: full`; and the tokenizer's files."""
+    model for `method: full`; and the tokenizer's files. For `method: tfidf` weights and words."""
     method: str
     task: TaskName
     base_model: str
@@ -136,3 +140,5 @@ class TrainingOutput(Output):
     """Every hyperparameter as used -> value (micro-batch after an out-of-memory, dtype, device ...)."""
     events: dict[str, Artifact] = {}
     """TensorBoard's files, with `report_to: [tensorboard]`."""
+    diverged: str | None = None
+    """Of a sweep's member: why it has no weights, since its loss was no longer a number."""

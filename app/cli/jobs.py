@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, InvalidSpec
+from agents.comparison.types import Compared
 from agents.metrics.catalogue import headline
 from app.cli.common import AsJson, ago, cell, client, console, file_name, print_json, print_line, print_table, say
 from app.cli.live import STYLES, JobDisplay, show
@@ -117,11 +118,13 @@ def _print_outcome(job: dict[str, Any]) -> None:
             print_line("  metrics   " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
             reasons = " ".join(output["reasons"])
             print_line(f"  verdict   {output['verdict']}: {reasons}")
+            if not any(other["agent"] == "comparison" for other in job["nodes"].values()) and not output.get(
+                "compared"
+            ):
+                print_line("  compared  with no baseline: the spec has no comparison")
         if node["agent"] == "comparison" and output:
             for baseline, found in output["compared"].items():
-                low, high = found["difference_interval"]
-                line = f"{output['metric']} {found['difference']:+.4f} ({low:+.4f} to {high:+.4f}) beside {baseline}"
-                print_line(f"  compared  {line}")
+                print_line(f"  compared  {Compared.model_validate(found).sentence(baseline, output['metric'])}")
         if node["agent"] == "export" and output:
             model, version = output["model_name"], output["version"]
             print_line(f"  model     {model} v{version}: {', '.join(output['formats'])}")
@@ -166,6 +169,8 @@ def _print_choice(output: dict[str, Any]) -> None:
     ranked = sorted(candidates.items(), key=lambda one: one[1], reverse=figure != "validation_loss")
     for name, score in sorted(ranked, key=lambda one: one[0] != output["training_node"]):
         print_line(f"            {score:.4f}  {name}", highlight=False)
+    for name, why in (output.get("diverged") or {}).items():
+        print_line(f"            failed  {name}: {why}", highlight=False)
 
 
 def jobs(

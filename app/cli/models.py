@@ -178,7 +178,8 @@ def predict(
     for given, answer in zip(text, answers, strict=True):
         # A number has no confidence.
         sure = "" if "value" in answer else f"{answer['confidence']:.3f}  "
-        print_line(f"{answer['label'] or 'none':<8} {sure}{given}", highlight=False)
+        unsure = "unsure  " if answer.get("unsure") else ""
+        print_line(f"{answer['label'] or 'none':<8} {sure}{unsure}{given}", highlight=False)
 
 
 def _place_on_the_hub(to: str) -> Repository:

@@ -25,7 +25,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     def spec(**training: Any) -> dict[str, Any]:
         found = spam_spec(params, ["merged"], **{"learning_rate": 0.01, "batch_size": 8, **training})
         # Who says spam to everything has an f1 of 0.67.
-        found["params"]["minimum"] = 0.8
+        found["params"]["minimum"] = 0.7
+        # So many test rows that the lower bound of what is all right, or nearly, reaches it.
+        found["nodes"]["preprocessing"]["config"]["split"] = {"train": 0.7, "validation": 0.1, "test": 0.2}
         return found
 
     with stack(folder / "state", folder) as (client, serving_url):

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from agents.models.heads import Head
+from agents.models.heads import ONE_LABEL, Head
 
 #: Digits of a number that is told as text.
 VALUE_DIGITS = 6
@@ -97,3 +98,42 @@ def prediction_of(labels: Sequence[str], scores: Sequence[float], head: Head) ->
         return Prediction(", ".join(given), least, by_label, labels=given)
     best = max(range(len(scores)), key=scores.__getitem__)
     return Prediction(labels[best], scores[best], by_label)
+
+
+@dataclass(frozen=True)
+class CalibratedClassifier:
+    """A classifier that is as sure as it is right: its probabilities at a temperature. Labels stay as they are."""
+
+    model: Classifier
+    temperature: float
+
+    @property
+    def labels(self) -> list[str]:
+        return self.model.labels
+
+    @property
+    def max_tokens(self) -> int:
+        return self.model.max_tokens
+
+    @property
+    def head(self) -> Head:
+        return self.model.head
+
+    @property
+    def runs(self) -> Runs:
+        return self.model.runs
+
+    def predict(self, texts: Sequence[str], batch_size: int | None = None) -> list[Prediction]:
+        """Return a prediction for each text, in order. Texts are cleaned and cut to `max_tokens` as in training."""
+        found = self.model.predict(texts) if batch_size is None else self.model.predict(texts, batch_size)
+        return [self._tempered(one) for one in found]
+
+    def _tempered(self, found: Prediction) -> Prediction:
+        powers = [score ** (1 / self.temperature) for score in found.scores.values()]
+        total = sum(powers)
+        return prediction_of(list(found.scores), [power / total for power in powers], ONE_LABEL)
+
+
+def calibrated(model: Classifier, temperature: float | None) -> Classifier:
+    """Return a classifier at a temperature; as it is where there is none."""
+    return model if temperature in {None, 1.0} else CalibratedClassifier(model, float(temperature or 1.0))

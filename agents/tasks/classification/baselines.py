@@ -5,17 +5,13 @@ pipeline could have had for nothing, or for a second of training, there is.
 """
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from agents.base.agent import Context
-from agents.base.errors import InvalidData
 from agents.comparison.types import ComparisonConfig
-from agents.data.cleaning import clean_text
 from agents.evaluation.types import EvaluationOutput
 from agents.metrics.classification import confusion, label_metrics, metric_value
 from agents.preprocessing.types import PreprocessingOutput
+from agents.tasks.classification.tfidf import fit_tfidf
 from agents.tasks.pairs import Pair, Side
 from agents.tasks.splits import LabelledRows, read_labelled
 
@@ -39,7 +35,7 @@ def label_pairs(
     for done, name in enumerate(baselines):
         context.progress(done, len(baselines))
         scores = BASELINES[name](training, test.texts, len(data.labels))
-        pairs[name] = Pair(test.numbers, test.texts, expected, sides.scored(scores), tuned)
+        pairs[name] = Pair(test.numbers, test.texts, expected, sides.scored(scores), tuned, test.labels)
     return pairs
 
 
@@ -55,28 +51,12 @@ def tfidf_scores(training: LabelledRows, texts: list[str], label_count: int) -> 
     Raises:
         InvalidData: the training rows have no words, or only one label.
     """
-    model = make_pipeline(words(), LogisticRegression(C=10.0, max_iter=1000))
-    try:
-        model.fit(training.texts, training.labels)
-    except ValueError as fault:
-        raise InvalidData(
-            f"The baseline 'tfidf' can't learn these training rows: {fault}", cure="Set baselines: [majority]."
-        ) from fault
-    scores = np.zeros((len(texts), label_count))
-    scores[:, model.classes_] = model.predict_proba(texts)
-    return scores
-
-
-def words() -> TfidfVectorizer:
-    """Return what makes TF-IDF of words and pairs of words."""
-    return TfidfVectorizer(preprocessor=_lower, token_pattern=r"(?u)\w+", ngram_range=(1, 2), sublinear_tf=True)
+    names = [str(label) for label in range(label_count)]
+    model = fit_tfidf(training.texts, training.labels, names, 0, cure="Set baselines: [majority].")
+    return np.array([list(found.scores.values()) for found in model.predict(texts)]).reshape(-1, label_count)
 
 
 BASELINES = {"majority": majority_scores, "tfidf": tfidf_scores}
-
-
-def _lower(text: str) -> str:
-    return clean_text(text).lower()
 
 
 class _Sides:

@@ -76,6 +76,9 @@ class GoldenTexts(Golden[LoadedClassifier]):
             max(abs(one.scores[label] - score) for one, other in pairs for label, score in other.scores.items()),
         )
 
+    def said(self, answer: Prediction) -> str:
+        return answer.label
+
     def value(self, answers: Sequence[Prediction]) -> float | None:
         names, labelled = self.training.labels, self.labelled(answers)
         if not labelled:

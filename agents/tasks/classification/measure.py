@@ -7,14 +7,25 @@ import numpy as np
 
 from agents.base.agent import Context
 from agents.evaluation.types import EvaluationConfig
-from agents.metrics.calibration import calibration_bins
-from agents.metrics.classification import confusion, label_metrics, metric_value, positive_index, roc_curves
+from agents.formats.manifest import Manifest
+from agents.metrics.calibration import calibrate, calibration_bins, tempered
+from agents.metrics.classification import (
+    confusion,
+    label_metrics,
+    metric_size,
+    metric_value,
+    positive_index,
+    roc_curves,
+)
 from agents.metrics.reference import label_reference
 from agents.metrics.threshold import ScoredRows, find_threshold
-from agents.metrics.types import Reference
-from agents.models.classifiers.base import Prediction
-from agents.models.classifiers.torch import LoadedClassifier, load_trained
+from agents.metrics.types import Reference, Threshold
+from agents.models.classifiers.base import Classifier, Prediction, calibrated, prediction_of
+from agents.models.classifiers.linear import WEIGHTS_FILE
+from agents.models.classifiers.linear import load as load_linear
+from agents.models.classifiers.torch import load_trained
 from agents.models.files import ModelFiles
+from agents.models.heads import ONE_LABEL
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.measure import Measure, Measured
 from agents.tasks.splits import LabelledRows, read_labelled
@@ -22,11 +33,12 @@ from agents.training.types import TrainingOutput
 
 #: Predicted between two reports of progress.
 CHUNK_ROWS = 256
-#: So many validation rows at most are asked for the threshold: it moves little with more, and each costs a prediction.
-THRESHOLD_ROWS = 2048
+#: So many validation rows at most are asked for temperature and threshold: they move little with more, and each costs a
+#: prediction.
+VALIDATION_ROWS = 2048
 
 
-class LabelMeasure(Measure[LoadedClassifier]):
+class LabelMeasure(Measure[Classifier]):
     """Figures of labels and of their probabilities on the test split."""
 
     def __init__(
@@ -45,15 +57,21 @@ class LabelMeasure(Measure[LoadedClassifier]):
     def positive_label(self) -> str | None:
         return None if self.positive is None else self.data.labels[self.positive]
 
-    def load(self, files: ModelFiles, base_model: str) -> LoadedClassifier:
+    def load(self, files: ModelFiles, base_model: str) -> Classifier:
+        if (files.folder / WEIGHTS_FILE).exists():
+            return load_linear(files)
         return load_trained(files, lambda: self.context.sources.local(base_model, "model"))
 
-    def measure(self, model: LoadedClassifier, *, done: int) -> Measured:
+    def measure(self, model: Classifier, *, done: int) -> Measured:
         predictions: list[Prediction] = []
         for start in range(0, self.row_count, CHUNK_ROWS):
             predictions += model.predict(self.test.texts[start : start + CHUNK_ROWS], self.config.batch_size)
             self.progress(done + len(predictions))
-        labels, names = self.test.labels, model.labels
+        return self._measured(predictions)
+
+    def _measured(self, predictions: list[Prediction]) -> Measured:
+        # The rows' names and not the model's: a champion's may stand in another order.
+        labels, names = self.test.labels, self.data.labels
         scores, predicted = scores_of(predictions, names), predicted_of(predictions, names)
         return Measured(
             value=lambda metric, rows: metric_value(
@@ -63,31 +81,44 @@ class LabelMeasure(Measure[LoadedClassifier]):
             rows=self._rows(predictions, names),
             confusion=confusion(labels, predicted, len(names)).tolist(),
             scores=scores,
+            strata=labels,
+            size=lambda metric: metric_size(confusion(labels, predicted, len(names)), metric, self.positive),
             curves={
                 "roc": roc_curves(labels, scores, names, self.positive),
                 "calibration": [one._asdict() for one in calibration_bins(labels == predicted, scores.max(axis=1))],
             },
         )
 
+    def as_served(self, model: Classifier, manifest: Manifest) -> Classifier:
+        return calibrated(model, manifest.calibration.temperature if manifest.calibration else None)
+
     def reference(self, measured: Measured) -> Reference:
         return label_reference(self.training.labels, self.test.texts, measured.rows)
 
-    def with_threshold(self, model: LoadedClassifier, measured: Measured) -> Measured:
-        """Choose the threshold of two labels on the validation split; what was measured on the test split stays."""
-        validation = read_labelled(self.context, self.data, "validation")
-        if len(model.labels) != 2 or len(set(validation.labels.tolist())) != 2 or measured.scores is None:
+    def with_threshold(self, model: Classifier, measured: Measured) -> Measured:
+        """Choose temperature and, of two labels, threshold on the validation split; figures of labels stay."""
+        validation, names = read_labelled(self.context, self.data, "validation"), self.data.labels
+        if not validation.texts or measured.scores is None:
             return measured
-        assert self.positive is not None, "one of two labels is"
-        rows = np.unique(np.linspace(0, len(validation.texts) - 1, THRESHOLD_ROWS).round().astype(int))
+        rows = np.unique(np.linspace(0, len(validation.texts) - 1, VALIDATION_ROWS).round().astype(int))
         predictions = model.predict([validation.texts[row] for row in rows], self.config.batch_size)
-        found = find_threshold(
-            model.labels[self.positive],
-            ScoredRows(
-                validation.labels[rows] == self.positive, scores_of(predictions, model.labels)[:, self.positive]
-            ),
+        labels, scores = validation.labels[rows], scores_of(predictions, names)
+        calibration = calibrate((labels, scores), (self.test.labels, measured.scores))
+        if calibration is not None:
+            scores, after = (tempered(each, calibration.temperature) for each in (scores, measured.scores))
+            measured = self._measured([prediction_of(names, row, ONE_LABEL) for row in after.tolist()])
+        return replace(measured, calibration=calibration, threshold=self._threshold(labels, scores, measured))
+
+    def _threshold(self, labels: np.ndarray, scores: np.ndarray, measured: Measured) -> Threshold | None:
+        """Return the threshold of two labels by rows of the validation split, where it has both."""
+        if len(self.data.labels) != 2 or len(set(labels.tolist())) != 2 or measured.scores is None:
+            return None
+        assert self.positive is not None, "one of two labels is"
+        return find_threshold(
+            self.data.labels[self.positive],
+            ScoredRows(labels == self.positive, scores[:, self.positive]),
             ScoredRows(self.test.labels == self.positive, measured.scores[:, self.positive]),
         )
-        return replace(measured, threshold=found)
 
     def _rows(self, predictions: list[Prediction], labels: list[str]) -> list[dict[str, Any]]:
         """Return every test row with its label and the model's answer."""

@@ -11,7 +11,7 @@ from agents.comparison.types import ComparisonConfig
 from agents.evaluation.types import EvaluationOutput
 from agents.metrics.multi_label import choose_thresholds, set_metric, set_metrics
 from agents.preprocessing.types import PreprocessingOutput
-from agents.tasks.classification.baselines import words
+from agents.tasks.classification.tfidf import words
 from agents.tasks.multi_label.measure import LabelSetRows, read_label_sets
 from agents.tasks.pairs import Pair, Side
 

@@ -124,6 +124,7 @@ class TextMeasure(Measure[LoadedGenerator]):
                 "perplexity_drop": text_metric(losses, base, "perplexity_drop", every),
             },
             rows=[dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)],
+            unbounded=frozenset({"loss", "perplexity", "perplexity_drop"}),
         )
 
 

@@ -13,7 +13,7 @@ from agents.data.numbers import shortest
 from agents.evaluation.types import EvaluationOutput
 from agents.metrics.regression import value_metric
 from agents.preprocessing.types import PreprocessingOutput
-from agents.tasks.classification.baselines import words
+from agents.tasks.classification.tfidf import words
 from agents.tasks.pairs import Pair, Side
 from agents.tasks.regression.measure import NumberedRows, figures, read_numbered
 

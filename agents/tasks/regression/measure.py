@@ -71,6 +71,7 @@ class NumberMeasure(Measure[LoadedClassifier]):
             value=lambda metric, rows: value_metric(true[rows], found[rows], metric),
             metrics=figures(true, found),
             rows=[{"row": row, "expected": right, "value": answer} for row, right, answer in columns],
+            unbounded=frozenset({"mae", "rmse", "r2", "spearman"}),
         )
 
     def reference(self, measured: Measured) -> Reference:

@@ -59,6 +59,9 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         same = sum(one == other for one, other in zip(found, expected, strict=False))
         return Likeness(same / len(found), 0.0)
 
+    def said(self, answer: str) -> str:
+        return answer
+
     def value(self, answers: Sequence[str]) -> float | None:
         right = self._rows[1][: len(answers)]
         if not right:

@@ -116,6 +116,8 @@ class AsyncBatches:
             "files": {path: artifact.model_dump() for path, artifact in files.items()},
             "base_model": base,
             "base_model_fingerprint": fingerprint,
+            "temperature": manifest.calibration.temperature if manifest.calibration else None,
+            "unsure_below": manifest.calibration.unsure_below if manifest.calibration else None,
         }
 
 

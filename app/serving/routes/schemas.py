@@ -72,6 +72,11 @@ class Predicted(View):
         examples=[["delivery", "refund"]],
     )
     value: float | None = Field(None, description="Of a model of numbers the number; else absent.", examples=[3.62])
+    unsure: bool | None = Field(
+        None,
+        description="Whether a person should look: its confidence is under the version's threshold; null: it has none.",
+        examples=[False],
+    )
     model: str = Field(description="The model that answered.", examples=["spam"])
     version: int = Field(description="Its version.", examples=[3])
 

@@ -75,6 +75,7 @@ class Predictions:
 def _answer(served: Served, prediction: Prediction, seconds: float) -> dict[str, Any]:
     return {
         **prediction.as_record(),
+        "unsure": None if served.unsure_below is None else prediction.confidence < served.unsure_below,
         "model": served.name,
         "version": served.version,
         "latency_ms": round(seconds * 1e3, 3),

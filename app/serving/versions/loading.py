@@ -13,7 +13,7 @@ from agents.base.records import Artifact
 from agents.formats import Format
 from agents.formats.manifest import Manifest
 from agents.models.base_cache import SharedBases
-from agents.models.classifiers.base import Classifier
+from agents.models.classifiers.base import Classifier, calibrated
 from agents.models.files import BASE_FOLDER, AdapterBase, ModelFiles
 from agents.models.generators.base import Generator, SamplingParams
 from agents.models.kinds import ModelKind
@@ -66,6 +66,8 @@ class Loader:
         files_of = ModelFiles(folder, manifest.labels, manifest.max_tokens, manifest.prompt, folder, base, head)
         model = self.load(form, kind, files_of)
         _warm_up(manifest, kind, model)
+        if manifest.calibration and kind == "classifier":
+            model = calibrated(model, manifest.calibration.temperature)
         return form, model
 
 

@@ -152,4 +152,5 @@ class Reconciler:
             manifest.answer_schema,
             clean=manifest.prompt.clean if manifest.prompt else True,
             drift=DriftWindow(reference, self.drift_window) if reference else None,
+            unsure_below=manifest.calibration.unsure_below if manifest.calibration else None,
         )

@@ -38,6 +38,8 @@ class Served:
     """Whether the prompts it learned were cleaned."""
     drift: DriftWindow | None = None
     """None of a version that was judged without a reference."""
+    unsure_below: float | None = None
+    """Of a classifier: confidence under which an answer is unsure; None of a version that was not calibrated."""
 
     @property
     def is_decoder(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import ConfigDict
 
 from agents.base.object_store import ObjectStore
-from agents.base.records import Input, Record
+from agents.base.records import Follower, Input, Record
 from agents.base.row_budget import RowBudget
 from agents.base.sources import Sources
 from agents.base.store_types import StoreAddress
@@ -41,6 +41,7 @@ class AgentTask(Record):
     version: int | None
     attempt_notes: dict[str, Any]
     device_mib: int | None
+    followers: tuple[Follower, ...] = ()
 
     @classmethod
     def of(
@@ -68,6 +69,7 @@ class AgentTask(Record):
             version=context.version,
             attempt_notes=dict(context.attempt_notes),
             device_mib=context.device_mib,
+            followers=context.followers,
         )
 
     def make_context(self, emit: Emit, wanted_stop: WantedStop) -> AttemptContext:
@@ -90,4 +92,5 @@ class AgentTask(Record):
             version=self.version,
             attempt_notes=self.attempt_notes,
             device_mib=self.device_mib,
+            followers=self.followers,
         )

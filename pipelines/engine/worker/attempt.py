@@ -11,7 +11,7 @@ from redis import RedisError
 from agents import Agent, AgentEntry, load_agent
 from agents.base import bucket
 from agents.base.errors import AgentFailed, Fenced, InvalidSpec, NotFound, TunelineError
-from agents.base.records import Input
+from agents.base.records import Follower, Input
 from pipelines.engine.state.cache import CacheKey, StepCache, cache_key
 from pipelines.engine.state.job import Completed, NodeEvent, Stopped
 from pipelines.engine.state.registry import Registry
@@ -109,6 +109,10 @@ class Attempt:
             champion=workplace.registry.champion(model) if node.reads_champion else None,
             version=workplace.registry.reserve(model, message.job, node) if node.makes_version else None,
             attempt_notes=self.claim.notes,
+            followers=tuple(
+                Follower(node=name, agent=after.stands_for or after.agent, config=after.config)
+                for name, after in ((name, self.plan.nodes[name]) for name in self.plan.descendants(node.name))
+            ),
         )
 
     def _lineage(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.base.errors import StopKind, StopRequested
 from agents.base.object_store import ObjectStore
-from agents.base.records import Input
+from agents.base.records import Follower, Input
 from agents.base.sources import Sources
 from agents.base.strict_json import finite_number
 from pipelines.engine.state.log_records import log_record, progress_record
@@ -43,6 +43,7 @@ class AttemptContext:
     version: int | None = None
     attempt_notes: Mapping[str, Any] = field(default_factory=dict)
     device_mib: int | None = None
+    followers: tuple[Follower, ...] = ()
     _started_at: float = field(default_factory=time.monotonic)
     _first_done: float | None = None
     _last_progress_at: float = 0.0

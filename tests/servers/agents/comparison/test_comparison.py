@@ -42,7 +42,8 @@ def test_a_classifier_that_says_spam_to_all_is_no_better_than_nothing_and_worse_
     examples = bench.objects.get_json(found.report)["baselines"]["tfidf"]["examples"]
     assert [(one["expected"], one["baseline"], one["tuned"]) for one in examples] == [("ham", "ham", "spam")] * 4
     page = bench.objects.get_artifact(found.report_markdown).decode()
-    assert "accuracy changes by -0.5000" in page
+    assert tfidf.better == "refuted"
+    assert "Worse than tfidf: accuracy differs by -0.5000" in page
     assert "| 21 | see you at 0 for lunch then | ham | ham | spam |" in page
 
     other = judged.model_copy(update={"test_sha256": "0" * 64})

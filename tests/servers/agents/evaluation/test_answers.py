@@ -60,7 +60,7 @@ def evaluate(
 ) -> EvaluationOutput:
     inputs = {"preprocessing": data, "training": training}
     given = bench.context("evaluation", inputs, **context)
-    return EvaluationAgent().run(EvaluationConfig(minimum=0.5), given)
+    return EvaluationAgent().run(EvaluationConfig(minimum=0.2), given)
 
 
 def export(

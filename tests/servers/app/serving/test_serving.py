@@ -49,7 +49,7 @@ def _wait(switched: threading.Condition, reconciler: Any, version: int) -> None:
 def test_an_answer_has_label_confidence_scores_model_version_and_latency(serving: httpx.Client) -> None:
     answer = serving.post("/predict/spam", json={"text": "free prize"}).json()
 
-    assert set(answer) == {"label", "confidence", "scores", "model", "version", "latency_ms"}
+    assert set(answer) == {"label", "confidence", "scores", "unsure", "model", "version", "latency_ms"}
     assert (answer["label"], answer["model"], answer["version"]) == ("spam", "spam", 1)
     assert answer["confidence"] == answer["scores"]["spam"]
     assert sum(answer["scores"].values()) == pytest.approx(1.0)

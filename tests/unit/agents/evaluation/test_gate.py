@@ -1,21 +1,34 @@
 """The gate as a table, and its bootstrap beside scikit-learn."""
 
+import math
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from agents.evaluation.gate import Challenger, Comparison, Incomparable, Rules, judge_challenger
-from agents.metrics.bootstrap import Statistic, difference_interval, interval, worst_difference
+from agents.evaluation.gate import Challenger, Comparison, Incomparable, Measurement, Rules, judge_challenger
+from agents.metrics.bootstrap import Statistic, difference_interval, interval, share_interval, worst_difference
 from agents.metrics.classification import confusion, metric_value
 
 RULES = Rules("f1", 0.85, 0.01)
+FLOOR = Rules("f1", 0.85, 0.01, {"spam": 0.9})
+CONTRADICTION = "accuracy was 1.0000 on 20 validation rows and is 0.9000 on 1000 test rows."
 
 
 INCOMPARABLE = Incomparable(3, "its labels are a, b.")
 
 
-def challenger(value: float = 0.9, leaked: int = 0) -> Challenger:
-    return Challenger(value, {"ham": 0.99, "spam": 0.8}, leaked)
+def challenger(
+    value: float = 0.9,
+    leaked: int = 0,
+    rows: int = 1000,
+    spam: tuple[float, int] = (0.8, 500),
+    warnings: tuple[str, ...] = (),
+) -> Challenger:
+    recall, of_label = spam
+    figure = Measurement(value, share_interval(value, rows).low, rows)
+    recalls = {"spam": Measurement(recall, share_interval(recall, of_label).low, of_label)}
+    return Challenger(figure, recalls, leaked, warnings)
 
 
 def champion(worst: float, *, same: bool = False) -> Comparison:
@@ -25,12 +38,27 @@ def champion(worst: float, *, same: bool = False) -> Comparison:
 @pytest.mark.parametrize(
     ("rules", "ours", "theirs", "verdict", "words"),
     [
+        (
+            RULES,
+            challenger(),
+            None,
+            "PROMOTE",
+            "f1 0.9000 reaches the minimum of 0.85: 1000 test rows show it to be at least 0.87",
+        ),
         (RULES, challenger(), None, "PROMOTE", "no champion yet"),
         (RULES, challenger(0.84), None, "REJECT", "f1 0.8400 is below the minimum of 0.85"),
-        (RULES, challenger(0.85), None, "PROMOTE", "reaches the minimum"),
+        (RULES, challenger(math.nan), None, "REJECT", "f1 nan is below the minimum of 0.85"),
+        (RULES, challenger(0.85), None, "HOLD", "It is the minimum itself, which no number of rows shows"),
+        (RULES, challenger(0.9, rows=40), None, "HOLD", "could be as low as 0.7695; the minimum is 0.85."),
+        (RULES, challenger(0.9, rows=40), None, "HOLD", "196 test rows would decide. Give more rows"),
+        (RULES, challenger(1.0, rows=2), None, "HOLD", "2 test rows are too few to judge by: 5 are the least"),
+        (Rules("f1", 0.0, 0.01), challenger(1.0, rows=2), None, "HOLD", "2 test rows are too few"),
+        (RULES, challenger(1.0, rows=15), champion(0.1), "HOLD", "22 test rows would decide"),
         (RULES, challenger(leaked=2), None, "HOLD", "2 test rows have near twins"),
+        (RULES, challenger(warnings=(CONTRADICTION,)), None, "HOLD", CONTRADICTION),
+        (RULES, challenger(0.2, warnings=(CONTRADICTION,)), None, "REJECT", CONTRADICTION),
         (RULES, challenger(), champion(-0.01), "PROMOTE", "Not worse: champion v3 has 0.9100"),
-        (RULES, challenger(), champion(-0.02), "HOLD", "at most 0.0200 worse (margin 0.01)"),
+        (RULES, challenger(), champion(-0.19), "HOLD", "it could be up to 0.1900 worse; at most 0.01 is allowed"),
         (RULES, challenger(), champion(0.0, same=True), "HOLD", "same weights as champion v3"),
         (RULES, challenger(0.5), champion(0.1), "REJECT", "below the minimum"),
         (
@@ -41,7 +69,16 @@ def champion(worst: float, *, same: bool = False) -> Comparison:
             "champion v3: its labels are a, b. Export under",
         ),
         (RULES, challenger(0.5), INCOMPARABLE, "REJECT", "below the minimum"),
-        (Rules("f1", 0.85, 0.01, {"spam": 0.9}), challenger(), None, "REJECT", "Recall of 'spam' is 0.8000"),
+        (FLOOR, challenger(), None, "REJECT", "Recall of 'spam' is 0.8000"),
+        (
+            FLOOR,
+            challenger(spam=(1.0, 4)),
+            None,
+            "HOLD",
+            "Recall 1.0000 of 'spam' on 4 test rows of 'spam' could be as low",
+        ),
+        (FLOOR, challenger(spam=(0.0, 0)), None, "HOLD", "No test row has the label 'spam'"),
+        (FLOOR, challenger(spam=(1.0, 500)), None, "PROMOTE", "no champion yet"),
     ],
 )
 def test_verdicts(

@@ -42,6 +42,7 @@ EVIL = st.text(st.sampled_from("ab \n`<>|[]()#-*_!\\:/.&\"'\x00\u2028") | st.cha
 HEADINGS = [
     "Intended use and limits",
     "Results on the frozen test split",
+    "Beside baselines",
     "Verdict",
     "Data",
     "Training",

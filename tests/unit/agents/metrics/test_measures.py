@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from agents.metrics.calibration import calibration_bins, calibration_error
+from agents.metrics.calibration import (
+    calibrate,
+    calibration_bins,
+    calibration_error,
+    fit_temperature,
+    tempered,
+    unsure_threshold,
+)
 from agents.metrics.classification import confusion, label_metrics, metric_value, roc_auc, roc_curves
 from agents.metrics.generation import answer_metrics, score_answers
 from agents.metrics.regression import label_values, number_metrics
@@ -141,3 +148,37 @@ def test_without_a_positive_label_precision_recall_and_f1_are_means_over_labels(
         assert found[metric] == found[f"macro_{metric}"] == pytest.approx(sum(each) / 3)
         assert metric_value(confusion(labels, predicted, 3), metric, None) == pytest.approx(found[metric])
         assert metric_value(confusion(labels, predicted, 3), metric, 2) == pytest.approx(found[f"{metric}.c"])
+
+
+def test_a_temperature_makes_a_model_as_sure_as_it_is_right_and_changes_no_label() -> None:
+    labels, scores = probabilities(6, 2000, 3)
+    sharpened = tempered(scores, 0.4)
+    found = calibrate((labels[:1000], sharpened[:1000]), (labels[1000:], sharpened[1000:]))
+
+    assert found is not None
+    assert found.ece < 0.5 * found.ece_before
+    assert tempered(sharpened, found.temperature).argmax(axis=1).tolist() == scores.argmax(axis=1).tolist()
+    assert tempered(sharpened, 2.5) == pytest.approx(scores)
+    assert found.accuracy_sure is not None
+    assert found.accuracy_sure > (scores[1000:].argmax(axis=1) == labels[1000:]).mean()
+    assert calibrate((labels[:19], scores[:19]), (labels, scores)) is None
+
+
+@pytest.mark.parametrize("rows", [20, 60, 500])
+def test_rows_that_are_all_right_make_no_model_sure_without_bounds(rows: int) -> None:
+    labels = np.arange(rows) % 2
+    scores = np.where(np.eye(2)[labels] == 1, 0.9, 0.1)
+    after = tempered(scores, fit_temperature(labels, scores)).max()
+
+    assert 0.9 < after <= (rows + 1) / (rows + 2) + 1e-3
+
+
+def test_unsure_is_what_costs_less_to_pass_on_than_to_answer() -> None:
+    confidence = np.linspace(0.5, 0.99, 50)
+    assert unsure_threshold(np.ones(50, dtype=bool), confidence) == 0.5
+    assert unsure_threshold(confidence > 0.7, confidence) == pytest.approx(0.71, abs=0.011)
+    # Calibrated as it should be, the best threshold is 1 - 0.2.
+    many = np.random.default_rng(1).uniform(0.5, 1.0, 2000)
+    assert unsure_threshold(np.random.default_rng(2).random(2000) < many, many) == pytest.approx(0.8, abs=0.08)
+    assert unsure_threshold(np.ones(30, dtype=bool), np.full(30, 0.97)) == 0.8
+    assert unsure_threshold(np.zeros(30, dtype=bool), np.full(30, 0.9)) == 0.95

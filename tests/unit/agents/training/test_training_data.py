@@ -6,7 +6,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.data.batches import Rows, collate, cut, epoch_order, length_batches, steps_of_like_length
+from agents.data.batches import (
+    NOT_LEARNED,
+    Rows,
+    collate,
+    cut,
+    epoch_order,
+    length_batches,
+    next_tokens,
+    steps_of_like_length,
+)
 from agents.training.microbatches import PassCost, pieces
 
 LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=40)
@@ -103,6 +112,24 @@ def test_collate_pads_to_the_longest_row_rounded_up_to_eight() -> None:
     assert batch.attention_mask.sum(dim=1).tolist() == [9, 3]
     assert batch.targets.tolist() == [1, 0]
     assert batch.token_count == 12
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=6), st.integers(0, 9))
+def test_the_token_that_ends_answers_is_learned_also_where_it_is_the_padding_token(
+    lengths: list[int], end: int
+) -> None:
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    tokens = np.arange(100, 100 + starts[-1])
+    tokens[starts[1:] - 1] = end
+    learned = np.ones(len(tokens), dtype=bool)
+    learned[starts[:-1]] = False
+    rows = Rows(tokens, starts, next_tokens(tokens, starts, learned), per_token=True)
+    batch = collate(rows, np.arange(len(rows)), end, torch.device("cpu"))
+
+    assert (batch.targets == end).sum(dim=1).tolist() == [1] * len(lengths)
+    assert (batch.targets != NOT_LEARNED).sum(dim=1).tolist() == [length - 1 for length in lengths]
+    assert batch.attention_mask is not None
+    assert batch.attention_mask.sum(dim=1).tolist() == lengths
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
