@@ -81,9 +81,8 @@ def _untested(task: Task, data: PreprocessingOutput) -> list[str]:
     absent = [label for label in data.labels if not counts.get(label)]
     if not absent or task.target not in {"label", "labels"}:
         return []
-    return [
-        f"{len(absent)} of {len(data.labels)} labels have no test row, so that nothing is known of them: {listed_labels(absent)}."
-    ]
+    listed = listed_labels(absent)
+    return [f"{len(absent)} of {len(data.labels)} labels have no test row, so that nothing is known of them: {listed}."]
 
 
 def _challenger(
