@@ -67,7 +67,7 @@ def read_test_conversations(context: Context, data: PreprocessingOutput) -> Test
 def read_conversations(context: Context, data: PreprocessingOutput, split: str) -> TestConversations:
     """Return a split of conversations, in its order, checked against its digest."""
     file = _file(context, data, split)
-    # Splits of earlier versions have no tools.
+    # Where no row has tools there is no such column.
     columns = [name for name in ("row", "text", "messages", "tools") if name in parquet.read_schema(file).names]
     table = parquet.read_table(file, columns=columns)
     messages = [json.loads(text) for text in table["messages"].to_pylist()]

@@ -37,6 +37,7 @@ class ConversationPreparation(Preparation):
     names_labels = False
     several_answers = True
     _keeps_reasoning: bool | None = None
+    _has_tools = False
 
     @property
     def renderer(self) -> Renderer:
@@ -79,6 +80,7 @@ class ConversationPreparation(Preparation):
         self._keeps_reasoning = keeps
         without = 0
         for row in chain(head, rows):
+            self._has_tools = self._has_tools or bool(row.tools)
             if keeps or not _has_reasoning(row):
                 yield row
             else:
@@ -92,7 +94,7 @@ class ConversationPreparation(Preparation):
         return {}
 
     def cells(self, labels: Sequence[str]) -> "ConversationCells":
-        return ConversationCells()
+        return ConversationCells(self._has_tools)
 
     def prompt_format(self, train: Iterable[Row]) -> PromptFormat:
         learned = Learned()
@@ -149,18 +151,23 @@ def _answer(row: Row) -> str:
 
 @dataclass(frozen=True)
 class ConversationCells:
-    """`messages` and `tools` string (JSON) and `loss_mask` list<bool>, of rows that are rendered already."""
+    """`messages` string (JSON) and `loss_mask` list<bool>, of rows that are rendered already; `tools` string (JSON)
+    where a row has any."""
+
+    has_tools: bool
 
     def types(self) -> dict[str, Any]:
-        return {"messages": pyarrow.string(), "tools": pyarrow.string(), "loss_mask": pyarrow.list_(pyarrow.bool_())}
+        tools = {"tools": pyarrow.string()} if self.has_tools else {}
+        return {"messages": pyarrow.string(), **tools, "loss_mask": pyarrow.list_(pyarrow.bool_())}
 
     def columns(self, rows: Sequence[Row]) -> tuple[dict[str, list[Any]], int]:
         cells: dict[str, list[Any]] = {
             "messages": [json.dumps(row.messages, ensure_ascii=False) for row in rows],
-            "tools": [json.dumps(row.tools, ensure_ascii=False) if row.tools else None for row in rows],
             "loss_mask": [_rendered(row).loss_mask for row in rows],
             "input_ids": [_rendered(row).input_ids for row in rows],
         }
+        if self.has_tools:
+            cells["tools"] = [json.dumps(row.tools, ensure_ascii=False) if row.tools else None for row in rows]
         return cells, 0
 
     def label_counts(self, rows: Sequence[Row]) -> Counter[str]:

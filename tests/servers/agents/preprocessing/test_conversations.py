@@ -176,7 +176,7 @@ def test_splits_hold_tokens_mask_and_messages(bench: AgentBench, read: Read, tin
     rows = [{"prompt": f"what is {n}?\n\n  indented", "completion": f"it is\u200b {n * 7919}"} for n in range(40)]
     output = prepare(bench, read(rows)[0], tiny_decoder, dedup="none")
     train = cells(bench, output.splits["train"])
-    assert set(train[0]) == {"row", "text", "messages", "tools", "loss_mask", "input_ids"}
+    assert set(train[0]) == {"row", "text", "messages", "loss_mask", "input_ids"}
     assert sum(split.row_count for split in output.splits.values()) + sum(output.dropped.values()) == 40
     first = train[0]
     assert json.loads(first["messages"])[1]["content"] == f"it is {(first['row'] - 1) * 7919}"
