@@ -1,5 +1,6 @@
 """Chat templates are programs of whoever made the model: what they take is bounded, and what they write is the same."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from agents.base.budgets import TEMPLATE
 from agents.base.errors import InvalidModel
-from agents.chat.template_process import Refused, TemplateProcess
+from agents.chat.template_process import FIXED_DATE, Refused, TemplateProcess
+from agents.chat.templates import ChatTemplate
 from agents.data.types import Message
 from tests.support.decoders import smollm2_tokenizer
 
@@ -117,3 +119,16 @@ def test_templates_write_what_they_write_in_transformers(template: str, opens: b
 
     variables = {**tokenizer.special_tokens_map, "date_string": "26 Jul 2024"}
     assert PROCESS.render(template, variables, messages, opens_answer=opens) == expected
+
+
+@pytest.mark.parametrize("form", ["%d %B %Y", "%Y-%m-%d", "%A %H:%M"])
+def test_a_template_is_told_the_same_date_every_day(form: str) -> None:
+    assert rendered("{{ strftime_now('" + form + "') }}") == datetime.fromisoformat(FIXED_DATE).strftime(form)
+
+
+def test_what_depends_on_the_date_is_known() -> None:
+    tokenizer = smollm2_tokenizer()
+    assert not ChatTemplate(tokenizer).depends_on_date
+    for clock in ("strftime_now('%d %B %Y')", "date_string"):
+        tokenizer.chat_template = "{{ " + clock + " }}{{ messages[0]['content'] }}"
+        assert ChatTemplate(tokenizer).depends_on_date
