@@ -1,6 +1,6 @@
 """Which column is the text and which the label: as named, or by their names and what is in them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from agents.base.errors import InvalidData
@@ -16,7 +16,7 @@ from agents.data.files.names import (
     close_name,
     listed_names,
 )
-from agents.data.files.records import shortened
+from agents.data.files.records import Broken, RawRecord, shortened
 from agents.data.types import Preference, Shape
 
 #: A text is taken before others that have this much fewer characters.
@@ -256,3 +256,15 @@ def _unlike(known: Sequence[Evidence]) -> str:
         for one in known[:LISTED]
     ]
     return ", ".join(told)
+
+
+def first_records(records: Iterator[RawRecord | Broken], characters: int) -> Iterator[RawRecord | Broken]:
+    """Yield the first records of a file, up to 200, and of long ones fewer."""
+    for count, record in enumerate(records, start=1):
+        yield record
+        if isinstance(record, RawRecord):
+            characters -= record.characters or sum(
+                len(cell) for cell in record.values.values() if isinstance(cell, str)
+            )
+        if count == SAMPLE_ROWS or characters <= 0:
+            return

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 
 from agents.base.errors import InvalidData
 from agents.base.row_budget import RowBudget
-from agents.data.columns import SAMPLE_ROWS, Columns, check_named, find_columns, find_text
+from agents.data.columns import Columns, check_named, find_columns, find_text, first_records
 from agents.data.conversations import Conversation, message_text, prompt_text, read_conversation
 from agents.data.evidence import evidence_of
 from agents.data.fields import MEDIA_FIELDS, Notes, is_empty, is_harmless
@@ -135,7 +135,7 @@ class RowsReader:
         )
         if file.columns:
             reading = replace(reading, records=_with_columns(reading.records, file.columns))
-        sample = list(_first(reading.records, self.budget.sample_characters))
+        sample = list(first_records(reading.records, self.budget.sample_characters))
         if lacking := self._lacking(file, sample):
             self.left_out[file.name] = lacking
             return
@@ -334,18 +334,6 @@ def _with_columns(records: Iterator[RawRecord | Broken], columns: Mapping[str, s
     """Yield records with columns that each of a file has, whatever it has itself."""
     for item in records:
         yield item if isinstance(item, Broken) else item._replace(values={**columns, **item.values})
-
-
-def _first(records: Iterator[RawRecord | Broken], characters: int) -> Iterator[RawRecord | Broken]:
-    """Yield the first records of a file, up to 200, and of long ones fewer."""
-    for count, record in enumerate(records, start=1):
-        yield record
-        if isinstance(record, RawRecord):
-            characters -= record.characters or sum(
-                len(cell) for cell in record.values.values() if isinstance(cell, str)
-            )
-        if count == SAMPLE_ROWS or characters <= 0:
-            return
 
 
 def told_parts(reader: RowsReader) -> dict[str, str]:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from agents.base.errors import InvalidData
+from agents.data.columns import SAMPLE_ROWS
 from agents.data.files.folders import row_files
-from agents.data.reader import SAMPLE_ROWS, RowsReader
+from agents.data.reader import RowsReader
 from agents.dataset.types import DatasetConfig
 from tests.fuzz.parsers import Quiet
 from tests.unit.agents.data.reading import read_text
