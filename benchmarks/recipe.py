@@ -8,6 +8,7 @@ The split is the same for all seeds; the training's seed is what changes. The la
 """
 
 import argparse
+import json
 import statistics
 import warnings
 from pathlib import Path
@@ -59,15 +60,29 @@ def prepare(agents: LocalAgents, data: Path, limit: int | None, config: dict[str
 def test_figures(agents: LocalAgents, prepared: PreprocessingOutput, trained: TrainingOutput) -> tuple[float, float]:
     """Return F1 and accuracy on the test split, of the answers that serving would give."""
     import pyarrow.parquet as parquet
+
+    test = agents.objects.get_artifact_file(prepared.splits["test"].rows, agents.folder / "test.parquet")
+    table = parquet.read_table(test)
+    expected = [trained.labels[index] for index in table["label"].to_pylist()]
+    return figures_of(agents, trained, table["text"].to_pylist(), expected)
+
+
+def frozen_figures(agents: LocalAgents, file: Path, trained: TrainingOutput) -> tuple[float, float]:
+    """Return F1 and accuracy on a file of rows that no split was drawn from: JSON lines of `text` and `label`."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return figures_of(agents, trained, [row["text"] for row in rows], [row["label"] for row in rows])
+
+
+def figures_of(
+    agents: LocalAgents, trained: TrainingOutput, texts: list[str], expected: list[str]
+) -> tuple[float, float]:
+    """Return F1 and accuracy of the answers that serving would give to these texts."""
     from sklearn.metrics import accuracy_score, f1_score
 
     folder = fetch(agents.objects, trained.files, agents.folder / f"model_{agents.runs}")
     files = ModelFiles(folder, trained.labels, trained.max_tokens, None, agents.folder / "cache")
     classifier = load_trained(files, lambda: agents.model_path(trained.base_model))
-    test = agents.objects.get_artifact_file(prepared.splits["test"].rows, agents.folder / "test.parquet")
-    table = parquet.read_table(test)
-    expected = [trained.labels[index] for index in table["label"].to_pylist()]
-    predicted = [answer.label for answer in classifier.predict(table["text"].to_pylist())]
+    predicted = [answer.label for answer in classifier.predict(texts)]
     accuracy = float(accuracy_score(expected, predicted))
     if trained.positive_label is None:
         return float(f1_score(expected, predicted, average="macro")), accuracy
@@ -78,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spec", default="spam", help="a shipped spec of a classifier")
     parser.add_argument("--data", type=Path, help="rows; default: the spec's own sample")
+    parser.add_argument("--frozen", type=Path, help="rows apart from these, which every model is also measured on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a hyperparameter of the recipe"
@@ -90,7 +106,7 @@ def main() -> None:
     data = (options.data or SAMPLES / f"{options.spec}.jsonl").resolve()
     with local_agents(data.parent) as agents:
         prepared = prepare(agents, data, limit, node_config(options.spec, "preprocessing"))
-        runs = [one_seed(agents, prepared, {**config, "seed": seed}) for seed in seeds]
+        runs = [one_seed(agents, prepared, {**config, "seed": seed}, options.frozen) for seed in seeds]
     print_table(runs)
     finish(
         "recipe",
@@ -104,19 +120,24 @@ def main() -> None:
             "test_f1_mean": round(statistics.fmean(run["test f1"] for run in runs), 4),
             "test_f1": [round(run["test f1"], 4) for run in runs],
             "test_accuracy": [round(run["test accuracy"], 4) for run in runs],
+            "frozen_f1": [round(run["frozen f1"], 4) for run in runs if "frozen f1" in run],
             "trainable_share": round(runs[0]["trainable %"] / 100, 5),
             "training_s": [round(run["training s"], 1) for run in runs],
         },
     )
 
 
-def one_seed(agents: LocalAgents, prepared: PreprocessingOutput, config: dict[str, Any]) -> dict[str, Any]:
+def one_seed(
+    agents: LocalAgents, prepared: PreprocessingOutput, config: dict[str, Any], frozen: Path | None
+) -> dict[str, Any]:
     trained: TrainingOutput = agents.run("training", config, {"preprocessing": prepared})
     f1, accuracy = test_figures(agents, prepared, trained)
+    apart = {"frozen f1": frozen_figures(agents, frozen, trained)[0]} if frozen else {}
     return {
         "seed": trained.seed,
         "test f1": f1,
         "test accuracy": accuracy,
+        **apart,
         "validation f1": trained.metrics.get("validation_f1", float("nan")),
         "trainable %": 100 * trained.trainable_parameters / trained.total_parameters,
         "training s": agents.seconds["training"],
