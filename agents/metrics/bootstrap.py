@@ -47,7 +47,10 @@ def difference_interval(
     `strata`: int64 of shape (rows,), the true label of each row where rows have one.
     """
     own, drawn = _differences(ours, theirs, row_count, strata)
-    return _around(own, drawn, row_count)
+    low, high = _around(own, drawn, row_count)
+    every = np.arange(row_count)
+    shares = 0 <= ours(every) <= 1 and 0 <= theirs(every) <= 1
+    return Interval(max(low, -1.0), min(high, 1.0)) if shares else Interval(low, high)
 
 
 def interval(

@@ -117,7 +117,7 @@ def test_a_difference_lies_within_its_interval_and_above_its_lower_bound(rows: l
         ]
         own = sides[0](np.arange(len(rows))) - sides[1](np.arange(len(rows)))
         low, high = difference_interval(*sides, len(rows), strata=labels)
-        assert low <= own <= high
+        assert -1 <= low <= own <= high <= 1
         assert worst_difference(*sides, len(rows), strata=labels) <= own
 
 
