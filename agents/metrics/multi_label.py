@@ -13,6 +13,8 @@ from agents.metrics.threshold import HALF, ScoredRows, best_threshold
 
 #: With fewer rows of a label, or without it, a threshold would be chosen by chance; it stays a half.
 POSITIVES_LEAST = 5
+#: So many validation rows at most are looked at for thresholds: they move little with more.
+THRESHOLD_ROWS = 2048
 
 
 def set_metrics(true: np.ndarray, given: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -64,6 +66,16 @@ def choose_thresholds(true: np.ndarray, scores: np.ndarray, names: Sequence[str]
         else HALF
         for index, name in enumerate(names)
     }
+
+
+def given_at_best(true: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return which labels are given where thresholds are chosen on these very rows, as evaluation chooses them on the
+    validation split: bool of shape (rows, labels)."""
+    rows = np.unique(np.linspace(0, len(true) - 1, THRESHOLD_ROWS).round().astype(int))
+    names = [str(label) for label in range(true.shape[1])]
+    chosen = choose_thresholds(true[rows], scores[rows], names)
+    given: np.ndarray = scores >= np.array([chosen[name] for name in names])
+    return given
 
 
 def _counts(true: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from agents.base.agent import Context
 from agents.evaluation.types import EvaluationConfig
-from agents.metrics.multi_label import choose_thresholds, set_metric, set_metrics
+from agents.metrics.multi_label import THRESHOLD_ROWS, choose_thresholds, set_metric, set_metrics
 from agents.metrics.reference import label_reference
 from agents.metrics.types import Reference
 from agents.models.classifiers.base import Prediction
@@ -20,8 +20,6 @@ from agents.training.types import TrainingOutput
 
 #: Predicted between two reports of progress.
 CHUNK_ROWS = 256
-#: So many validation rows at most are asked for thresholds: they move little with more, and each costs a prediction.
-THRESHOLD_ROWS = 2048
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from agents.base.errors import InvalidData
 from agents.data.batches import Batch, Rows
-from agents.metrics.multi_label import set_metric
+from agents.metrics.multi_label import given_at_best, set_metric
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks.classification.objective import class_logits
 from agents.tasks.objective import Objective
@@ -31,9 +31,10 @@ class LabelSets(Objective):
         return found
 
     def score(self, model: PreTrainedModel, rows: Rows, *, batch_size: int, autocast: bool) -> dict[str, float]:
-        """See `Objective`; a label counts as given from a probability of a half on, for thresholds come later."""
+        """See `Objective`; thresholds are chosen on these rows, so that figures are of the kind that evaluation has."""
         logits = class_logits(model, rows, batch_size=batch_size, autocast=autocast)
-        true, given = rows.targets > 0, (logits >= 0).numpy()
+        true = rows.targets > 0
+        given = given_at_best(true, logits.sigmoid().double().numpy())
         return {
             "loss": float(cross_entropy(logits, torch.from_numpy(rows.targets))),
             **{metric: set_metric(true, given, metric) for metric in ("micro_f1", "macro_f1")},

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, jaccard_score
 
-from agents.metrics.multi_label import choose_thresholds, set_metric, set_metrics
+from agents.metrics.multi_label import choose_thresholds, given_at_best, set_metric, set_metrics
 
 NAMES = ["a", "b", "c", "d"]
 tables = st.integers(1, 30).flatmap(lambda rows: st.tuples(*[arrays(bool, (rows, len(NAMES)))] * 2))
@@ -44,3 +44,4 @@ def test_thresholds_part_what_a_half_does_not_and_rare_labels_keep_a_half() -> N
     found = choose_thresholds(true, scores, ["common", "rare"])
     assert 0.1 < found["common"] < 0.3
     assert found["rare"] == 0.5
+    assert set_metric(true[:, :1], given_at_best(true, scores)[:, :1], "micro_f1") == 1.0
