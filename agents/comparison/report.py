@@ -3,8 +3,8 @@
 from typing import Any
 
 from agents.base.markdown import cell, table, text
-from agents.comparison.types import Compared
 from agents.evaluation.types import EvaluationOutput
+from agents.metrics.compared import Compared
 from agents.tasks import find_task
 
 #: A table shows the start of a longer text; the record has all of it.

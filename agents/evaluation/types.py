@@ -6,7 +6,7 @@ from pydantic import Field
 
 from agents.base.names import Digest, FileName
 from agents.base.records import Artifact, Config, Output
-from agents.comparison.types import Compared
+from agents.metrics.compared import Compared
 from agents.metrics.types import Calibration, Reference, Threshold
 from agents.tasks import BaselineName, MetricName
 from agents.training.types import TrainingOutput

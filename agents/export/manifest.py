@@ -12,13 +12,14 @@ from agents.base import bucket
 from agents.base.agent import Context, inputs_from
 from agents.base.errors import Conflict
 from agents.chat.answer_schema import answer_schema
-from agents.comparison.types import Compared, ComparisonOutput
+from agents.comparison.types import ComparisonOutput
 from agents.dataset.types import DatasetOutput
 from agents.evaluation.types import EvaluationOutput
 from agents.export.card import model_card
 from agents.export.origins import languages_of, license_of
 from agents.export.types import ExportConfig, ExportedFile, Parity
 from agents.formats.manifest import DataFacts, Manifest
+from agents.metrics.compared import Compared
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import find_task
 

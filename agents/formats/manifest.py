@@ -13,9 +13,9 @@ from agents.base.errors import CorruptArtifact
 from agents.base.names import Digest, FileName
 from agents.base.records import Artifact, Record
 from agents.chat.format import PromptFormat
-from agents.comparison.types import Compared
 from agents.evaluation.types import Verdict
 from agents.export.types import ExportedFile, Parity
+from agents.metrics.compared import Compared
 from agents.metrics.types import Calibration, Figures, Reference, Threshold
 
 SCHEMA = 2

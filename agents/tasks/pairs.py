@@ -9,9 +9,10 @@ import numpy as np
 
 from agents.base.agent import Context
 from agents.base.loading import load_object
-from agents.comparison.types import Compared, ComparisonConfig
+from agents.comparison.types import ComparisonConfig
 from agents.evaluation.types import EvaluationOutput
 from agents.metrics.bootstrap import difference_interval
+from agents.metrics.compared import Compared
 from agents.preprocessing.types import PreprocessingOutput
 from agents.tasks import find_task
 

@@ -11,8 +11,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agents.base.errors import InvalidData, InvalidModel, InvalidRequest, InvalidSpec
-from agents.comparison.types import Compared
 from agents.metrics.catalogue import headline
+from agents.metrics.compared import Compared
 from app.cli.common import AsJson, ago, cell, client, console, file_name, print_json, print_line, print_table, say
 from app.cli.live import STYLES, JobDisplay, show
 from app.cli.options import (
