@@ -1,6 +1,10 @@
-"""Regular expressions that come from outside: run by RE2, in time that is linear in the text, with bounded memory."""
+"""Regular expressions that come from outside: run by RE2, in time that is linear in the text, with bounded memory.
+
+Texts that come from outside, one of which is looked for as it is, need nothing but `any_of`.
+"""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import re2
@@ -10,6 +14,11 @@ from agents.base.budgets import SCHEMA
 SHOWN_CHARACTERS = 60
 #: JSON Schema writes a character by its number as JavaScript does, RE2 as Perl does.
 ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
+
+
+def any_of(texts: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern of texts as they are, the longest first, as its one group. `texts`: one at least."""
+    return re.compile(f"({'|'.join(map(re.escape, sorted(texts, key=len, reverse=True)))})")
 
 
 def compiled_pattern(pattern: str) -> Any:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from agents.base.patterns import any_of
 from agents.chat.answers import Answer, Tools
 from agents.chat.calls import CallForm, EnvelopedCalls
 from agents.chat.hermes import CALL_ENDS, CALL_OPENS, THOUGHT_ENDS, THOUGHT_OPENS
@@ -95,5 +96,4 @@ class AnswerForm:
 
     @cached_property
     def _specials(self) -> re.Pattern[str] | None:
-        longest_first = sorted(self.special, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        return any_of(self.special) if self.special else None

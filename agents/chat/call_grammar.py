@@ -1,11 +1,11 @@
 """A grammar of llguidance by which an answer can only be a call of one of some tools, with arguments of its schema."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from agents.base.errors import InvalidRequest
+from agents.base.patterns import any_of
 from agents.base.schema_bounds import SPACED, bounded_schema
 from agents.chat.renderer import Renderer
 
@@ -41,8 +41,8 @@ def _schema(name: str, function: Mapping[str, Any]) -> str:
 
 def _literals(text: str, renderer: Renderer) -> str:
     """Return a text as the grammar writes it: special tokens by their numbers, all else in quotes."""
-    special = sorted((one for one in renderer.special_texts if one), key=len, reverse=True)
-    pieces = re.split("(" + "|".join(map(re.escape, special)) + ")", text) if special else [text]
+    special = [one for one in renderer.special_texts if one]
+    pieces = any_of(special).split(text) if special else [text]
     found = []
     for piece in pieces:
         if piece in renderer.special_texts:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from agents.base.errors import InvalidModel
+from agents.base.patterns import any_of
 from agents.chat.answer_form import AnswerForm
 from agents.chat.answers import Answer, Conversation, Tools, answer_of, same_parts
 from agents.chat.format import PromptFormat
@@ -164,13 +165,13 @@ class Renderer:
 
     @cached_property
     def _markup(self) -> re.Pattern[str]:
-        return re.compile(f"({_any_of(self.markup_texts)})")
+        return any_of(self.markup_texts)
 
     @cached_property
     def _foreign(self) -> re.Pattern[str] | None:
         """Special tokens that the markup doesn't have: in a conversation they are the text that they look like."""
         others = self.special_texts - self.markup_texts
-        return re.compile(_any_of(others)) if others else None
+        return any_of(others) if others else None
 
 
 def shown(answer: Answer) -> str:
@@ -273,10 +274,6 @@ def _joined(pieces: Sequence[Piece]) -> list[Piece]:
         elif piece.text:
             found.append(piece)
     return found
-
-
-def _any_of(texts: frozenset[str]) -> str:
-    return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
 
 
 def _texts(message: Message) -> list[str]:

@@ -122,8 +122,8 @@ def _escapes_all(text: str, delimiter: str) -> bool:
     """Say whether each quote inside of a cell stands after a backslash."""
     if '\\"' not in text:
         return False
-    edge = rf"[\n{re.escape(delimiter)}]"
-    return not re.search(rf'(?<!{edge})(?<!^)"(?!{edge}|$)', re.sub(r"\\.", "", text))
+    inside = re.compile(rf'(?<![\n{re.escape(delimiter)}])(?<!^)"(?![\n{re.escape(delimiter)}]|$)')
+    return not inside.search(re.sub(r"\\.", "", text))
 
 
 def _others(text: str, delimiter: str) -> Iterator[Dialect]:
@@ -165,13 +165,24 @@ def _tried(dialect: Dialect, lines: Sequence[str], whole: bool) -> _Trial:
 
 def _encloses(text: str, whole: bool, dialect: Dialect, row_count: int, *, all_of_column: bool = False) -> bool:
     """Say whether quotes enclose cells: all those of a column, or, unless `all_of_column`, only those that need it."""
-    quote, mark = dialect.quote, re.escape(dialect.delimiter)
-    enclosed = re.compile(rf"(?:^|{mark}){quote}((?:[^{quote}]|{quote}{quote})*){quote}(?={mark}|$)", re.MULTILINE)
+    enclosed, opened, special = _patterns(dialect.delimiter, dialect.quote or "")
     cells = enclosed.findall(text)
-    unclosed = re.findall(rf"(?:^|{mark}){quote}", enclosed.sub("", text), re.MULTILINE)
+    unclosed = opened.findall(enclosed.sub("", text))
     if not cells or len(unclosed) > (not whole):
         return False
     if len(cells) % row_count == 0:
         return True
-    needing = sum(bool(re.search(rf"[{mark},{quote}\n]|^\s|\s$", cell)) for cell in cells)
-    return needing == len(cells) and not all_of_column
+    return all(special.search(cell) for cell in cells) and not all_of_column
+
+
+def _patterns(mark: str, quote: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Return patterns of a cell in quotes, of where one is opened, and of what a cell has that needs them."""
+    return (
+        re.compile(
+            rf"(?:^|{re.escape(mark)}){re.escape(quote)}((?:[^{re.escape(quote)}]|{re.escape(quote)}{re.escape(quote)})*)"
+            rf"{re.escape(quote)}(?={re.escape(mark)}|$)",
+            re.MULTILINE,
+        ),
+        re.compile(rf"(?:^|{re.escape(mark)}){re.escape(quote)}", re.MULTILINE),
+        re.compile(rf"[{re.escape(mark)},{re.escape(quote)}\n]|^\s|\s$"),
+    )

@@ -8,6 +8,8 @@ import agents
 
 ROOT = Path(agents.__file__).parents[1]
 FUNCTIONS = {"compile", "findall", "finditer", "fullmatch", "match", "search", "split", "sub", "subn"}
+#: Where texts are escaped that are looked for as they are.
+ESCAPES = "agents/base/patterns.py"
 #: Who may run a JSON schema: as it stands there, bounded.
 SCHEMA_DOORS = {"agents/generate/answer_check.py"}
 
@@ -29,15 +31,17 @@ def patterns(tree: ast.Module) -> Iterator[ast.expr]:
 
 
 def is_ours(pattern: ast.expr) -> bool:
-    """Say whether a pattern is a text in the source, or put together of constants."""
+    """Say whether a pattern is a text in the source, or put together of constants and of texts as they are."""
     if isinstance(pattern, ast.JoinedStr):
         return all(is_ours(part.value if isinstance(part, ast.FormattedValue) else part) for part in pattern.values)
+    if isinstance(pattern, ast.Call) and ast.unparse(pattern.func) == "re.escape":
+        return True
     return isinstance(pattern, ast.Constant) or (isinstance(pattern, ast.Name) and pattern.id.isupper())
 
 
 def test_every_pattern_of_re_stands_in_the_source() -> None:
     found = [(name, pattern) for name, tree in sources() for pattern in patterns(tree)]
-    made = [f"{name}:{pattern.lineno}" for name, pattern in found if not is_ours(pattern)]
+    made = [f"{name}:{pattern.lineno}" for name, pattern in found if name != ESCAPES and not is_ours(pattern)]
 
     assert len(found) > 20
     assert made == []
