@@ -30,7 +30,7 @@ def answer_text(row: Row) -> str:
     and the worse answer where there is one."""
     if row.labels is not None:
         return "\0".join(sorted(row.labels))
-    if row.messages is None:
+    if not row.messages:
         return row.label
     rejected = [spoken_text(message) for message in row.rejected or ()]
     return "\n\n".join([spoken_text(row.messages[-1]), *rejected])

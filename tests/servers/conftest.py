@@ -95,7 +95,7 @@ def learned(s3_server: Server, models_dir: Path, tmp_path_factory: pytest.TempPa
 
     decoder, objects = write_tiny_decoder(models_dir / "learning", width=64), new_bucket(s3_server)
     bench = AgentBench(objects, tmp_path_factory.mktemp("learned"), (models_dir,))
-    data = prepare_answers(bench, decoder, 80, template="chatml", dedup="exact")
+    data = prepare_answers(bench, decoder, 80, template="chatml")
     config = TrainingConfig(
         task="sft", model=str(decoder), method="full", batch_size=16, metric="exact_match", epochs=9, learning_rate=0.01
     )

@@ -96,7 +96,8 @@ CASES = [
         "multi_label",
         labelled,
         "small_model",
-        ENCODER,
+        # Until it is sure: where probabilities lie at a threshold, small differences of a format turn answers.
+        {**ENCODER, "epochs": 20, "learning_rate": 4e-3},
         ("adapter", "onnx_int8"),
         0.6,
         {"frequency", "tfidf"},
@@ -107,9 +108,9 @@ CASES = [
         "tiny_decoder",
         {"epochs": 8, "learning_rate": 1e-2, "batch_size": 8, "packing": True},
         ("adapter", "merged"),
-        0.2,
+        0.1,
         {"base"},
-        {"max_tokens": 16},
+        {"max_tokens": 16, "split": {"train": 0.6, "validation": 0.1, "test": 0.3}},
     ),
 ]
 
@@ -158,7 +159,7 @@ def test_it_goes_from_rows_to_a_served_answer(
     context = bench.context("export", found, pipeline="own", version=version)
     exported = ExportAgent().run(ExportConfig(model_name="own", formats=list(case.formats)), context)
 
-    assert (judged.metric, judged.verdict) == (task.metrics[0], "PROMOTE"), judged.metrics
+    assert (judged.metric, judged.verdict) == (task.metrics[0], "PROMOTE"), judged.reasons
     bounds = {judged.metric: judged.metric_interval, **judged.intervals}
     assert set(bounds) == set(task.intervals)
     assert all(low <= judged.metrics[name] <= high for name, (low, high) in bounds.items()), bounds

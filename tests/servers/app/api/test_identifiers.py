@@ -123,7 +123,7 @@ def test_an_id_that_no_job_can_have_is_not_found(
 def test_a_range_that_is_none_is_refused(parts: Parts, api: TestClient, range_: str) -> None:
     manifest = parts.objects.get_manifest("models/echo/versions/000001/manifest.json")
     parts.objects.put_manifest(
-        "models/echo/versions/000001/manifest.json", {**manifest, "task": "classification", "formats": {"adapter": []}}
+        "models/echo/versions/000001/manifest.json", {**manifest, "task": "classification", "formats": {"merged": []}}
     )
     answer = api.get("/models/echo/1/download", headers={"Range": range_.encode()})
 

@@ -80,6 +80,7 @@ def test_every_operation_of_the_api_answers_as_its_document_says(
     for path in (
         *("/jobs", job, f"{job}/artifacts", f"{job}/artifacts/a/artifact", f"{job}/logs", f"{job}/logs/stream"),
         *("/datasets", f"/datasets/{dataset}", f"/datasets/{dataset}/preview"),
+        "/datasets/preview?source=package://pipelines/data/spam.jsonl",
         *("/models", "/models/spam", "/models/spam/2", "/models/spam/2/card", "/models/spam/2/pictures/roc.svg"),
         *("/models/spam/2/files?format=merged", "/models/spam/2/download?format=merged"),
         *("/queues", "/workers", "/health", "/metrics"),
@@ -104,7 +105,8 @@ def refuse_all_of_the_api(api: TestClient, job: str) -> None:
         *(("POST", f"{job}/{verb}", {}) for verb in ("pause", "resume")),
         *(("GET", f"/jobs/none{below}", {}) for below in ("", "/artifacts", "/artifacts/a/b", "/logs", "/logs/stream")),
         *(("POST", "/jobs/none/retry", {}), ("POST", "/datasets", {}), ("GET", "/datasets/none", {})),
-        *(("GET", "/datasets/none/preview", {}), ("GET", "/models?limit=0", {}), ("GET", "/models/none", {})),
+        *(("GET", "/datasets/none/preview", {}), ("GET", "/datasets/preview?source=none.csv", {})),
+        *(("GET", "/models?limit=0", {}), ("GET", "/models/none", {})),
         *(("GET", f"/models/none/1{below}", {}) for below in ("", "/card", "/pictures/x", "/files", "/download")),
         *(("POST", "/models/spam/promote", {}), ("POST", "/models/none/rollback", {})),
         *(("DELETE", "/models/spam/1", {}), ("PUT", "/queues/none", {"json": {"workers": 1}})),
