@@ -10,6 +10,7 @@ import numpy as np
 from agents.base.agent import Context, inputs_from
 from agents.chat.answers import Conversation
 from agents.chat.markup import chat_template
+from agents.chat.renderer import Renderer
 from agents.formats import Format
 from agents.metrics.generation import score_answers
 from agents.models.generators.torch import LoadedGenerator, load_merged, load_trained_generator
@@ -31,6 +32,9 @@ class AnswersPrompts(Protocol):
 class GoldenPrompts(Golden[LoadedGenerator]):
     """Prompts of the test split, then, if these are few, of the others."""
 
+    renderer: Renderer
+    """Of the trained model, known once its answers were asked for."""
+
     def load_trained(self, folder: Path, base: Callable[[], Path]) -> LoadedGenerator:
         loaded = load_trained_generator(self.files(folder), base)
         # What other programs stop at, and write prompts by, lies beside the weights.
@@ -46,14 +50,14 @@ class GoldenPrompts(Golden[LoadedGenerator]):
         return golden_prompts(self.context)
 
     def expected(self, model: LoadedGenerator, forms: Sequence[Format]) -> list[str]:
-        self._renderer = model.renderer
+        self.renderer = model.renderer
         return model.answer(self._rows[0][: max(form.prompts for form in forms)])
 
     def asked(self, model: AnswersPrompts, form: Format, expected: Sequence[str]) -> list[list[str]]:
-        prompts = [self._renderer.as_text(*one) for one in self._rows[0][: min(form.prompts, len(expected))]]
+        prompts = [self.renderer.as_text(*one) for one in self._rows[0][: min(form.prompts, len(expected))]]
         written = model.answer(prompts)
         tools = (one.tools for one in prompts)
-        return [[self._renderer.read(text, given).text.strip() for text, given in zip(written, tools, strict=True)]]
+        return [[self.renderer.read(text, given).text.strip() for text, given in zip(written, tools, strict=True)]]
 
     def compare(self, found: Sequence[str], expected: Sequence[str]) -> Likeness:
         same = sum(one == other for one, other in zip(found, expected, strict=False))

@@ -10,7 +10,7 @@ from agents.base.folders import fetch
 from agents.base.records import Artifact
 from agents.chat.format import PromptFormat
 from agents.chat.markup import chat_template
-from agents.chat.renderer import make_renderer
+from agents.chat.renderer import make_renderer, matching_renderer
 from agents.evaluation import EvaluationAgent
 from agents.evaluation.types import EvaluationConfig, EvaluationOutput
 from agents.export import ExportAgent
@@ -64,7 +64,7 @@ def export(bench: AgentBench, data: PreprocessingOutput, evaluation: EvaluationO
 
 
 def test_a_trained_decoder_answers_the_same_in_llama_cpp_and_a_file_of_another_template_is_refused(
-    bench: AgentBench, data: PreprocessingOutput, judged: EvaluationOutput
+    bench: AgentBench, decoder: Path, data: PreprocessingOutput, judged: EvaluationOutput
 ) -> None:
     found = export(bench, data, judged, "gguf_f16", "gguf_q8_0", "gguf_q4_k_m")
     manifest: dict[str, Any] = bench.objects.get_manifest(found.manifest_key)
@@ -92,6 +92,7 @@ def test_a_trained_decoder_answers_the_same_in_llama_cpp_and_a_file_of_another_t
     prompt, file = judged.training.prompt, folder / "model.gguf"
     model = load_gguf(file, prompt, 256)
     golden = GoldenPrompts(bench.context("export", {"preprocessing": data}), judged)
+    golden.renderer = matching_renderer(load_tokenizer(decoder), prompt)
     form = FORMATS["gguf_q4_k_m"]
     (answers,) = golden.asked(model, form, [""] * 100)
     assert answers[0].startswith('{"color"')

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 THINGS = ("lamp", "door", "wall", "roof", "chair", "table")
 GRADES = {"awful": 100.0, "poor": 125.5, "fine": 150.0, "good": 175.25, "superb": 200.0}
-ASPECTS = {"late": "delivery", "broken": "damage", "thanks": "praise"}
+ASPECTS = {"late": "delivery", "poor": "damage", "thanks": "praise"}
 
 
 def numbered() -> list[dict[str, Any]]:
@@ -97,8 +97,8 @@ CASES = [
         labelled,
         "small_model",
         # Until it is sure: where probabilities lie at a threshold, small differences of a format turn answers.
-        {**ENCODER, "epochs": 20, "learning_rate": 4e-3},
-        ("adapter", "onnx_int8"),
+        {**ENCODER, "epochs": 40, "learning_rate": 5e-3},
+        ("adapter", "onnx"),
         0.6,
         {"frequency", "tfidf"},
     ),

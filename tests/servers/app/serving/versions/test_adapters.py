@@ -264,8 +264,8 @@ def test_adapters_come_first_on_a_gpu_last_on_a_cpu_and_last_in_batches() -> Non
     def order(kind: ModelKind, *, has_gpu: bool) -> list[str]:
         return [form.name for form in in_order(formats_of(kind), has_gpu=has_gpu)]
 
-    assert order("classifier", has_gpu=True) == ["adapter", "merged", "onnx_int8", "onnx"]
-    assert order("classifier", has_gpu=False) == ["onnx_int8", "onnx", "merged", "adapter"]
+    assert order("classifier", has_gpu=True) == ["adapter", "merged", "onnx_int8", "onnx", "linear"]
+    assert order("classifier", has_gpu=False) == ["onnx_int8", "onnx", "merged", "adapter", "linear"]
     assert order("decoder", has_gpu=False) == ["gguf_q8_0", "gguf_q4_k_m", "gguf_f16", "merged", "adapter"]
     in_batches = {wanted: [form.name for form in batch_formats(wanted)] for wanted in ("adapter", "onnx")}
     assert in_batches == {"adapter": ["merged", "adapter"], "onnx": ["onnx"]}

@@ -58,7 +58,7 @@ def test_damaged_weights_foreign_paths_and_broken_manifests_are_never_served(
     reasons = {
         3: "predictions that are not numbers",
         4: "formats.merged.0.path: '../outside' is not a name below a folder",
-        5: "no 'onnx_int8' or 'onnx' or 'merged' or 'adapter' format",
+        5: "no 'onnx_int8' or 'onnx' or 'merged' or 'adapter' or 'linear' format",
         6: "manifest that can't be read",
         7: "does not say how to prompt it",
     }
