@@ -3,7 +3,7 @@
 import math
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from agents.base.records import Record
 
@@ -32,18 +32,20 @@ class Threshold(Record):
 class Calibration(Record):
     """How a classifier's confidence is made what it should be, by its validation split; figures of the test split."""
 
-    temperature: float
-    """Above 1 its answers become less sure, below 1 surer; labels stay."""
-    validation_rows: int
-    ece_before: float
-    ece: float
-    """With the temperature."""
-    unsure_below: float
-    """Confidence under which an answer is told to be unsure."""
-    unsure_share: float
-    """Share of the test rows that this is said of."""
-    accuracy_sure: float | None
-    """Of the other test rows; None where there are none."""
+    temperature: float = Field(
+        title="Temperature",
+        description="Above 1 its answers become less sure, below 1 surer; labels stay.",
+    )
+    validation_rows: int = Field(title="Validation rows", description="Rows that it was fitted on.")
+    ece_before: float = Field(title="ECE before", description="Expected calibration error as trained.")
+    ece: float = Field(title="ECE", description="Expected calibration error with the temperature.")
+    unsure_below: float = Field(
+        title="Unsure below", description="Confidence under which an answer is told to be unsure."
+    )
+    unsure_share: float = Field(title="Unsure share", description="Share of the test rows that this is said of.")
+    accuracy_sure: float | None = Field(
+        title="Accuracy where sure", description="Accuracy of the other test rows; null where there are none."
+    )
 
 
 #: Formats of one version differ in further digits, and many confidences lie close to 1.
