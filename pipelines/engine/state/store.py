@@ -201,21 +201,22 @@ class JobStore(JobReader):
         """Queue the message of a ready node once more; False where the node is no longer ready."""
         planned, key = self.node(attempt), attempt.key()
         with self.connection.pipeline() as pipe:
-            try:
-                pipe.watch(keys.state(attempt.job))
-                found = pipe.hget(keys.state(attempt.job), node_field(planned.name))
-                state = as_state(found) if found else None
-                wanted = state is not None and (state.status, state.attempt) == ("ready", attempt.attempt)
-                pipe.multi()
-                pipe.zrem(keys.SENT, key)
-                if wanted:
-                    self.queues.remove(planned.queue, key, pipe)
-                    self.queues.send(planned.queue, [(key, message_for(attempt, planned))], pipe)
-                    pipe.zadd(keys.SENT, {key: self.clock.now()})
-                pipe.execute()
-                return wanted
-            except WatchError:
-                return False
+            while True:
+                try:
+                    pipe.watch(keys.state(attempt.job))
+                    found = pipe.hget(keys.state(attempt.job), node_field(planned.name))
+                    state = as_state(found) if found else None
+                    wanted = state is not None and (state.status, state.attempt) == ("ready", attempt.attempt)
+                    pipe.multi()
+                    pipe.zrem(keys.SENT, key)
+                    if wanted:
+                        self.queues.remove(planned.queue, key, pipe)
+                        self.queues.send(planned.queue, [(key, message_for(attempt, planned))], pipe)
+                        pipe.zadd(keys.SENT, {key: self.clock.now()})
+                    pipe.execute()
+                    return wanted
+                except WatchError:
+                    continue
 
     def _write(self, pipe: Pipeline, job: Job, decision: Decision, now: float) -> None:
         if decision.head != job.head:
