@@ -10,6 +10,8 @@ import psutil
 import pytest
 import redis
 from pydantic import SecretStr
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from agents.base.errors import InvalidRequest, NotAllowed, TunelineError, Unavailable
 from agents.base.object_store import ObjectStore
@@ -65,7 +67,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def client(guarded: Server, user: str | None = USER, password: str | None = PASSWORD) -> redis.Redis:
-    return redis.Redis(port=guarded.port, username=user, password=password)
+    return redis.Redis(port=guarded.port, username=user, password=password, retry=Retry(NoBackoff(), 0))
 
 
 @pytest.mark.parametrize("login", [(None, None), (None, ""), (USER, "wrong"), ("default", ""), ("default", PASSWORD)])
