@@ -9,6 +9,7 @@ Source of the weighing: naive Bayes over pairs of letters, as in Cavnar and Tren
 (1994), and in Mozilla's detector (Li and Momoi, "A Composite Approach to Language/Encoding Detection", 2001).
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -70,6 +71,9 @@ ENCODINGS: dict[str, tuple[float, tuple[str, ...]]] = {
 DAMAGED = "utf-8"
 #: Different words that are looked at: with letters beyond ASCII, and without.
 WORDS, ASCII_WORDS, SYMBOLS = 300, 200, 200
+#: Characters of a sample, and of a word, that are looked at: a line may be as long as its file.
+LOOKED_AT, WORD_CHARACTERS = 1 << 16, 64
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 #: Symbols of running text; another one tells of a wrong encoding.
 TYPOGRAPHY = frozenset(
     "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb\u2013\u2014\u2026\u20ac\u00a3\u00a9\u00ae\u2122\u00b0\u00bf\u00a1\u2022\u00a0\u00b7\u2022\u00a7\u2116"
@@ -154,7 +158,8 @@ def _tried(encoding: str, sample: bytes) -> Guess | None:
         text = sample.decode(encoding, "replace" if encoding == DAMAGED else "strict")
     except UnicodeDecodeError:
         return None
-    read = unicodedata.normalize("NFC", text) if encoding == "cp1258" else text
+    looked_at = _telling_part(text)
+    read = unicodedata.normalize("NFC", looked_at) if encoding == "cp1258" else looked_at
     telling, plain = _words(read)
     symbols = _symbols(read, names[0])
     weights = {name: _weight(telling, plain, name) for name in names}
@@ -166,11 +171,21 @@ def _tried(encoding: str, sample: bytes) -> Guess | None:
     return Guess(encoding, language.name, text, weight, average < (WIDE_NOISE if wide else NOISE))
 
 
+def _telling_part(text: str) -> str:
+    """Return what is looked at of a text: from shortly before its first character beyond ASCII on."""
+    if len(text) <= LOOKED_AT:
+        return text
+    first = BEYOND_ASCII.search(text)
+    start = max(0, (first.start() if first else 0) - LOOKED_AT // 8)
+    return text[start : start + LOOKED_AT]
+
+
 def _words(text: str) -> tuple[list[str], list[str]]:
     """Return different words of a text: those with letters beyond ASCII, and the others."""
     telling: dict[str, None] = {}
     plain: dict[str, None] = {}
-    for word in words_of(text):
+    for whole in words_of(text):
+        word = whole[:WORD_CHARACTERS]
         if not word.isascii() and len(telling) < WORDS:
             telling[word] = None
         elif word.isascii() and len(plain) < ASCII_WORDS:
